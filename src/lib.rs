@@ -1,0 +1,4 @@
+//! campaign-sync: keeps Marketo programs and Salesforce campaigns the same, both ways. See `ARCHITECTURE.md`.
+
+pub mod connector;
+pub mod domain;
