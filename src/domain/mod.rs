@@ -4,4 +4,5 @@
 //! database, vendor wire format, HTTP or async; time comes in as an argument.
 
 pub mod clock;
+pub mod hint;
 pub mod ids;

@@ -1,0 +1,3 @@
+//! All SQL. One concrete `Store` over SQLite and Postgres.
+
+pub mod ingest;
