@@ -1,13 +1,21 @@
 //! Group commit: one writer gathers the deliveries of the moment and stores them in one transaction.
 //!
-//! No timer: while one commit runs, the next group forms; a lone request pays for nothing but its own commit.
+//! No timer: while one commit runs, the next group forms; a lone request pays for nothing but its own commit. In the
+//! same transaction each record finds its lane, or is found to concern nobody.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::domain::hint::{Delivery, Receipt};
+use super::dialect::{Rows, Tx, args};
+use super::outbox::{Kind, NewWork, ROUTER, Subject, enqueue};
+use super::{Store, StoreError, write_json};
+use crate::domain::hint::{DeliveredHint, Delivery, Hint, Receipt, Source};
 
 /// Deliveries that may wait for the writer before senders are told to come back.
 const QUEUE: usize = 4096;
+/// Deliveries in one transaction: beyond this the commit is no longer what costs.
+const GROUP: usize = 512;
 
 /// The door for deliveries; cheap to clone.
 #[derive(Clone, Debug)]
@@ -46,4 +54,244 @@ impl Ingest {
         self.queue.try_send((delivery, answer)).map_err(|_| IngestError::Busy)?;
         receipt.await.map_err(|_| IngestError::NotStored)
     }
+}
+
+impl Store {
+    /// Stores what comes through the door until the last sender is gone.
+    pub async fn write_deliveries(&self, mut queue: mpsc::Receiver<Waiting>) {
+        while let Some(first) = queue.recv().await {
+            let mut group = vec![first];
+            while group.len() < GROUP
+                && let Ok(next) = queue.try_recv()
+            {
+                group.push(next);
+            }
+            let (deliveries, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+            match self.ingest(&deliveries).await {
+                Ok(receipts) => answer(answers, receipts),
+                Err(error) if deliveries.len() > 1 => {
+                    tracing::warn!(%error, "a group of deliveries was not stored; storing them one by one");
+                    for (delivery, sender) in deliveries.iter().zip(answers) {
+                        match self.ingest(std::slice::from_ref(delivery)).await {
+                            Ok(receipts) => answer(vec![sender], receipts),
+                            Err(error) => tracing::error!(%error, "a delivery was not stored"),
+                        }
+                    }
+                }
+                Err(error) => tracing::error!(%error, "a delivery was not stored"),
+            }
+        }
+    }
+
+    /// Stores deliveries in one transaction; a receipt for each. One that was stored before gets its first receipt.
+    ///
+    /// # Errors
+    /// When the database does not take them; nothing is stored then.
+    pub async fn ingest(&self, deliveries: &[Delivery]) -> Result<Vec<Receipt>, StoreError> {
+        let mut tx = self.db.begin().await?;
+        let mut seen = seen_before(&mut tx, deliveries).await?;
+        let mut fresh: Vec<(Source, &DeliveredHint)> = Vec::new();
+        for delivery in deliveries {
+            for record in &delivery.records {
+                let new = key(delivery.source, record).is_none_or(|key| {
+                    let new = !seen.contains_key(&key);
+                    // Its place is taken at once: a second delivery in this very group is a second delivery.
+                    seen.entry(key).or_insert(false);
+                    new
+                });
+                if new {
+                    fresh.push((delivery.source, record));
+                }
+            }
+        }
+        let places = places(&mut tx, &fresh).await?;
+        let mut queued: HashSet<*const DeliveredHint> = HashSet::new();
+        let mut work = Vec::new();
+        let mut positions = Vec::new();
+        for (n, (source, record)) in fresh.iter().enumerate() {
+            if let Some(place) = places.of(&record.hint) {
+                queued.insert(std::ptr::from_ref(*record));
+                positions.push(n);
+                work.push(NewWork {
+                    lane: place.lane,
+                    mapping_id: place.mapping_id,
+                    kind: Kind::Hint,
+                    subject: place.subject,
+                    source: source.as_str(),
+                    payload: Some(write_json("hint", &record.hint)?),
+                    due_at: self.now(),
+                });
+                if let Some(key) = key(*source, record) {
+                    seen.insert(key, true);
+                }
+            }
+        }
+        let changes = enqueue(self, &mut tx, &work).await?;
+        let changes: BTreeMap<usize, &String> = positions.into_iter().zip(&changes).collect();
+        let now = self.now();
+        let mut rows = Vec::with_capacity(fresh.len());
+        for (n, (source, record)) in fresh.iter().enumerate() {
+            let hint = write_json("hint", &record.hint)?;
+            rows.push((source.as_str(), &record.delivery_id, record.position, changes.get(&n), hint));
+        }
+        let rows = Rows::new("source text, delivery_id text, position int, change_id text, hint text", &rows)?;
+        tx.execute_rows(
+            "INSERT INTO inbox (source, delivery_id, position, change_id, hint, received_at)
+             SELECT source, delivery_id, position, change_id, hint, $2 FROM {rows}",
+            &rows,
+            args![now],
+        )
+        .await?;
+        tx.commit().await?;
+        if !work.is_empty() {
+            self.work.notify_one();
+        }
+        let receipt = |delivery: &Delivery| {
+            let events = delivery.records.iter().filter(|record| {
+                key(delivery.source, record).map_or_else(|| queued.contains(&std::ptr::from_ref(*record)), |key| seen[&key])
+            });
+            let events = events.count();
+            Receipt { events: count(events), ignored: count(delivery.records.len() - events) }
+        };
+        Ok(deliveries.iter().map(receipt).collect())
+    }
+}
+
+fn answer(answers: Vec<oneshot::Sender<Receipt>>, receipts: Vec<Receipt>) {
+    for (sender, receipt) in answers.into_iter().zip(receipts) {
+        // Whoever asked may have gone away; what is stored is stored.
+        let _ = sender.send(receipt);
+    }
+}
+
+fn count(n: usize) -> u32 {
+    u32::try_from(n).unwrap_or(u32::MAX)
+}
+
+type DeliveryKey<'a> = (&'static str, &'a str, u32);
+
+fn key(source: Source, record: &DeliveredHint) -> Option<DeliveryKey<'_>> {
+    record.delivery_id.as_deref().map(|id| (source.as_str(), id, record.position))
+}
+
+/// Of the records that carry a delivery id, those stored before, each with whether it became work.
+async fn seen_before<'a>(tx: &mut Tx, deliveries: &'a [Delivery]) -> Result<HashMap<DeliveryKey<'a>, bool>, StoreError> {
+    let keys = deliveries.iter().flat_map(|d| d.records.iter().filter_map(|r| key(d.source, r)));
+    let keys: HashMap<_, _> = keys.map(|key| ((key.0.to_owned(), key.1.to_owned(), i64::from(key.2)), key)).collect();
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = Rows::new("source text, delivery_id text, position int", &keys.keys().collect::<Vec<_>>())?;
+    let stored: Vec<(String, String, i64, Option<String>)> = tx
+        .fetch_rows(
+            "SELECT i.source, i.delivery_id, i.position, i.change_id FROM {rows}
+             JOIN inbox i ON i.source = r.source AND i.delivery_id = r.delivery_id AND i.position = r.position",
+            &rows,
+            vec![],
+        )
+        .await?;
+    Ok(stored.into_iter().map(|(source, id, position, change)| (keys[&(source, id, position)], change.is_some())).collect())
+}
+
+/// What a group of hints needs to know to find lanes.
+#[derive(Default)]
+struct Places {
+    programs: HashMap<i64, (String, String)>,
+    campaigns: HashMap<String, Option<String>>,
+    members: HashMap<String, String>,
+    marketo_people: HashSet<i64>,
+    salesforce_people: HashSet<String>,
+}
+
+struct Place {
+    lane: String,
+    mapping_id: Option<String>,
+    subject: Subject,
+}
+
+impl Places {
+    fn of(&self, hint: &Hint) -> Option<Place> {
+        let lane = |campaign: &str, subject| {
+            let mapping_id = self.campaigns.get(campaign)?.clone();
+            Some(Place { lane: campaign.to_owned(), mapping_id, subject })
+        };
+        let router = |subject| Some(Place { lane: ROUTER.to_owned(), mapping_id: None, subject });
+        match hint {
+            Hint::ProgramMember { program_id, marketo_id, .. } => {
+                let (mapping_id, campaign) = self.programs.get(program_id)?.clone();
+                Some(Place { lane: campaign, mapping_id: Some(mapping_id), subject: Subject::Marketo(*marketo_id) })
+            }
+            Hint::Program { program_id } => {
+                let (mapping_id, campaign) = self.programs.get(program_id)?.clone();
+                Some(Place { lane: campaign, mapping_id: Some(mapping_id), subject: Subject::Mapping })
+            }
+            Hint::MarketoPerson { marketo_id } => {
+                self.marketo_people.contains(marketo_id).then(|| router(Subject::Marketo(*marketo_id)))?
+            }
+            Hint::SalesforcePerson { person_id, .. } => {
+                self.salesforce_people.contains(person_id.as_str()).then(|| router(Subject::Salesforce(person_id.clone())))?
+            }
+            Hint::CampaignMember { campaign_id: Some(campaign), person_id: Some(person), .. } => {
+                lane(campaign.as_str(), Subject::Salesforce(person.clone()))
+            }
+            Hint::CampaignMember { campaign_id: Some(campaign), member_id, .. } => {
+                lane(campaign.as_str(), Subject::Member(member_id.clone()))
+            }
+            Hint::CampaignMember { member_id, .. } => match self.members.get(member_id.as_str()) {
+                Some(campaign) => lane(campaign, Subject::Member(member_id.clone())),
+                None => router(Subject::Member(member_id.clone())),
+            },
+            Hint::Campaign { campaign_id, .. } => lane(campaign_id.as_str(), Subject::Mapping),
+            Hint::CampaignMemberStatus { campaign_id, .. } => lane(campaign_id.as_ref()?.as_str(), Subject::Mapping),
+        }
+    }
+}
+
+async fn places(tx: &mut Tx, fresh: &[(Source, &DeliveredHint)]) -> Result<Places, StoreError> {
+    let mut programs = Vec::new();
+    let mut members = Vec::new();
+    let mut marketo = Vec::new();
+    let mut salesforce = Vec::new();
+    let mut campaigns = Vec::new();
+    for (_, record) in fresh {
+        match &record.hint {
+            Hint::ProgramMember { program_id, .. } | Hint::Program { program_id } => programs.push((*program_id,)),
+            Hint::MarketoPerson { marketo_id } => marketo.push((*marketo_id,)),
+            Hint::SalesforcePerson { person_id, .. } => salesforce.push((person_id.to_string(),)),
+            Hint::CampaignMember { campaign_id: None, member_id, .. } => members.push((member_id.to_string(),)),
+            Hint::CampaignMember { campaign_id: Some(id), .. } | Hint::Campaign { campaign_id: id, .. } => {
+                campaigns.push((id.to_string(),));
+            }
+            Hint::CampaignMemberStatus { campaign_id, .. } => campaigns.extend(campaign_id.iter().map(|id| (id.to_string(),))),
+        }
+    }
+    let mut places = Places::default();
+    if !programs.is_empty() {
+        let sql = "SELECT DISTINCT m.program_id, m.id, m.campaign_id FROM {rows}
+                   JOIN mappings m ON m.program_id = r.id AND m.deleted_at IS NULL";
+        let found: Vec<(i64, String, String)> = tx.fetch_rows(sql, &Rows::new("id int", &programs)?, vec![]).await?;
+        places.programs = found.into_iter().map(|(program, id, campaign)| (program, (id, campaign))).collect();
+    }
+    if !members.is_empty() {
+        let sql = "SELECT DISTINCT m.campaign_member_id, m.campaign_id FROM {rows} JOIN members m ON m.campaign_member_id = r.id";
+        places.members = tx.fetch_rows(sql, &Rows::new("id text", &members)?, vec![]).await?.into_iter().collect();
+        campaigns.extend(places.members.values().map(|id: &String| (id.clone(),)));
+    }
+    if !campaigns.is_empty() {
+        let sql = "SELECT DISTINCT l.id, m.id FROM {rows} JOIN lanes l ON l.id = r.id
+                   LEFT JOIN mappings m ON m.campaign_id = l.id AND m.deleted_at IS NULL
+                   WHERE l.pinned OR m.id IS NOT NULL";
+        places.campaigns = tx.fetch_rows(sql, &Rows::new("id text", &campaigns)?, vec![]).await?.into_iter().collect();
+    }
+    if !marketo.is_empty() {
+        let sql = "SELECT DISTINCT p.marketo_id FROM {rows} JOIN people p ON p.marketo_id = r.id";
+        let found: Vec<(i64,)> = tx.fetch_rows(sql, &Rows::new("id int", &marketo)?, vec![]).await?;
+        places.marketo_people = found.into_iter().map(|(id,)| id).collect();
+    }
+    if !salesforce.is_empty() {
+        let sql = "SELECT DISTINCT p.salesforce_id FROM {rows} JOIN people p ON p.salesforce_id = r.id";
+        let found: Vec<(String,)> = tx.fetch_rows(sql, &Rows::new("id text", &salesforce)?, vec![]).await?;
+        places.salesforce_people = found.into_iter().map(|(id,)| id).collect();
+    }
+    Ok(places)
 }

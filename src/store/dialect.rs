@@ -1,0 +1,263 @@
+//! Where the two databases differ, and nowhere else.
+//!
+//! One SQL text with `$1` runs on both. The differences that a text cannot hide are named here: a set of rows as a
+//! parameter, row locks, and reads that take the first few rows of each group. Must not know any table.
+//!
+//! Rows travel as one JSON parameter: one statement for any number of rows, the same text each time, so that it is
+//! prepared once, and no limit on the number of parameters.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Serialize;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, FromRow};
+
+use super::StoreError;
+
+/// How long a statement waits for SQLite's one writer before it fails.
+const BUSY: Duration = Duration::from_secs(30);
+const SQLITE_READERS: u32 = 4;
+
+/// What can be read from a row of either database.
+pub(super) trait Record: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+impl<T> Record for T where T: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
+
+/// A parameter. Times are bound as epoch milliseconds, which both databases keep exactly.
+#[derive(Clone, Debug)]
+pub(super) enum Arg {
+    Text(Option<String>),
+    Int(Option<i64>),
+    Bool(bool),
+}
+
+macro_rules! arg_from {
+    ($($from:ty => $arg:expr),+ $(,)?) => { $(impl From<$from> for Arg { fn from(value: $from) -> Self { $arg(value) } })+ };
+}
+arg_from! {
+    String => |v| Arg::Text(Some(v)),
+    Option<String> => Arg::Text,
+    &str => |v: &str| Arg::Text(Some(v.to_owned())),
+    &String => |v: &String| Arg::Text(Some(v.clone())),
+    i64 => |v| Arg::Int(Some(v)),
+    Option<i64> => Arg::Int,
+    bool => Arg::Bool,
+}
+
+/// The arguments of a statement, each turned into an `Arg`.
+macro_rules! args {
+    ($($value:expr),* $(,)?) => { vec![$($crate::store::dialect::Arg::from($value)),*] };
+}
+pub(super) use args;
+
+/// A set of rows as one parameter, always the first: `{rows}` in the SQL text becomes a table with these columns.
+pub(super) struct Rows {
+    /// Names and types: `id text, due_at int, removed bool`.
+    columns: &'static str,
+    json: String,
+}
+
+impl Rows {
+    /// Each row is a tuple in the order of `columns`.
+    pub(super) fn new<T: Serialize>(columns: &'static str, rows: &[T]) -> Result<Self, StoreError> {
+        let json = serde_json::to_string(rows).map_err(|e| StoreError::Corrupt(format!("rows of {columns}: {e}")))?;
+        Ok(Self { columns, json })
+    }
+
+    fn table(&self, backend: Backend) -> String {
+        let columns = self.columns.split(',').enumerate().map(|(n, column)| {
+            let (name, kind) = column.trim().split_once(' ').unwrap_or((column, "text"));
+            match (backend, kind) {
+                (Backend::Sqlite, _) => format!("json_extract(value, '$[{n}]') AS {name}"),
+                (Backend::Postgres, "int") => format!("(value->>{n})::bigint AS {name}"),
+                (Backend::Postgres, "bool") => format!("(value->>{n})::boolean AS {name}"),
+                (Backend::Postgres, _) => format!("value->>{n} AS {name}"),
+            }
+        });
+        let columns = columns.collect::<Vec<_>>().join(", ");
+        match backend {
+            Backend::Sqlite => format!("(SELECT {columns} FROM json_each($1)) AS r"),
+            Backend::Postgres => format!("(SELECT {columns} FROM jsonb_array_elements($1::jsonb)) AS r"),
+        }
+    }
+}
+
+/// Which database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Backend {
+    Sqlite,
+    Postgres,
+}
+
+impl Backend {
+    /// Clause that locks the rows read until the transaction ends. SQLite's writing transactions are alone anyway.
+    pub(super) fn for_update(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => "FOR UPDATE",
+        }
+    }
+
+    /// The same, passing over rows that another transaction holds.
+    pub(super) fn for_update_skip_locked(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => "FOR UPDATE SKIP LOCKED",
+        }
+    }
+
+    /// `FROM` clause that joins to each row `r` the rows `o` of a table that a correlated query with a `LIMIT` picks.
+    /// Postgres plans this well only as a lateral join, which SQLite does not have.
+    pub(super) fn first_of_each(self, table: &str, key: &str, pick: &str) -> String {
+        match self {
+            Self::Sqlite => format!("{{rows}} JOIN {table} o ON o.{key} IN (SELECT {key} FROM {table} o {pick})"),
+            Self::Postgres => format!("{{rows}} CROSS JOIN LATERAL (SELECT o.* FROM {table} o {pick}) o"),
+        }
+    }
+}
+
+/// The pools. SQLite has one writer connection, since a pool of writers only queues on the file lock (2,300 commits a
+/// second against 1,400 and a p99 of 11 ms against 636).
+#[derive(Clone, Debug)]
+pub(super) enum Db {
+    Sqlite { write: SqlitePool, read: SqlitePool },
+    Postgres(PgPool),
+}
+
+/// One writing transaction. Dropped without `commit`, it is rolled back.
+pub(super) enum Tx {
+    Sqlite(sqlx::Transaction<'static, sqlx::Sqlite>),
+    Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
+}
+
+/// Binds the arguments and runs one statement: the same tokens for either driver.
+macro_rules! run {
+    ($query:expr, $args:expr, $method:ident, $executor:expr) => {{
+        let mut query = $query;
+        for arg in $args {
+            query = match arg {
+                Arg::Text(v) => query.bind(v),
+                Arg::Int(v) => query.bind(v),
+                Arg::Bool(v) => query.bind(v),
+            };
+        }
+        query.$method($executor).await.map_err(StoreError::from)
+    }};
+}
+
+impl Db {
+    pub(super) async fn connect(url: &str, max_connections: u32) -> Result<Self, StoreError> {
+        if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            let options = PgConnectOptions::from_str(url)?.application_name("campaign-sync");
+            let pool = PgPoolOptions::new().max_connections(max_connections).acquire_timeout(Duration::from_secs(10));
+            return Ok(Self::Postgres(pool.connect_with(options).await?));
+        }
+        let options = SqliteConnectOptions::from_str(url)?
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY)
+            .foreign_keys(true);
+        let write = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        let readers = SqlitePoolOptions::new().max_connections(SQLITE_READERS);
+        let read = readers.connect_with(options.create_if_missing(false).read_only(true)).await?;
+        Ok(Self::Sqlite { write, read })
+    }
+
+    pub(super) fn backend(&self) -> Backend {
+        match self {
+            Self::Sqlite { .. } => Backend::Sqlite,
+            Self::Postgres(_) => Backend::Postgres,
+        }
+    }
+
+    /// Brings the schema up to date. Postgres lets one replica at a time do so; SQLite has one process.
+    pub(super) async fn migrate(&self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite { write, .. } => sqlx::migrate!("migrations/sqlite").run(write).await?,
+            Self::Postgres(pool) => sqlx::migrate!("migrations/postgres").run(pool).await?,
+        }
+        Ok(())
+    }
+
+    /// A transaction that may write. SQLite's is `IMMEDIATE`: one that reads first and then asks for the write lock fails
+    /// whenever another wrote in between.
+    pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
+        Ok(match self {
+            Self::Sqlite { write, .. } => Tx::Sqlite(write.begin_with("BEGIN IMMEDIATE").await?),
+            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+        })
+    }
+
+    /// Rows of a reading statement.
+    pub(super) async fn fetch<T: Record>(&self, sql: &str, args: Vec<Arg>) -> Result<Vec<T>, StoreError> {
+        match self {
+            Self::Sqlite { read, .. } => run!(sqlx::query_as(AssertSqlSafe(sql)), args, fetch_all, read),
+            Self::Postgres(pool) => run!(sqlx::query_as(AssertSqlSafe(sql)), args, fetch_all, pool),
+        }
+    }
+
+    /// At most one row.
+    pub(super) async fn fetch_optional<T: Record>(&self, sql: &str, args: Vec<Arg>) -> Result<Option<T>, StoreError> {
+        Ok(self.fetch(sql, args).await?.pop())
+    }
+
+    /// Rows of a reading statement that joins `{rows}`.
+    pub(super) async fn fetch_rows<T: Record>(&self, sql: &str, rows: &Rows, args: Vec<Arg>) -> Result<Vec<T>, StoreError> {
+        let (sql, args) = with_rows(self.backend(), sql, rows, args);
+        self.fetch(&sql, args).await
+    }
+}
+
+fn with_rows(backend: Backend, sql: &str, rows: &Rows, args: Vec<Arg>) -> (String, Vec<Arg>) {
+    let mut all = Vec::with_capacity(args.len() + 1);
+    all.push(Arg::Text(Some(rows.json.clone())));
+    all.extend(args);
+    (sql.replace("{rows}", &rows.table(backend)), all)
+}
+
+impl Tx {
+    pub(super) fn backend(&self) -> Backend {
+        match self {
+            Self::Sqlite(_) => Backend::Sqlite,
+            Self::Postgres(_) => Backend::Postgres,
+        }
+    }
+
+    /// Rows that a statement returns.
+    pub(super) async fn fetch<T: Record>(&mut self, sql: &str, args: Vec<Arg>) -> Result<Vec<T>, StoreError> {
+        match self {
+            Self::Sqlite(tx) => run!(sqlx::query_as(AssertSqlSafe(sql)), args, fetch_all, &mut **tx),
+            Self::Postgres(tx) => run!(sqlx::query_as(AssertSqlSafe(sql)), args, fetch_all, &mut **tx),
+        }
+    }
+
+    /// Number of rows that a statement changed.
+    pub(super) async fn execute(&mut self, sql: &str, args: Vec<Arg>) -> Result<u64, StoreError> {
+        match self {
+            Self::Sqlite(tx) => run!(sqlx::query(AssertSqlSafe(sql)), args, execute, &mut **tx).map(|r| r.rows_affected()),
+            Self::Postgres(tx) => run!(sqlx::query(AssertSqlSafe(sql)), args, execute, &mut **tx).map(|r| r.rows_affected()),
+        }
+    }
+
+    /// Rows that a statement over `{rows}` returns; in no order.
+    pub(super) async fn fetch_rows<T: Record>(&mut self, sql: &str, rows: &Rows, args: Vec<Arg>) -> Result<Vec<T>, StoreError> {
+        let (sql, args) = with_rows(self.backend(), sql, rows, args);
+        self.fetch(&sql, args).await
+    }
+
+    /// Number of rows that a statement over `{rows}` changed.
+    pub(super) async fn execute_rows(&mut self, sql: &str, rows: &Rows, args: Vec<Arg>) -> Result<u64, StoreError> {
+        let (sql, args) = with_rows(self.backend(), sql, rows, args);
+        self.execute(&sql, args).await
+    }
+
+    pub(super) async fn commit(self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(tx) => tx.commit().await?,
+            Self::Postgres(tx) => tx.commit().await?,
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,246 @@
+//! Members: what each side was last seen to hold, what both last agreed on, and where that leaves them.
+//!
+//! Rows are written by `record` alone. Must not interpret a status.
+
+use super::dialect::{Arg, Rows, args};
+use super::people::Person;
+use super::{Store, StoreError};
+use crate::domain::ids::SalesforceId;
+use crate::domain::merge::{Base, Presence};
+use crate::domain::trigger::Seen;
+
+/// One person in one tracked campaign.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Member {
+    pub id: String,
+    pub campaign_id: String,
+    pub person: Person,
+    pub campaign_member_id: Option<SalesforceId>,
+    pub marketo: Seen,
+    pub salesforce: Seen,
+    /// Epoch milliseconds; of the recorded Salesforce value.
+    pub salesforce_modstamp: Option<i64>,
+    pub base: Option<Base>,
+    /// `closed` when absent on both sides.
+    pub sync_state: String,
+    pub reason: Option<String>,
+    pub rule: Option<String>,
+    pub after_merge: bool,
+    pub frozen: bool,
+    pub added_to_marketo: bool,
+    pub added_to_salesforce: bool,
+    /// Number of the last trigger event.
+    pub sequence: i64,
+    pub updated_at: i64,
+    /// Whether a row of it exists.
+    pub stored: bool,
+}
+
+impl Member {
+    /// Somebody who was never looked at in this campaign.
+    #[must_use]
+    pub fn new(id: String, campaign_id: String, person: Person) -> Self {
+        Self {
+            id,
+            campaign_id,
+            person,
+            campaign_member_id: None,
+            marketo: Seen::Unknown,
+            salesforce: Seen::Unknown,
+            salesforce_modstamp: None,
+            base: None,
+            sync_state: "pending".to_owned(),
+            reason: Some("waiting".to_owned()),
+            rule: None,
+            after_merge: false,
+            frozen: false,
+            added_to_marketo: false,
+            added_to_salesforce: false,
+            sequence: 0,
+            updated_at: 0,
+            stored: false,
+        }
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct MemberRow {
+    id: String,
+    campaign_id: String,
+    person_id: String,
+    marketo_id: Option<i64>,
+    salesforce_id: Option<String>,
+    email: Option<String>,
+    campaign_member_id: Option<String>,
+    marketo: Option<String>,
+    salesforce: Option<String>,
+    salesforce_modstamp: Option<i64>,
+    base_marketo: Option<String>,
+    base_salesforce: Option<String>,
+    sync_state: String,
+    reason: Option<String>,
+    rule: Option<String>,
+    after_merge: bool,
+    frozen: bool,
+    added_to_marketo: bool,
+    added_to_salesforce: bool,
+    sequence: i64,
+    updated_at: i64,
+}
+
+const MEMBER: &str = "m.id, m.campaign_id, m.person_id, p.marketo_id, p.salesforce_id, p.email, m.campaign_member_id, m.marketo, \
+    m.salesforce, m.salesforce_modstamp, m.base_marketo, m.base_salesforce, m.sync_state, m.reason, m.rule, m.after_merge, \
+    m.frozen, m.added_to_marketo, m.added_to_salesforce, m.sequence, m.updated_at";
+
+/// A status as stored: none while unknown, empty while absent.
+pub(super) fn write_seen(seen: &Seen) -> Option<String> {
+    match seen {
+        Seen::Unknown => None,
+        Seen::Absent => Some(String::new()),
+        Seen::Status(status) => Some(status.clone()),
+    }
+}
+
+fn read_seen(text: Option<String>) -> Seen {
+    match text {
+        None => Seen::Unknown,
+        Some(text) if text.is_empty() => Seen::Absent,
+        Some(text) => Seen::Status(text),
+    }
+}
+
+pub(super) fn write_base(base: Option<&Base>) -> (Option<String>, Option<String>) {
+    let presence = |p: &Presence| Some(p.clone().unwrap_or_default());
+    base.map_or((None, None), |b| (presence(&b.marketo), presence(&b.salesforce)))
+}
+
+fn read_base(marketo: Option<String>, salesforce: Option<String>) -> Option<Base> {
+    let presence = |text: String| (!text.is_empty()).then_some(text);
+    Some(Base { marketo: presence(marketo?), salesforce: presence(salesforce?) })
+}
+
+impl TryFrom<MemberRow> for Member {
+    type Error = StoreError;
+
+    fn try_from(row: MemberRow) -> Result<Self, StoreError> {
+        let id = |what: &str, text: Option<String>| {
+            let id = text.map(SalesforceId::try_from).transpose();
+            id.map_err(|e| StoreError::Corrupt(format!("{what} of member {}: {e}", row.id)))
+        };
+        let salesforce_id = id("people.salesforce_id", row.salesforce_id)?;
+        let campaign_member_id = id("members.campaign_member_id", row.campaign_member_id)?;
+        let person = Person { id: row.person_id, marketo_id: row.marketo_id, salesforce_id, email: row.email };
+        Ok(Self {
+            id: row.id,
+            campaign_id: row.campaign_id,
+            person,
+            campaign_member_id,
+            marketo: read_seen(row.marketo),
+            salesforce: read_seen(row.salesforce),
+            salesforce_modstamp: row.salesforce_modstamp,
+            base: read_base(row.base_marketo, row.base_salesforce),
+            sync_state: row.sync_state,
+            reason: row.reason,
+            rule: row.rule,
+            after_merge: row.after_merge,
+            frozen: row.frozen,
+            added_to_marketo: row.added_to_marketo,
+            added_to_salesforce: row.added_to_salesforce,
+            sequence: row.sequence,
+            updated_at: row.updated_at,
+            stored: true,
+        })
+    }
+}
+
+fn members(rows: Vec<MemberRow>) -> Result<Vec<Member>, StoreError> {
+    rows.into_iter().map(Member::try_from).collect()
+}
+
+/// Which members are listed.
+#[derive(Clone, Debug, Default)]
+pub struct MemberFilter {
+    pub campaign_id: String,
+    /// Held on either side.
+    pub status: Option<String>,
+    pub sync_state: Option<String>,
+    pub reason: Option<String>,
+    /// Part of an address, or an id of either side.
+    pub q: Option<String>,
+}
+
+impl Store {
+    /// Members by campaign and person; pairs without a row are left out.
+    pub async fn members_of(&self, pairs: &[(String, String)]) -> Result<Vec<Member>, StoreError> {
+        let rows = Rows::new("campaign_id text, person_id text", pairs)?;
+        let sql = format!(
+            "SELECT DISTINCT {MEMBER} FROM {{rows}} JOIN members m ON m.campaign_id = r.campaign_id AND m.person_id = r.person_id
+             JOIN people p ON p.id = m.person_id"
+        );
+        members(self.db.fetch_rows(&sql, &rows, vec![]).await?)
+    }
+
+    /// Members by the ids of their campaign member rows.
+    pub async fn members_by_campaign_member(&self, ids: &[SalesforceId]) -> Result<Vec<Member>, StoreError> {
+        let rows: Vec<_> = ids.iter().map(|id| (id.as_str(),)).collect();
+        let sql = format!(
+            "SELECT DISTINCT {MEMBER} FROM {{rows}} JOIN members m ON m.campaign_member_id = r.id JOIN people p ON p.id = m.person_id"
+        );
+        members(self.db.fetch_rows(&sql, &Rows::new("id text", &rows)?, vec![]).await?)
+    }
+
+    /// All memberships of people, in any tracked campaign.
+    pub async fn memberships(&self, people: &[String]) -> Result<Vec<Member>, StoreError> {
+        let rows: Vec<_> = people.iter().map(|id| (id,)).collect();
+        let sql = format!(
+            "SELECT DISTINCT {MEMBER} FROM {{rows}} JOIN members m ON m.person_id = r.id JOIN people p ON p.id = m.person_id"
+        );
+        members(self.db.fetch_rows(&sql, &Rows::new("id text", &rows)?, vec![]).await?)
+    }
+
+    /// One member.
+    pub async fn member(&self, id: &str) -> Result<Option<Member>, StoreError> {
+        let sql = format!("SELECT {MEMBER} FROM members m JOIN people p ON p.id = m.person_id WHERE m.id = $1");
+        self.db.fetch_optional::<MemberRow>(&sql, args![id]).await?.map(Member::try_from).transpose()
+    }
+
+    /// A page of a campaign's members in the order of their ids, closed ones included: for runs.
+    pub async fn member_page(&self, campaign_id: &str, after: &str, limit: i64) -> Result<Vec<Member>, StoreError> {
+        let sql = format!(
+            "SELECT {MEMBER} FROM members m JOIN people p ON p.id = m.person_id
+             WHERE m.campaign_id = $1 AND m.id > $2 ORDER BY m.id LIMIT $3"
+        );
+        members(self.db.fetch(&sql, args![campaign_id, after, limit]).await?)
+    }
+
+    /// Members as listed by the API: those present on a side, after the id `after`.
+    pub async fn list_members(&self, filter: &MemberFilter, after: &str, limit: i64) -> Result<Vec<Member>, StoreError> {
+        let mut args = args![&filter.campaign_id, after, limit];
+        let mut sql = format!(
+            "SELECT {MEMBER} FROM members m JOIN people p ON p.id = m.person_id
+             WHERE m.campaign_id = $1 AND m.id > $2 AND m.sync_state <> 'closed'"
+        );
+        let mut add = |condition: &str, value: &Option<String>| {
+            if let Some(value) = value {
+                args.push(Arg::from(value));
+                sql += &condition.replace("$?", &format!("${}", args.len()));
+            }
+        };
+        add(" AND (m.marketo = $? OR m.salesforce = $?)", &filter.status);
+        add(" AND m.sync_state = $?", &filter.sync_state);
+        add(" AND m.reason = $?", &filter.reason);
+        add(
+            " AND (LOWER(p.email) LIKE '%' || LOWER($?) || '%' OR CAST(p.marketo_id AS TEXT) = $? OR p.salesforce_id = $?)",
+            &filter.q,
+        );
+        sql += " ORDER BY m.id LIMIT $3";
+        members(self.db.fetch(&sql, args).await?)
+    }
+
+    /// How many members of a campaign are in each state for each reason.
+    pub async fn member_counts(&self, campaign_id: &str) -> Result<Vec<(String, Option<String>, i64)>, StoreError> {
+        let sql = "SELECT sync_state, reason, COUNT(*) FROM members WHERE campaign_id = $1 AND sync_state <> 'closed'
+                   GROUP BY sync_state, reason ORDER BY sync_state, reason";
+        self.db.fetch(sql, args![campaign_id]).await
+    }
+}

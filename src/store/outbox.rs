@@ -1,0 +1,388 @@
+//! The work that waits: hints, at most one for each subject of a lane, and commands, one row each.
+//!
+//! Owns the rows of `outbox` and the ledger that counts them: each counter moves in the transaction of the row that it
+//! counts, and stays in the window in which the row was received, so that every window balances by itself.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+
+use serde::Serialize;
+
+use super::dialect::{Arg, Rows, Tx, args};
+use super::{Store, StoreError};
+use crate::domain::ids::{MarketoId, SalesforceId};
+
+/// Lane for what cannot be placed without a read: merges, conversions, members of unknown campaigns.
+pub const ROUTER: &str = "router";
+/// Length of a ledger window, in milliseconds.
+pub const WINDOW: i64 = 3_600_000;
+
+/// Whether rows about the same subject are one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Something may have changed: the newest replaces those that wait.
+    Hint,
+    /// A command: each is carried out, in order.
+    FlowAction,
+}
+
+impl Kind {
+    /// As stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hint => "hint",
+            Self::FlowAction => "flow_action",
+        }
+    }
+}
+
+/// Who or what a row is about, within its lane.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Subject {
+    /// A Marketo person.
+    Marketo(MarketoId),
+    /// A lead or contact.
+    Salesforce(SalesforceId),
+    /// A campaign member.
+    Member(SalesforceId),
+    /// A person of ours, by its id.
+    Person(String),
+    /// The mapping: program, campaign and statuses.
+    Mapping,
+}
+
+impl fmt::Display for Subject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Marketo(id) => write!(f, "marketo:{id}"),
+            Self::Salesforce(id) => write!(f, "salesforce:{id}"),
+            Self::Member(id) => write!(f, "member:{id}"),
+            Self::Person(id) => write!(f, "person:{id}"),
+            Self::Mapping => f.write_str("mapping"),
+        }
+    }
+}
+
+impl Subject {
+    /// From its stored form.
+    pub(super) fn parse(text: &str) -> Result<Self, StoreError> {
+        let corrupt = || StoreError::Corrupt(format!("outbox.subject {text:?}"));
+        let id = |id: &str| id.parse().map_err(|_| corrupt());
+        Ok(match text.split_once(':') {
+            Some(("marketo", id)) => Self::Marketo(id.parse().map_err(|_| corrupt())?),
+            Some(("salesforce", text)) => Self::Salesforce(id(text)?),
+            Some(("member", text)) => Self::Member(id(text)?),
+            Some(("person", id)) => Self::Person(id.to_owned()),
+            None if text == "mapping" => Self::Mapping,
+            _ => return Err(corrupt()),
+        })
+    }
+}
+
+/// A row to be.
+#[derive(Clone, Debug)]
+pub struct NewWork {
+    /// A campaign's id, or `router`.
+    pub lane: String,
+    /// The mapping whose ledger counts it.
+    pub mapping_id: Option<String>,
+    pub kind: Kind,
+    pub subject: Subject,
+    /// `marketo`, `salesforce`, `flow_action`, `policy`.
+    pub source: &'static str,
+    /// What the hint carries, as JSON; it may save a read.
+    pub payload: Option<String>,
+    /// Not before this, epoch milliseconds.
+    pub due_at: i64,
+}
+
+/// Adds work in an open transaction; the id of the row that each became or was merged into, in order.
+pub(super) async fn enqueue(store: &Store, tx: &mut Tx, work: &[NewWork]) -> Result<Vec<String>, StoreError> {
+    if work.is_empty() {
+        return Ok(Vec::new());
+    }
+    let now = store.now();
+    let window = now - now % WINDOW;
+    lock_lanes(tx, work).await?;
+
+    // One row for each subject: a statement may not touch a row twice.
+    let mut merged: BTreeMap<(String, String), (NewWork, String)> = BTreeMap::new();
+    let mut slots = Vec::with_capacity(work.len());
+    for item in work {
+        let id = store.new_id();
+        let subject = match item.kind {
+            Kind::Hint => item.subject.to_string(),
+            // Commands are never merged, so each has a key of its own here.
+            Kind::FlowAction => format!("{}#{id}", item.subject),
+        };
+        let slot = (item.lane.clone(), subject);
+        slots.push(slot.clone());
+        merged
+            .entry(slot)
+            .and_modify(|(kept, _)| {
+                if kept.payload != item.payload {
+                    kept.payload = None;
+                }
+            })
+            .or_insert_with(|| (item.clone(), id));
+    }
+    let rows: Vec<_> = merged
+        .values()
+        .map(|(w, id)| {
+            let subject = w.subject.to_string();
+            (id, &w.lane, &w.mapping_id, w.kind.as_str(), subject, w.source, &w.payload, w.due_at)
+        })
+        .collect();
+    let rows = Rows::new(
+        "id text, lane text, mapping_id text, kind text, subject text, source text, payload text, due_at int",
+        &rows,
+    )?;
+    let stored: Vec<(String, String, String, String)> = tx
+        .fetch_rows(
+            "INSERT INTO outbox (id, lane, mapping_id, kind, subject, source, payload, state, due_at, window_start, created_at)
+             SELECT id, lane, mapping_id, kind, subject, source, payload, 'available', due_at, $2, $3 FROM {rows} WHERE true
+             ON CONFLICT (lane, subject) WHERE kind = 'hint' AND state IN ('available', 'retryable') DO UPDATE SET
+               payload = CASE WHEN outbox.payload = excluded.payload THEN outbox.payload END,
+               due_at = CASE WHEN outbox.state = 'available' AND excluded.due_at < outbox.due_at THEN excluded.due_at
+                        ELSE outbox.due_at END
+             RETURNING id, lane, kind, subject",
+            &rows,
+            args![window, now],
+        )
+        .await?;
+    let mut ids: HashMap<(String, String), String> = HashMap::new();
+    for (id, lane, kind, subject) in stored {
+        let subject = if kind == "hint" { subject } else { format!("{subject}#{id}") };
+        ids.insert((lane, subject), id);
+    }
+    let inserted: std::collections::HashSet<&String> =
+        merged.iter().filter(|(slot, (_, id))| ids.get(*slot) == Some(id)).map(|(_, (_, id))| id).collect();
+
+    let mut ledger = Ledger::default();
+    let mut counted = std::collections::HashSet::new();
+    for (item, slot) in work.iter().zip(&slots) {
+        let Some(mapping) = &item.mapping_id else { continue };
+        let fresh = inserted.contains(&ids[slot]) && counted.insert(&ids[slot]);
+        ledger.add(mapping, window, "received", 1);
+        ledger.add(mapping, window, if fresh { "waiting" } else { "superseded" }, 1);
+    }
+    ledger.store(tx).await?;
+    wake_lanes(tx, work).await?;
+    Ok(slots.iter().map(|slot| ids[slot].clone()).collect())
+}
+
+/// A lane that is released computes its next due time from its rows; rows that are being added must be seen by that, or
+/// find the lane released. Hence both hold the lane's row.
+async fn lock_lanes(tx: &mut Tx, work: &[NewWork]) -> Result<(), StoreError> {
+    let lanes: Vec<_> = work.iter().map(|w| (&w.lane,)).collect();
+    let lock = tx.backend().for_update();
+    let sql = format!("SELECT id FROM lanes WHERE id IN (SELECT r.id FROM {{rows}}) ORDER BY id {lock}");
+    tx.fetch_rows::<(String,)>(&sql, &Rows::new("id text", &lanes)?, vec![]).await.map(drop)
+}
+
+/// Makes lanes due, but for those that are leased: their release looks for itself.
+pub(super) async fn wake_lanes(tx: &mut Tx, work: &[NewWork]) -> Result<(), StoreError> {
+    let mut due: BTreeMap<&str, i64> = BTreeMap::new();
+    for item in work {
+        due.entry(&item.lane).and_modify(|at| *at = (*at).min(item.due_at)).or_insert(item.due_at);
+    }
+    let due: Vec<_> = due.into_iter().collect();
+    tx.execute_rows(
+        "UPDATE lanes SET next_due_at = r.due_at FROM {rows} WHERE lanes.id = r.id AND lanes.lease_owner IS NULL
+         AND NOT lanes.halted AND (lanes.next_due_at IS NULL OR lanes.next_due_at > r.due_at)",
+        &Rows::new("id text, due_at int", &due)?,
+        vec![],
+    )
+    .await
+    .map(drop)
+}
+
+/// Changes of ledger counters, gathered to one statement.
+#[derive(Default)]
+pub(super) struct Ledger {
+    changes: BTreeMap<(String, i64), BTreeMap<&'static str, i64>>,
+}
+
+/// The counters; `received` is the sum of the others.
+pub(super) const COUNTERS: [&str; 8] =
+    ["received", "applied", "no_op", "superseded", "waiting", "held", "failed", "discarded"];
+
+impl Ledger {
+    pub(super) fn add(&mut self, mapping: &str, window: i64, counter: &'static str, by: i64) {
+        *self.changes.entry((mapping.to_owned(), window)).or_default().entry(counter).or_default() += by;
+    }
+
+    pub(super) async fn store(self, tx: &mut Tx) -> Result<(), StoreError> {
+        if self.changes.is_empty() {
+            return Ok(());
+        }
+        let rows: Vec<_> = self
+            .changes
+            .into_iter()
+            .map(|((mapping, window), by)| {
+                let [a, b, c, d, e, f, g, h] = COUNTERS.map(|counter| by.get(counter).copied().unwrap_or(0));
+                (mapping, window, a, b, c, d, e, f, g, h)
+            })
+            .collect();
+        let rows = Rows::new(
+            "mapping_id text, window_start int, received int, applied int, no_op int, superseded int, waiting int, held int, \
+             failed int, discarded int",
+            &rows,
+        )?;
+        let list = COUNTERS.join(", ");
+        let sums = COUNTERS.map(|c| format!("{c} = ledger.{c} + excluded.{c}")).join(", ");
+        let sql = format!(
+            "INSERT INTO ledger (mapping_id, window_start, {list}) SELECT mapping_id, window_start, {list} FROM {{rows}}
+             WHERE true ON CONFLICT (mapping_id, window_start) DO UPDATE SET {sums}"
+        );
+        tx.execute_rows(&sql, &rows, vec![]).await.map(drop)
+    }
+}
+
+/// Which counter a row in this state is counted by.
+pub(super) fn counter(state: &str, outcome: Option<&str>, reason: Option<&str>) -> &'static str {
+    match (state, outcome) {
+        ("completed", Some("applied")) => "applied",
+        ("completed", Some("superseded")) => "superseded",
+        ("completed", _) => "no_op",
+        ("parked", _) => "held",
+        // Given up on by us, not by a person.
+        ("discarded", _) if reason.is_some() => "failed",
+        ("discarded", _) => "discarded",
+        _ => "waiting",
+    }
+}
+
+/// A row as the API shows it.
+#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+pub struct Change {
+    pub id: String,
+    pub lane: String,
+    pub mapping_id: Option<String>,
+    pub kind: String,
+    pub subject: String,
+    pub source: String,
+    pub state: String,
+    pub attempts: i64,
+    pub due_at: i64,
+    pub reason: Option<String>,
+    pub vendor: Option<String>,
+    pub code: Option<String>,
+    pub message: Option<String>,
+    pub outcome: Option<String>,
+    pub window_start: i64,
+    pub created_at: i64,
+    pub completed_at: Option<i64>,
+}
+
+const CHANGE: &str = "id, lane, mapping_id, kind, subject, source, state, attempts, due_at, reason, vendor, code, message, \
+                      outcome, window_start, created_at, completed_at";
+
+/// Which changes are listed.
+#[derive(Clone, Debug, Default)]
+pub struct ChangeFilter {
+    pub states: Vec<String>,
+    pub mapping_id: Option<String>,
+    pub kind: Option<String>,
+}
+
+impl ChangeFilter {
+    /// Conditions on the columns of `outbox`, and their arguments; numbered from `$1`.
+    fn sql(&self) -> (String, Vec<Arg>) {
+        let mut args = Vec::new();
+        let mut sql = "1 = 1".to_owned();
+        let mut add = |column: &str, values: &[String]| {
+            if !values.is_empty() {
+                let marks: Vec<_> = values.iter().map(|v| { args.push(Arg::from(v)); format!("${}", args.len()) }).collect();
+                sql += &format!(" AND {column} IN ({})", marks.join(", "));
+            }
+        };
+        add("state", &self.states);
+        add("mapping_id", self.mapping_id.as_slice());
+        add("kind", self.kind.as_slice());
+        (sql, args)
+    }
+}
+
+/// What a person wants done with a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Try again now.
+    Retry,
+    /// Never.
+    Discard,
+}
+
+impl Store {
+    /// Changes in the order they came, after the id `after`.
+    pub async fn changes(&self, filter: &ChangeFilter, after: Option<&str>, limit: i64) -> Result<Vec<Change>, StoreError> {
+        let (condition, mut args) = filter.sql();
+        args.push(Arg::from(after.unwrap_or("")));
+        args.push(Arg::from(limit));
+        let n = args.len();
+        let sql =
+            format!("SELECT {CHANGE} FROM outbox WHERE {condition} AND id > ${} ORDER BY id LIMIT ${n}", n - 1);
+        self.db.fetch(&sql, args).await
+    }
+
+    /// One change.
+    pub async fn change(&self, id: &str) -> Result<Option<Change>, StoreError> {
+        self.db.fetch_optional(&format!("SELECT {CHANGE} FROM outbox WHERE id = $1"), args![id]).await
+    }
+
+    /// How many changes a bulk decision would touch: those that wait, are held or have failed.
+    pub async fn count_decidable(&self, filter: &ChangeFilter, decision: Decision) -> Result<i64, StoreError> {
+        let (condition, args) = filter.sql();
+        let states = decidable(decision);
+        let sql = format!("SELECT COUNT(*) FROM outbox WHERE {condition} AND state IN ({states})");
+        Ok(self.db.fetch::<(i64,)>(&sql, args).await?.first().map_or(0, |row| row.0))
+    }
+
+    /// Retries or discards one change; what it was before, or none when it is not in a state for that.
+    pub async fn decide_change(&self, id: &str, decision: Decision) -> Result<Option<Change>, StoreError> {
+        let mut tx = self.db.begin().await?;
+        let lock = tx.backend().for_update();
+        let states = decidable(decision);
+        let sql = format!("SELECT {CHANGE} FROM outbox WHERE id = $1 AND state IN ({states}) {lock}");
+        let Some(change) = tx.fetch::<Change>(&sql, args![id]).await?.pop() else { return Ok(None) };
+        let now = self.now();
+        let sql = "SELECT COUNT(*) FROM outbox WHERE lane = $1 AND subject = $2 AND id <> $3 AND kind = 'hint'
+                   AND state IN ('available', 'retryable')";
+        let younger: Vec<(i64,)> = tx.fetch(sql, args![&change.lane, &change.subject, id]).await?;
+        let waits = change.kind == "hint" && younger.first().is_some_and(|row| row.0 > 0);
+        let (state, outcome) = match decision {
+            Decision::Discard => ("discarded", None),
+            // A younger row about the same subject waits already, and will see to this one's as well.
+            Decision::Retry if waits => ("completed", Some("superseded")),
+            Decision::Retry => ("available", None),
+        };
+        let completed = (state != "available").then_some(now);
+        tx.execute(
+            "UPDATE outbox SET state = $2, outcome = $3, due_at = $4, completed_at = $5, attempts = 0, payload = NULL, reason = NULL WHERE id = $1",
+            args![id, state, outcome.map(str::to_owned), now, completed],
+        )
+        .await?;
+        if let Some(mapping) = &change.mapping_id {
+            let mut ledger = Ledger::default();
+            ledger.add(mapping, change.window_start, counter(&change.state, change.outcome.as_deref(), change.reason.as_deref()), -1);
+            ledger.add(mapping, change.window_start, counter(state, outcome, None), 1);
+            ledger.store(&mut tx).await?;
+        }
+        if state == "available" {
+            let sql = "UPDATE lanes SET next_due_at = $2 WHERE id = $1 AND lease_owner IS NULL AND NOT halted
+                       AND (next_due_at IS NULL OR next_due_at > $2)";
+            tx.execute(sql, args![&change.lane, now]).await?;
+        }
+        tx.commit().await?;
+        self.work.notify_one();
+        Ok(Some(change))
+    }
+}
+
+fn decidable(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Retry => "'retryable', 'parked', 'discarded'",
+        Decision::Discard => "'available', 'retryable', 'parked'",
+    }
+}

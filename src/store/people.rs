@@ -1,0 +1,281 @@
+//! People, each linked one-to-one once and then known by id, and the intents of creating one.
+//!
+//! A row with only one of the two ids is somebody whose other half is not known yet. Must not decide who is who: it
+//! keeps links one-to-one and says no to a second one.
+
+use std::time::Duration;
+
+use super::dialect::{Rows, Tx, args};
+use super::outbox::{Kind, NewWork, Subject, enqueue};
+use super::{Store, StoreError};
+use crate::domain::ids::{MarketoId, SalesforceId};
+use crate::domain::merge::Side;
+
+/// Somebody known to at least one side.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Person {
+    pub id: String,
+    pub marketo_id: Option<MarketoId>,
+    pub salesforce_id: Option<SalesforceId>,
+    /// As last seen on either side.
+    pub email: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct PersonRow {
+    id: String,
+    marketo_id: Option<i64>,
+    salesforce_id: Option<String>,
+    email: Option<String>,
+}
+
+impl TryFrom<PersonRow> for Person {
+    type Error = StoreError;
+
+    fn try_from(row: PersonRow) -> Result<Self, StoreError> {
+        let salesforce_id = row.salesforce_id.map(SalesforceId::try_from).transpose();
+        let salesforce_id = salesforce_id.map_err(|e| StoreError::Corrupt(format!("people.salesforce_id of {}: {e}", row.id)))?;
+        Ok(Self { id: row.id, marketo_id: row.marketo_id, salesforce_id, email: row.email })
+    }
+}
+
+/// Half of a person: what a hint or a page names.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Half {
+    Marketo(MarketoId),
+    Salesforce(SalesforceId),
+}
+
+/// A person who is being created on one side; held until that has ended one way or the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Intent {
+    /// What a second record would share with the first: the address, else the id on the other side.
+    pub key: String,
+    /// Since when somebody has been trying: a record of ours that is younger may be the one.
+    pub started_at: i64,
+    /// An earlier attempt has ended nobody knows how: look before creating.
+    pub taken_over: bool,
+}
+
+impl Store {
+    /// People by either id; who is not known is left out.
+    pub async fn people(&self, halves: &[Half]) -> Result<Vec<Person>, StoreError> {
+        let mut tx = self.db.begin().await?;
+        find(&mut tx, halves).await
+    }
+
+    /// People by either id, made known where they are not.
+    pub async fn ensure_people(&self, halves: &[Half]) -> Result<Vec<Person>, StoreError> {
+        let known = self.people(halves).await?;
+        let is_known = |half: &Half| {
+            known.iter().any(|p| match half {
+                Half::Marketo(id) => p.marketo_id == Some(*id),
+                Half::Salesforce(id) => p.salesforce_id.as_ref() == Some(id),
+            })
+        };
+        let mut fresh: Vec<&Half> = halves.iter().filter(|half| !is_known(half)).collect();
+        fresh.sort();
+        fresh.dedup();
+        if fresh.is_empty() {
+            return Ok(known);
+        }
+        let now = self.now();
+        let mut marketo = Vec::new();
+        let mut salesforce = Vec::new();
+        for half in fresh {
+            match half {
+                Half::Marketo(id) => marketo.push((self.new_id(), *id)),
+                Half::Salesforce(id) => salesforce.push((self.new_id(), id.as_str())),
+            }
+        }
+        let mut tx = self.db.begin().await?;
+        tx.execute_rows(
+            "INSERT INTO people (id, marketo_id, created_at, updated_at) SELECT id, half, $2, $2 FROM {rows}
+             WHERE true ON CONFLICT (marketo_id) WHERE marketo_id IS NOT NULL DO NOTHING",
+            &Rows::new("id text, half int", &marketo)?,
+            args![now],
+        )
+        .await?;
+        tx.execute_rows(
+            "INSERT INTO people (id, salesforce_id, created_at, updated_at) SELECT id, half, $2, $2 FROM {rows}
+             WHERE true ON CONFLICT (salesforce_id) WHERE salesforce_id IS NOT NULL DO NOTHING",
+            &Rows::new("id text, half text", &salesforce)?,
+            args![now],
+        )
+        .await?;
+        let all = find(&mut tx, halves).await?;
+        tx.commit().await?;
+        Ok(all)
+    }
+
+    /// Gives a person both ids. Where the other half is known as somebody else, who has no half of this side, the two rows
+    /// become one and their memberships are joined; the other campaigns they are in are looked at again.
+    ///
+    /// # Errors
+    /// `Conflict` when either id belongs to somebody who is linked to a third.
+    pub async fn link(&self, person_id: &str, marketo: MarketoId, salesforce: &SalesforceId) -> Result<Person, StoreError> {
+        let mut tx = self.db.begin().await?;
+        let halves = [Half::Marketo(marketo), Half::Salesforce(salesforce.clone())];
+        let taken = |p: &Person| {
+            p.marketo_id.is_some_and(|id| id != marketo) || p.salesforce_id.as_ref().is_some_and(|id| id != salesforce)
+        };
+        let holders = find(&mut tx, &halves).await?;
+        if let Some(other) = holders.iter().find(|p| p.id != person_id && taken(p)) {
+            return Err(StoreError::Conflict(format!("{salesforce} or {marketo} is linked to person {}", other.id)));
+        }
+        for other in holders.iter().filter(|p| p.id != person_id) {
+            join(self, &mut tx, &other.id, person_id).await?;
+        }
+        tx.execute(
+            "UPDATE people SET marketo_id = $2, salesforce_id = $3, updated_at = $4 WHERE id = $1",
+            args![person_id, marketo, salesforce.as_str(), self.now()],
+        )
+        .await?;
+        let linked = find(&mut tx, &halves[..1]).await?.pop();
+        tx.commit().await?;
+        linked.ok_or_else(|| StoreError::Conflict(format!("person {person_id} is gone")))
+    }
+
+    /// Follows a merge or a conversion: the person is known by another id of one side from now on. Somebody who has that id
+    /// already is the same person; the rows are joined.
+    pub async fn follow(&self, person_id: &str, to: &Half) -> Result<Person, StoreError> {
+        let mut tx = self.db.begin().await?;
+        for other in find(&mut tx, std::slice::from_ref(to)).await?.iter().filter(|p| p.id != person_id) {
+            join(self, &mut tx, &other.id, person_id).await?;
+            // What the other knew of the far side, this one may not know yet.
+            tx.execute(
+                "UPDATE people SET marketo_id = COALESCE(marketo_id, $2), salesforce_id = COALESCE(salesforce_id, $3) WHERE id = $1",
+                args![person_id, other.marketo_id, other.salesforce_id.as_ref().map(ToString::to_string)],
+            )
+            .await?;
+        }
+        let (column, value) = match to {
+            Half::Marketo(id) => ("marketo_id", super::dialect::Arg::from(*id)),
+            Half::Salesforce(id) => ("salesforce_id", super::dialect::Arg::from(id.as_str())),
+        };
+        let sql = format!("UPDATE people SET {column} = $2, updated_at = $3 WHERE id = $1");
+        tx.execute(&sql, vec![person_id.into(), value, self.now().into()]).await?;
+        let followed = find(&mut tx, std::slice::from_ref(to)).await?.pop();
+        tx.commit().await?;
+        followed.ok_or_else(|| StoreError::Conflict(format!("person {person_id} is gone")))
+    }
+
+    /// Keeps the addresses as last seen.
+    pub async fn keep_emails(&self, emails: &[(String, String)]) -> Result<(), StoreError> {
+        let mut tx = self.db.begin().await?;
+        tx.execute_rows(
+            "UPDATE people SET email = r.email FROM {rows} WHERE people.id = r.id AND (people.email IS NULL OR people.email <> r.email)",
+            &Rows::new("id text, email text", emails)?,
+            vec![],
+        )
+        .await?;
+        tx.commit().await
+    }
+
+    /// Announces that people are about to be created on a side. Those whose intent another worker holds are left out: they
+    /// have to wait until it is given up or runs out.
+    pub async fn intend(&self, owner: &str, side: Side, keys: &[String], lease: Duration) -> Result<Vec<Intent>, StoreError> {
+        let now = self.now();
+        let until = now + i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
+        let mut keys: Vec<_> = keys.iter().map(|key| (key,)).collect();
+        keys.sort();
+        keys.dedup();
+        let mut tx = self.db.begin().await?;
+        let held: Vec<(String, i64)> = tx
+            .fetch_rows(
+                "INSERT INTO intents (key, side, owner, until, started_at) SELECT key, $2, $3, $4, $5 FROM {rows} WHERE true
+                 ON CONFLICT (key, side) DO UPDATE SET owner = excluded.owner, until = excluded.until
+                   WHERE intents.until <= $5 OR intents.owner = excluded.owner
+                 RETURNING key, started_at",
+                &Rows::new("key text", &keys)?,
+                args![side.as_str(), owner, until, now],
+            )
+            .await?;
+        tx.commit().await?;
+        let intent = |(key, started_at)| Intent { key, started_at, taken_over: started_at != now };
+        Ok(held.into_iter().map(intent).collect())
+    }
+
+    /// Ends intents: it is known what became of them.
+    pub async fn conclude(&self, owner: &str, side: Side, keys: &[String]) -> Result<(), StoreError> {
+        let keys: Vec<_> = keys.iter().map(|key| (key,)).collect();
+        let mut tx = self.db.begin().await?;
+        tx.execute_rows(
+            "DELETE FROM intents WHERE side = $2 AND owner = $3 AND key IN (SELECT r.key FROM {rows})",
+            &Rows::new("key text", &keys)?,
+            args![side.as_str(), owner],
+        )
+        .await?;
+        tx.commit().await
+    }
+}
+
+async fn find(tx: &mut Tx, halves: &[Half]) -> Result<Vec<Person>, StoreError> {
+    let marketo: Vec<_> = halves.iter().filter_map(|h| if let Half::Marketo(id) = h { Some((*id,)) } else { None }).collect();
+    let salesforce: Vec<_> =
+        halves.iter().filter_map(|h| if let Half::Salesforce(id) = h { Some((id.as_str(),)) } else { None }).collect();
+    let columns = "p.id, p.marketo_id, p.salesforce_id, p.email";
+    let mut found: Vec<PersonRow> = Vec::new();
+    if !marketo.is_empty() {
+        let sql = format!("SELECT DISTINCT {columns} FROM {{rows}} JOIN people p ON p.marketo_id = r.half");
+        found.extend(tx.fetch_rows::<PersonRow>(&sql, &Rows::new("half int", &marketo)?, vec![]).await?);
+    }
+    if !salesforce.is_empty() {
+        let sql = format!("SELECT DISTINCT {columns} FROM {{rows}} JOIN people p ON p.salesforce_id = r.half");
+        found.extend(tx.fetch_rows::<PersonRow>(&sql, &Rows::new("half text", &salesforce)?, vec![]).await?);
+    }
+    found.sort_by(|a, b| a.id.cmp(&b.id));
+    found.dedup_by(|a, b| a.id == b.id);
+    found.into_iter().map(Person::try_from).collect()
+}
+
+/// Makes one person of two. Where both are in a campaign, the row of the winner stays, and what the other knew of a side
+/// that the winner's row did not is kept: a recorded Salesforce value must not be forgotten, or its removal would go untold.
+async fn join(store: &Store, tx: &mut Tx, loser: &str, winner: &str) -> Result<(), StoreError> {
+    let campaigns: Vec<(String, Option<String>)> = tx
+        .fetch(
+            "SELECT m.campaign_id, a.id FROM members m
+             LEFT JOIN mappings a ON a.campaign_id = m.campaign_id AND a.deleted_at IS NULL WHERE m.person_id = $1",
+            args![loser],
+        )
+        .await?;
+    tx.execute(
+        "UPDATE members SET
+           marketo = CASE WHEN members.marketo IS NULL OR members.marketo = '' THEN l.marketo ELSE members.marketo END,
+           salesforce = CASE WHEN members.salesforce IS NULL OR members.salesforce = '' THEN l.salesforce ELSE members.salesforce END,
+           campaign_member_id = COALESCE(members.campaign_member_id, l.campaign_member_id),
+           added_to_marketo = members.added_to_marketo OR l.added_to_marketo,
+           added_to_salesforce = members.added_to_salesforce OR l.added_to_salesforce,
+           base_marketo = NULL, base_salesforce = NULL, after_merge = TRUE
+         FROM (SELECT campaign_id, marketo, salesforce, campaign_member_id, added_to_marketo, added_to_salesforce
+               FROM members WHERE person_id = $1) AS l
+         WHERE members.person_id = $2 AND members.campaign_id = l.campaign_id",
+        args![loser, winner],
+    )
+    .await?;
+    tx.execute(
+        "DELETE FROM members WHERE person_id = $1 AND campaign_id IN (SELECT campaign_id FROM members WHERE person_id = $2)",
+        args![loser, winner],
+    )
+    .await?;
+    tx.execute(
+        "UPDATE members SET person_id = $2, base_marketo = NULL, base_salesforce = NULL, after_merge = TRUE WHERE person_id = $1",
+        args![loser, winner],
+    )
+    .await?;
+    tx.execute("DELETE FROM people WHERE id = $1", args![loser]).await?;
+    let now = store.now();
+    let again: Vec<_> = campaigns
+        .into_iter()
+        .map(|(lane, mapping_id)| NewWork {
+            lane,
+            mapping_id,
+            kind: Kind::Hint,
+            subject: Subject::Person(winner.to_owned()),
+            source: "policy",
+            payload: None,
+            due_at: now,
+        })
+        .collect();
+    enqueue(store, tx, &again).await.map(drop)
+}

@@ -1,0 +1,189 @@
+//! Whole reads of a campaign and its program: first sync and reconciliation.
+//!
+//! A run is worked off in the lane of its campaign, a page at a time, under the lane's lease; the cursor is stored with
+//! what the page brought, so that a crash costs one page again.
+
+use std::collections::BTreeMap;
+
+use super::dialect::{Rows, Tx, args};
+use super::lanes::Lease;
+use super::{Store, StoreError, read_json, write_json};
+
+/// What a run has done so far, by name: `salesforce_read`, `marketo_read`, `decided`, `changed`.
+pub type Counts = BTreeMap<String, i64>;
+
+/// One run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    pub id: String,
+    pub lane: String,
+    pub mapping_id: String,
+    /// `first_sync` or `reconciliation`.
+    pub kind: String,
+    /// `running`, `completed`, `failed`.
+    pub state: String,
+    pub stage: Stage,
+    /// Where the stage goes on; none at its beginning.
+    pub cursor: Option<String>,
+    pub counts: Counts,
+    /// Grows when the run is begun anew.
+    pub generation: i64,
+    pub attempts: i64,
+    pub due_at: i64,
+    /// Why it waits or failed.
+    pub message: Option<String>,
+    pub created_at: i64,
+    pub completed_at: Option<i64>,
+}
+
+/// What a run does, in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Reads all campaign members.
+    Salesforce,
+    /// Reads all program members.
+    Marketo,
+    /// Decides every member.
+    Decide,
+}
+
+impl Stage {
+    /// As stored and shown.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Salesforce => "salesforce",
+            Self::Marketo => "marketo",
+            Self::Decide => "decide",
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, StoreError> {
+        [Self::Salesforce, Self::Marketo, Self::Decide]
+            .into_iter()
+            .find(|stage| stage.as_str() == text)
+            .ok_or_else(|| StoreError::Corrupt(format!("runs.stage {text:?}")))
+    }
+}
+
+#[derive(sqlx::FromRow)]
+struct RunRow {
+    id: String,
+    lane: String,
+    mapping_id: String,
+    kind: String,
+    state: String,
+    stage: String,
+    cursor: Option<String>,
+    counts: String,
+    generation: i64,
+    attempts: i64,
+    due_at: i64,
+    message: Option<String>,
+    created_at: i64,
+    completed_at: Option<i64>,
+}
+
+const RUN: &str = "id, lane, mapping_id, kind, state, stage, cursor, counts, generation, attempts, due_at, message, created_at, completed_at";
+
+impl TryFrom<RunRow> for Run {
+    type Error = StoreError;
+
+    fn try_from(row: RunRow) -> Result<Self, StoreError> {
+        Ok(Self {
+            stage: Stage::parse(&row.stage)?,
+            counts: read_json("runs.counts", &row.counts)?,
+            id: row.id,
+            lane: row.lane,
+            mapping_id: row.mapping_id,
+            kind: row.kind,
+            state: row.state,
+            cursor: row.cursor,
+            generation: row.generation,
+            attempts: row.attempts,
+            due_at: row.due_at,
+            message: row.message,
+            created_at: row.created_at,
+            completed_at: row.completed_at,
+        })
+    }
+}
+
+impl Store {
+    /// Starts a run of a mapping, or finds the one that goes on; its id.
+    pub async fn start_run(&self, mapping_id: &str, lane: &str, kind: &str) -> Result<String, StoreError> {
+        let mut tx = self.db.begin().await?;
+        let id = start_run(self, &mut tx, mapping_id, lane, kind).await?;
+        tx.commit().await?;
+        self.work.notify_one();
+        Ok(id)
+    }
+
+    /// Runs of a mapping, newest first.
+    pub async fn runs(&self, mapping_id: &str, before: Option<&str>, limit: i64) -> Result<Vec<Run>, StoreError> {
+        let sql = format!("SELECT {RUN} FROM runs WHERE mapping_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3");
+        let rows: Vec<RunRow> = self.db.fetch(&sql, args![mapping_id, before.unwrap_or("g"), limit]).await?;
+        rows.into_iter().map(Run::try_from).collect()
+    }
+
+    /// One run.
+    pub async fn run(&self, id: &str) -> Result<Option<Run>, StoreError> {
+        let sql = format!("SELECT {RUN} FROM runs WHERE id = $1");
+        self.db.fetch_optional::<RunRow>(&sql, args![id]).await?.map(Run::try_from).transpose()
+    }
+
+    pub(super) async fn due_runs(&self, tx: &mut Tx, leases: &[Lease]) -> Result<Vec<Run>, StoreError> {
+        let lanes: Vec<_> = leases.iter().map(|l| (&l.lane,)).collect();
+        let columns = RUN.split(", ").map(|c| format!("o.{c}")).collect::<Vec<_>>().join(", ");
+        let sql = format!("SELECT {columns} FROM {{rows}} JOIN runs o ON o.lane = r.id AND o.state = 'running' AND o.due_at <= $2");
+        let rows: Vec<RunRow> = tx.fetch_rows(&sql, &Rows::new("id text", &lanes)?, args![self.now()]).await?;
+        rows.into_iter().map(Run::try_from).collect()
+    }
+}
+
+/// Starts a run in an open transaction, unless one of the mapping goes on already: that is begun anew, since what has
+/// changed may concern what it has passed.
+pub(super) async fn start_run(store: &Store, tx: &mut Tx, mapping_id: &str, lane: &str, kind: &str) -> Result<String, StoreError> {
+    let now = store.now();
+    let lock = tx.backend().for_update();
+    tx.fetch::<(String,)>(&format!("SELECT id FROM lanes WHERE id = $1 {lock}"), args![lane]).await?;
+    let sql = "UPDATE runs SET stage = 'salesforce', cursor = NULL, due_at = $2, attempts = 0, generation = generation + 1
+               WHERE mapping_id = $1 AND state = 'running' RETURNING id";
+    let going_on: Vec<(String,)> = tx.fetch(sql, args![mapping_id, now]).await?;
+    let id = match going_on.into_iter().next() {
+        Some((id,)) => {
+            tx.execute("DELETE FROM run_seen WHERE run_id = $1", args![&id]).await?;
+            id
+        }
+        None => {
+            let id = store.new_id();
+            tx.execute(
+                "INSERT INTO runs (id, lane, mapping_id, kind, state, stage, counts, due_at, created_at)
+                 VALUES ($1, $2, $3, $4, 'running', 'salesforce', '{}', $5, $5)",
+                args![&id, lane, mapping_id, kind, now],
+            )
+            .await?;
+            id
+        }
+    };
+    let sql = "UPDATE lanes SET next_due_at = $2 WHERE id = $1 AND lease_owner IS NULL AND NOT halted
+               AND (next_due_at IS NULL OR next_due_at > $2)";
+    tx.execute(sql, args![lane, now]).await?;
+    Ok(id)
+}
+
+/// Stores where a run stands, in the transaction of what the page brought.
+pub(super) async fn save_run(tx: &mut Tx, run: &Run) -> Result<(), StoreError> {
+    let counts = write_json("runs.counts", &run.counts)?;
+    tx.execute(
+        "UPDATE runs SET state = $2, stage = $3, cursor = $4, counts = $5, attempts = $6, due_at = $7, message = $8,
+           completed_at = $9 WHERE id = $1 AND generation = $10",
+        args![&run.id, &run.state, run.stage.as_str(), run.cursor.clone(), counts, run.attempts, run.due_at,
+              run.message.clone(), run.completed_at, run.generation],
+    )
+    .await?;
+    if run.state != "running" {
+        tx.execute("DELETE FROM run_seen WHERE run_id = $1", args![&run.id]).await?;
+    }
+    Ok(())
+}
