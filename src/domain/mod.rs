@@ -4,5 +4,12 @@
 //! database, vendor wire format, HTTP or async; time comes in as an argument.
 
 pub mod clock;
+pub mod closed_list;
 pub mod hint;
 pub mod ids;
+pub mod mapping;
+pub mod merge;
+pub mod person;
+pub mod retry;
+pub mod status;
+pub mod trigger;

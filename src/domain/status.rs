@@ -1,0 +1,216 @@
+//! Statuses of the two sides: what translates to what, and how far along each one is.
+//!
+//! Owns the status map, its validation, and the steps of the program's channel. Comparison is exact; only a suggestion
+//! may be lenient. Must not know members or policies.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::closed_list::closed_list;
+use super::merge::Side;
+
+/// Step 0 of every channel: it means absent, so it is never written, matched or shown as a status.
+pub const NOT_IN_PROGRAM: &str = "Not in Program";
+
+closed_list! {
+    /// Which way a row of the status map translates.
+    pub enum RowDirection {
+        /// Both ways.
+        Both = "both",
+        /// From the program status to the campaign status only.
+        ToSalesforce = "to_salesforce",
+        /// From the campaign status to the program status only.
+        ToMarketo = "to_marketo",
+    }
+}
+
+/// One translation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StatusRow {
+    pub program_status: String,
+    pub campaign_status: String,
+    #[serde(default = "both")]
+    pub direction: RowDirection,
+}
+
+fn both() -> RowDirection {
+    RowDirection::Both
+}
+
+/// The translations of one mapping.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StatusMap {
+    pub rows: Vec<StatusRow>,
+}
+
+closed_list! {
+    /// What is wrong with a status.
+    pub enum Problem {
+        /// A row names it, the side does not have it.
+        Unknown = "unknown",
+        /// It translates to nothing.
+        Untranslated = "untranslated",
+        /// It has more than one translation in one direction.
+        Ambiguous = "ambiguous",
+    }
+}
+
+/// A status that keeps two sides from being mapped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusDifference {
+    /// Whose status it is.
+    pub side: Side,
+    pub status: String,
+    pub problem: Problem,
+    /// How many members have it; none until it was counted.
+    pub members: Option<u64>,
+    /// The nearest name: on the other side, or on its own when it is unknown there.
+    pub suggestion: Option<String>,
+}
+
+impl StatusMap {
+    /// The automatic map: a status translates to the one of exactly the same name.
+    #[must_use]
+    pub fn exact<P: AsRef<str>, C: AsRef<str>>(program: &[P], campaign: &[C]) -> Self {
+        let campaign: BTreeSet<&str> = campaign.iter().map(AsRef::as_ref).collect();
+        let named = |name: &str| StatusRow {
+            program_status: name.to_owned(),
+            campaign_status: name.to_owned(),
+            direction: RowDirection::Both,
+        };
+        let names = program.iter().map(AsRef::as_ref).filter(|name| *name != NOT_IN_PROGRAM && campaign.contains(name));
+        Self { rows: names.map(named).collect() }
+    }
+
+    /// What a program status is called in Salesforce.
+    #[must_use]
+    pub fn to_salesforce(&self, program_status: &str) -> Option<&str> {
+        let mut rows = self.rows.iter().filter(|row| row.direction != RowDirection::ToMarketo);
+        rows.find(|row| row.program_status == program_status).map(|row| row.campaign_status.as_str())
+    }
+
+    /// What a campaign status is called in Marketo.
+    #[must_use]
+    pub fn to_marketo(&self, campaign_status: &str) -> Option<&str> {
+        let mut rows = self.rows.iter().filter(|row| row.direction != RowDirection::ToSalesforce);
+        rows.find(|row| row.campaign_status == campaign_status).map(|row| row.program_status.as_str())
+    }
+
+    /// Whether the two mean the same, in either direction.
+    #[must_use]
+    pub fn same(&self, program_status: &str, campaign_status: &str) -> bool {
+        self.to_salesforce(program_status) == Some(campaign_status)
+            || self.to_marketo(campaign_status) == Some(program_status)
+    }
+
+    /// Everything that keeps the map from translating every status of both sides, each way, to one that exists.
+    ///
+    /// A mapping of one direction may disregard the `untranslated` of its target.
+    #[must_use]
+    pub fn validate<P: AsRef<str>, C: AsRef<str>>(&self, program: &[P], campaign: &[C]) -> Vec<StatusDifference> {
+        let program: Vec<&str> = program.iter().map(AsRef::as_ref).filter(|name| *name != NOT_IN_PROGRAM).collect();
+        let campaign: Vec<&str> = campaign.iter().map(AsRef::as_ref).collect();
+        let to_salesforce =
+            self.translations(RowDirection::ToMarketo, |row| (&row.program_status, &row.campaign_status));
+        let to_marketo =
+            self.translations(RowDirection::ToSalesforce, |row| (&row.campaign_status, &row.program_status));
+        let mut found = differences(Side::Marketo, &program, &campaign, &to_salesforce, self.named(Side::Marketo));
+        found.extend(differences(Side::Salesforce, &campaign, &program, &to_marketo, self.named(Side::Salesforce)));
+        found
+    }
+
+    fn translations<'a>(
+        &'a self,
+        unless: RowDirection,
+        pair: impl Fn(&'a StatusRow) -> (&'a String, &'a String),
+    ) -> BTreeMap<&'a str, BTreeSet<&'a str>> {
+        let mut all: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for (from, to) in self.rows.iter().filter(|row| row.direction != unless).map(pair) {
+            all.entry(from).or_default().insert(to);
+        }
+        all
+    }
+
+    fn named(&self, side: Side) -> BTreeSet<&str> {
+        let names = self.rows.iter().map(|row| match side {
+            Side::Marketo => row.program_status.as_str(),
+            Side::Salesforce => row.campaign_status.as_str(),
+        });
+        names.collect()
+    }
+}
+
+/// What is wrong on one side: `own` are its statuses, `other` those of the opposite one.
+fn differences(
+    side: Side,
+    own: &[&str],
+    other: &[&str],
+    translations: &BTreeMap<&str, BTreeSet<&str>>,
+    named: BTreeSet<&str>,
+) -> Vec<StatusDifference> {
+    let difference = |status: &str, problem, candidates: &[&str]| StatusDifference {
+        side,
+        status: status.to_owned(),
+        problem,
+        members: None,
+        suggestion: nearest(status, candidates).map(str::to_owned),
+    };
+    let unknown = named.iter().filter(|name| !own.contains(name)).map(|name| difference(name, Problem::Unknown, own));
+    let ambiguous = translations.iter().filter(|(_, to)| to.len() > 1);
+    let ambiguous = ambiguous.map(|(name, _)| difference(name, Problem::Ambiguous, other));
+    let holes = own.iter().filter(|name| !translations.contains_key(*name));
+    let holes = holes.map(|name| difference(name, Problem::Untranslated, other));
+    unknown.chain(ambiguous).chain(holes).collect()
+}
+
+/// The candidate that a person most likely meant: the same but for case, spaces and punctuation, else the one with the
+/// fewest letters to change, at most a third of them.
+#[must_use]
+pub fn nearest<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    let name = letters(name);
+    let scored = candidates.iter().map(|&candidate| (distance(&name, &letters(candidate)), candidate));
+    let near = scored.filter(|(distance, _)| distance * 3 <= name.len());
+    near.min_by_key(|(distance, _)| *distance).map(|(_, candidate)| candidate)
+}
+
+fn letters(name: &str) -> Vec<char> {
+    name.chars().flat_map(char::to_lowercase).filter(|c| c.is_alphanumeric()).collect()
+}
+
+/// Levenshtein's distance, one row at a time.
+fn distance(a: &[char], b: &[char]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.iter().enumerate() {
+        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
+        for (j, to) in b.iter().enumerate() {
+            let change = diagonal + usize::from(from != to);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// How far along each program status is, from the program's channel.
+///
+/// Source: Adobe, "Create a Program Channel": people move to a status of a higher or equal step only. Steps may repeat.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Steps(BTreeMap<String, i64>);
+
+impl Steps {
+    /// The step of a status; none, which is below every other, when the channel does not have it.
+    #[must_use]
+    pub fn of(&self, program_status: &str) -> Option<i64> {
+        self.0.get(program_status).copied()
+    }
+}
+
+impl<S: Into<String>> FromIterator<(S, i64)> for Steps {
+    fn from_iter<I: IntoIterator<Item = (S, i64)>>(statuses: I) -> Self {
+        let named = statuses.into_iter().map(|(name, step)| (name.into(), step));
+        Self(named.filter(|(name, _)| name != NOT_IN_PROGRAM).collect())
+    }
+}

@@ -1,0 +1,207 @@
+//! Trigger events: what is told when a campaign member was added, removed or changed its status.
+//!
+//! Owns the one rule, the difference of two consecutive recorded Salesforce values, and the body that receivers see.
+//! Must not know rows, bases or decisions: so events are right for members that are gated, held or parked as well.
+
+use jiff::Timestamp;
+use serde::{Serialize, Serializer};
+use uuid::Uuid;
+
+use super::closed_list::closed_list;
+use super::ids::{MarketoId, PersonType, ProgramId, SalesforceId};
+
+/// The value of the Salesforce side that is on record, or was just read or written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Seen {
+    /// Nothing is on record yet, or it could not be read.
+    #[default]
+    Unknown,
+    /// Not a member.
+    Absent,
+    /// A member with this status.
+    Status(String),
+}
+
+closed_list! {
+    /// What happened to a campaign member.
+    pub enum TransitionKind {
+        /// It became a member.
+        Added = "campaign.member.added",
+        /// It is no member any more.
+        Removed = "campaign.member.removed",
+        /// It has another status.
+        StatusChanged = "campaign.member.status_changed",
+    }
+}
+
+closed_list! {
+    /// Who caused a change.
+    pub enum Origin {
+        /// A change in Marketo that we carried over.
+        Marketo = "marketo",
+        /// Someone in Salesforce.
+        Salesforce = "salesforce",
+        /// A flow action.
+        FlowAction = "flow_action",
+        /// A declared policy, such as to set a status back.
+        Policy = "policy",
+    }
+}
+
+closed_list! {
+    /// How a change was noticed.
+    pub enum DetectedBy {
+        /// A webhook made us look.
+        Webhook = "webhook",
+        /// A poll found it.
+        Poll = "poll",
+        /// A reconciliation found it.
+        Reconciliation = "reconciliation",
+        /// We wrote it.
+        Write = "write",
+    }
+}
+
+/// The difference of two consecutive values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transition {
+    pub kind: TransitionKind,
+    /// None when it was no member before.
+    pub old_status: Option<String>,
+    /// None when it is no member now.
+    pub new_status: Option<String>,
+}
+
+/// What changed from one value to the next. Silent when either is unknown: nobody is told "added" about a member that
+/// was there before we looked.
+#[must_use]
+pub fn transition(before: &Seen, after: &Seen) -> Option<Transition> {
+    let (kind, old, new) = match (before, after) {
+        (Seen::Absent, Seen::Status(new)) => (TransitionKind::Added, None, Some(new)),
+        (Seen::Status(old), Seen::Absent) => (TransitionKind::Removed, Some(old), None),
+        (Seen::Status(old), Seen::Status(new)) if old != new => (TransitionKind::StatusChanged, Some(old), Some(new)),
+        (Seen::Unknown, _) | (_, Seen::Unknown) | (Seen::Absent, Seen::Absent) | (Seen::Status(_), Seen::Status(_)) => {
+            return None;
+        }
+    };
+    Some(Transition { kind, old_status: old.cloned(), new_status: new.cloned() })
+}
+
+/// What one pass over a member has to tell: first what others did since `seen`, noticed by `read_by`, then what we wrote.
+///
+/// `Unknown` for `as_read` or `as_written` means that nothing was read or written; what stood before still stands.
+#[must_use]
+pub fn read_then_written(
+    seen: &Seen,
+    as_read: &Seen,
+    as_written: &Seen,
+    read_by: DetectedBy,
+) -> Vec<(Transition, DetectedBy)> {
+    let stood = if *as_read == Seen::Unknown { seen } else { as_read };
+    let read = transition(seen, as_read).map(|transition| (transition, read_by));
+    let written = transition(stood, as_written).map(|transition| (transition, DetectedBy::Write));
+    read.into_iter().chain(written).collect()
+}
+
+/// A trigger event as receivers see it: CloudEvents 1.0 in JSON.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TriggerEvent {
+    specversion: &'static str,
+    id: Uuid,
+    source: String,
+    #[serde(rename = "type")]
+    kind: TransitionKind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<SalesforceId>,
+    time: Timestamp,
+    datacontenttype: &'static str,
+    #[serde(serialize_with = "twenty_digits")]
+    sequence: u64,
+    data: TriggerData,
+}
+
+/// What happened, to whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TriggerData {
+    pub campaign_id: SalesforceId,
+    pub campaign_name: Option<String>,
+    pub mapping_id: Option<Uuid>,
+    pub program_id: Option<ProgramId>,
+    pub person: TriggerPerson,
+    /// The new status; of a removed member the last that it held.
+    pub status: Option<String>,
+    pub old_status: Option<String>,
+    pub new_status: Option<String>,
+    pub origin: Origin,
+    pub detected_by: DetectedBy,
+    /// Counts per member, from 1, without gaps.
+    pub sequence: u64,
+}
+
+/// Whom an event is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TriggerPerson {
+    pub marketo_id: Option<MarketoId>,
+    pub salesforce_id: Option<SalesforceId>,
+    pub salesforce_type: Option<PersonType>,
+    pub email: Option<String>,
+}
+
+/// What is known of an event besides the transition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Circumstances {
+    pub campaign_id: SalesforceId,
+    pub campaign_name: Option<String>,
+    pub mapping_id: Option<Uuid>,
+    pub program_id: Option<ProgramId>,
+    pub marketo_id: Option<MarketoId>,
+    pub person_id: Option<SalesforceId>,
+    pub email: Option<String>,
+    /// The campaign member's own id; CloudEvents knows no null, so without it there is no subject.
+    pub campaign_member_id: Option<SalesforceId>,
+    pub origin: Origin,
+    pub detected_by: DetectedBy,
+    pub time: Timestamp,
+}
+
+impl TriggerEvent {
+    /// The event with id `id` at `position` of the log, the member's own `sequence`th.
+    #[must_use]
+    pub fn new(id: Uuid, position: u64, sequence: u64, transition: Transition, of: Circumstances) -> Self {
+        let person = TriggerPerson {
+            marketo_id: of.marketo_id,
+            salesforce_type: of.person_id.as_ref().and_then(PersonType::of),
+            salesforce_id: of.person_id,
+            email: of.email,
+        };
+        let Transition { kind, old_status, new_status } = transition;
+        Self {
+            specversion: "1.0",
+            id,
+            source: format!("/campaigns/{}", of.campaign_id),
+            kind,
+            subject: of.campaign_member_id,
+            time: of.time,
+            datacontenttype: "application/json",
+            sequence: position,
+            data: TriggerData {
+                campaign_id: of.campaign_id,
+                campaign_name: of.campaign_name,
+                mapping_id: of.mapping_id,
+                program_id: of.program_id,
+                person,
+                status: new_status.clone().or_else(|| old_status.clone()),
+                old_status,
+                new_status,
+                origin: of.origin,
+                detected_by: of.detected_by,
+                sequence,
+            },
+        }
+    }
+}
+
+/// Of one width, so that receivers may compare positions as texts.
+fn twenty_digits<S: Serializer>(position: &u64, out: S) -> Result<S::Ok, S::Error> {
+    out.collect_str(&format_args!("{position:020}"))
+}
