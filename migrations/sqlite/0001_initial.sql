@@ -144,6 +144,7 @@ CREATE TABLE outbox (
 CREATE UNIQUE INDEX outbox_waiting ON outbox (lane, subject) WHERE kind = 'hint' AND state IN ('available', 'retryable');
 CREATE INDEX outbox_due ON outbox (lane, due_at, id) WHERE state IN ('available', 'retryable', 'running');
 CREATE INDEX outbox_open ON outbox (state, id) WHERE state <> 'completed';
+CREATE INDEX outbox_held ON outbox (lane, subject) WHERE state IN ('parked', 'discarded');
 CREATE INDEX outbox_mapping ON outbox (mapping_id, id);
 CREATE INDEX outbox_completed ON outbox (completed_at) WHERE completed_at IS NOT NULL;
 

@@ -197,7 +197,8 @@ fn distance(a: &[char], b: &[char]) -> usize {
 /// How far along each program status is, from the program's channel.
 ///
 /// Source: Adobe, "Create a Program Channel": people move to a status of a higher or equal step only. Steps may repeat.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Steps(BTreeMap<String, i64>);
 
 impl Steps {

@@ -60,8 +60,11 @@ pub struct Intent {
 impl Store {
     /// People by either id; who is not known is left out.
     pub async fn people(&self, halves: &[Half]) -> Result<Vec<Person>, StoreError> {
-        let mut tx = self.db.begin().await?;
-        find(&mut tx, halves).await
+        let mut found = Vec::new();
+        for (sql, rows) in find(halves)? {
+            found.extend(self.db.fetch_rows::<PersonRow>(sql, &rows, vec![]).await?);
+        }
+        distinct(found)
     }
 
     /// People by either id, made known where they are not.
@@ -103,7 +106,7 @@ impl Store {
             args![now],
         )
         .await?;
-        let all = find(&mut tx, halves).await?;
+        let all = find_within(&mut tx, halves).await?;
         tx.commit().await?;
         Ok(all)
     }
@@ -119,7 +122,7 @@ impl Store {
         let taken = |p: &Person| {
             p.marketo_id.is_some_and(|id| id != marketo) || p.salesforce_id.as_ref().is_some_and(|id| id != salesforce)
         };
-        let holders = find(&mut tx, &halves).await?;
+        let holders = find_within(&mut tx, &halves).await?;
         if let Some(other) = holders.iter().find(|p| p.id != person_id && taken(p)) {
             return Err(StoreError::Conflict(format!("{salesforce} or {marketo} is linked to person {}", other.id)));
         }
@@ -131,7 +134,7 @@ impl Store {
             args![person_id, marketo, salesforce.as_str(), self.now()],
         )
         .await?;
-        let linked = find(&mut tx, &halves[..1]).await?.pop();
+        let linked = find_within(&mut tx, &halves[..1]).await?.pop();
         tx.commit().await?;
         linked.ok_or_else(|| StoreError::Conflict(format!("person {person_id} is gone")))
     }
@@ -140,7 +143,7 @@ impl Store {
     /// already is the same person; the rows are joined.
     pub async fn follow(&self, person_id: &str, to: &Half) -> Result<Person, StoreError> {
         let mut tx = self.db.begin().await?;
-        for other in find(&mut tx, std::slice::from_ref(to)).await?.iter().filter(|p| p.id != person_id) {
+        for other in find_within(&mut tx, std::slice::from_ref(to)).await?.iter().filter(|p| p.id != person_id) {
             join(self, &mut tx, &other.id, person_id).await?;
             // What the other knew of the far side, this one may not know yet.
             tx.execute(
@@ -155,7 +158,7 @@ impl Store {
         };
         let sql = format!("UPDATE people SET {column} = $2, updated_at = $3 WHERE id = $1");
         tx.execute(&sql, vec![person_id.into(), value, self.now().into()]).await?;
-        let followed = find(&mut tx, std::slice::from_ref(to)).await?.pop();
+        let followed = find_within(&mut tx, std::slice::from_ref(to)).await?.pop();
         tx.commit().await?;
         followed.ok_or_else(|| StoreError::Conflict(format!("person {person_id} is gone")))
     }
@@ -210,23 +213,41 @@ impl Store {
     }
 }
 
-async fn find(tx: &mut Tx, halves: &[Half]) -> Result<Vec<Person>, StoreError> {
-    let marketo: Vec<_> = halves.iter().filter_map(|h| if let Half::Marketo(id) = h { Some((*id,)) } else { None }).collect();
-    let salesforce: Vec<_> =
-        halves.iter().filter_map(|h| if let Half::Salesforce(id) = h { Some((id.as_str(),)) } else { None }).collect();
-    let columns = "p.id, p.marketo_id, p.salesforce_id, p.email";
-    let mut found: Vec<PersonRow> = Vec::new();
+const BY_MARKETO: &str = "SELECT p.id, p.marketo_id, p.salesforce_id, p.email FROM {rows} JOIN people p ON p.marketo_id = r.half";
+const BY_SALESFORCE: &str = "SELECT p.id, p.marketo_id, p.salesforce_id, p.email FROM {rows} JOIN people p ON p.salesforce_id = r.half";
+
+/// The statements that find people by their halves.
+fn find(halves: &[Half]) -> Result<Vec<(&'static str, Rows)>, StoreError> {
+    let mut marketo = Vec::new();
+    let mut salesforce = Vec::new();
+    for half in halves {
+        match half {
+            Half::Marketo(id) => marketo.push((*id,)),
+            Half::Salesforce(id) => salesforce.push((id.as_str(),)),
+        }
+    }
+    let mut statements = Vec::new();
     if !marketo.is_empty() {
-        let sql = format!("SELECT DISTINCT {columns} FROM {{rows}} JOIN people p ON p.marketo_id = r.half");
-        found.extend(tx.fetch_rows::<PersonRow>(&sql, &Rows::new("half int", &marketo)?, vec![]).await?);
+        statements.push((BY_MARKETO, Rows::new("half int", &marketo)?));
     }
     if !salesforce.is_empty() {
-        let sql = format!("SELECT DISTINCT {columns} FROM {{rows}} JOIN people p ON p.salesforce_id = r.half");
-        found.extend(tx.fetch_rows::<PersonRow>(&sql, &Rows::new("half text", &salesforce)?, vec![]).await?);
+        statements.push((BY_SALESFORCE, Rows::new("half text", &salesforce)?));
     }
+    Ok(statements)
+}
+
+fn distinct(mut found: Vec<PersonRow>) -> Result<Vec<Person>, StoreError> {
     found.sort_by(|a, b| a.id.cmp(&b.id));
     found.dedup_by(|a, b| a.id == b.id);
     found.into_iter().map(Person::try_from).collect()
+}
+
+async fn find_within(tx: &mut Tx, halves: &[Half]) -> Result<Vec<Person>, StoreError> {
+    let mut found = Vec::new();
+    for (sql, rows) in find(halves)? {
+        found.extend(tx.fetch_rows::<PersonRow>(sql, &rows, vec![]).await?);
+    }
+    distinct(found)
 }
 
 /// Makes one person of two. Where both are in a campaign, the row of the winner stays, and what the other knew of a side

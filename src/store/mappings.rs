@@ -1,0 +1,277 @@
+//! Mappings of programs to campaigns, and the lane that each campaign becomes by being tracked.
+//!
+//! Owns one-to-one: a program or a campaign is in one living mapping at most. Must not ask a vendor whether they exist.
+
+use serde::{Deserialize, Serialize};
+
+use super::dialect::{Arg, Rows, Tx, args};
+use super::runs::start_run;
+use super::{Store, StoreError, read_json, write_json};
+use crate::domain::ids::{ProgramId, SalesforceId};
+use crate::domain::mapping::{MappingState, Policies};
+use crate::domain::status::{StatusMap, Steps};
+
+/// What a user allowed when making the mapping.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Options {
+    /// Missing campaign statuses are created.
+    pub provision_statuses: bool,
+    /// Although Marketo's own sync has the program.
+    pub allow_native_sync: bool,
+    /// Although membership of the program sends mail.
+    pub allow_program_type: bool,
+}
+
+/// One program, one campaign.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mapping {
+    pub id: String,
+    pub program_id: ProgramId,
+    pub campaign_id: SalesforceId,
+    pub program_name: String,
+    pub campaign_name: String,
+    pub state: MappingState,
+    /// Why it has failed.
+    pub reason: Option<String>,
+    pub status_map: StatusMap,
+    /// The map was given, so statuses of equal name are not added to it by themselves.
+    pub custom_map: bool,
+    pub steps: Steps,
+    pub policies: Policies,
+    pub options: Options,
+    /// Grows with each change.
+    pub version: i64,
+    pub created_at: i64,
+    pub updated_at: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct MappingRow {
+    id: String,
+    program_id: i64,
+    campaign_id: String,
+    program_name: String,
+    campaign_name: String,
+    state: String,
+    reason: Option<String>,
+    status_map: String,
+    custom_map: bool,
+    steps: String,
+    policies: String,
+    options: String,
+    version: i64,
+    created_at: i64,
+    updated_at: i64,
+}
+
+const MAPPING: &str = "m.id, m.program_id, m.campaign_id, m.program_name, m.campaign_name, m.state, m.reason, m.status_map, \
+    m.custom_map, m.steps, m.policies, m.options, m.version, m.created_at, m.updated_at";
+
+impl TryFrom<MappingRow> for Mapping {
+    type Error = StoreError;
+
+    fn try_from(row: MappingRow) -> Result<Self, StoreError> {
+        let corrupt = |what: &str| StoreError::Corrupt(format!("mappings.{what} of {}", row.id));
+        Ok(Self {
+            campaign_id: row.campaign_id.parse().map_err(|_| corrupt("campaign_id"))?,
+            state: row.state.parse().map_err(|_| corrupt("state"))?,
+            status_map: read_json("mappings.status_map", &row.status_map)?,
+            steps: read_json("mappings.steps", &row.steps)?,
+            policies: read_json("mappings.policies", &row.policies)?,
+            options: read_json("mappings.options", &row.options)?,
+            id: row.id,
+            program_id: row.program_id,
+            program_name: row.program_name,
+            campaign_name: row.campaign_name,
+            reason: row.reason,
+            custom_map: row.custom_map,
+            version: row.version,
+            created_at: row.created_at,
+            updated_at: row.updated_at,
+        })
+    }
+}
+
+fn mappings(rows: Vec<MappingRow>) -> Result<Vec<Mapping>, StoreError> {
+    rows.into_iter().map(Mapping::try_from).collect()
+}
+
+/// A mapping that cannot be made because of one that is there.
+#[derive(Debug)]
+pub enum Created {
+    /// Made; with the run of its first sync, unless it starts paused.
+    New { mapping: Mapping, run_id: String },
+    /// The program or the campaign is in this mapping.
+    AlreadyMapped { mapping_id: String },
+}
+
+/// Which mappings are listed.
+#[derive(Clone, Debug, Default)]
+pub struct MappingFilter {
+    pub state: Option<String>,
+    pub program_id: Option<ProgramId>,
+    pub campaign_id: Option<String>,
+    /// Part of either name.
+    pub q: Option<String>,
+}
+
+impl Store {
+    /// Makes a mapping and starts its first sync, in one transaction. `mapping.version` and times are set here.
+    pub async fn create_mapping(&self, mut mapping: Mapping, actor: &str) -> Result<Created, StoreError> {
+        let now = self.now();
+        (mapping.version, mapping.created_at, mapping.updated_at) = (1, now, now);
+        let campaign = mapping.campaign_id.as_str();
+        let mut tx = self.db.begin().await?;
+        let other = "SELECT id FROM mappings WHERE deleted_at IS NULL AND (program_id = $1 OR campaign_id = $2) ORDER BY id LIMIT 1";
+        let other_args = || args![mapping.program_id, campaign];
+        if let Some((mapping_id,)) = tx.fetch::<(String,)>(other, other_args()).await?.pop() {
+            return Ok(Created::AlreadyMapped { mapping_id });
+        }
+        tx.execute("INSERT INTO lanes (id) VALUES ($1) ON CONFLICT (id) DO NOTHING", args![campaign]).await?;
+        // What was recorded while the campaign was tracked before is old; nobody was told of what happened since, and
+        // nobody shall be told of it now.
+        let sql = "UPDATE members SET marketo = NULL, salesforce = CASE WHEN (SELECT baseline FROM lanes WHERE id = $1) THEN salesforce END,
+                     base_marketo = NULL, base_salesforce = NULL, added_to_marketo = FALSE, added_to_salesforce = FALSE,
+                     frozen = FALSE, sync_state = 'pending', reason = 'waiting' WHERE campaign_id = $1";
+        tx.execute(sql, args![campaign]).await?;
+        let inserted = tx
+            .execute(
+                "INSERT INTO mappings (id, program_id, campaign_id, program_name, campaign_name, state, reason, status_map, custom_map,
+                   steps, policies, options, version, created_at, updated_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14) ON CONFLICT DO NOTHING",
+                args![
+                    &mapping.id, mapping.program_id, campaign, &mapping.program_name, &mapping.campaign_name,
+                    mapping.state.as_str(), mapping.reason.clone(), write_json("status map", &mapping.status_map)?,
+                    mapping.custom_map, write_json("steps", &mapping.steps)?, write_json("policies", &mapping.policies)?,
+                    write_json("options", &mapping.options)?, 1, now
+                ],
+            )
+            .await?;
+        if inserted == 0 {
+            // Two requests at once, and the other was faster.
+            drop(tx);
+            let found: Option<(String,)> = self.db.fetch_optional(other, other_args()).await?;
+            let gone = || StoreError::Conflict("another mapping was made and removed at this moment".to_owned());
+            return found.map(|(mapping_id,)| Created::AlreadyMapped { mapping_id }).ok_or_else(gone);
+        }
+        let halted = mapping.state != MappingState::Active;
+        tx.execute("UPDATE lanes SET halted = $2 WHERE id = $1", args![campaign, halted]).await?;
+        let run_id = start_run(self, &mut tx, &mapping.id, campaign, "first_sync").await?;
+        audit(self, &mut tx, actor, "mapping.created", &mapping.id, "").await?;
+        tx.commit().await?;
+        self.work.notify_one();
+        Ok(Created::New { mapping, run_id })
+    }
+
+    /// One mapping that was not removed.
+    pub async fn mapping(&self, id: &str) -> Result<Option<Mapping>, StoreError> {
+        let sql = format!("SELECT {MAPPING} FROM mappings m WHERE m.id = $1 AND m.deleted_at IS NULL");
+        self.db.fetch_optional::<MappingRow>(&sql, args![id]).await?.map(Mapping::try_from).transpose()
+    }
+
+    /// The mappings of lanes; an unmapped lane is left out.
+    pub async fn mappings_of_lanes(&self, lanes: &[String]) -> Result<Vec<Mapping>, StoreError> {
+        let rows: Vec<_> = lanes.iter().map(|lane| (lane,)).collect();
+        let sql = format!("SELECT {MAPPING} FROM {{rows}} JOIN mappings m ON m.campaign_id = r.id AND m.deleted_at IS NULL");
+        mappings(self.db.fetch_rows(&sql, &Rows::new("id text", &rows)?, vec![]).await?)
+    }
+
+    /// Mappings in the order they were made, after the id `after`.
+    pub async fn list_mappings(&self, filter: &MappingFilter, after: &str, limit: i64) -> Result<Vec<Mapping>, StoreError> {
+        let mut args = args![after, limit];
+        let mut sql = format!("SELECT {MAPPING} FROM mappings m WHERE m.deleted_at IS NULL AND m.id > $1");
+        let mut add = |condition: &str, value: Option<Arg>| {
+            if let Some(value) = value {
+                args.push(value);
+                sql += &condition.replace("$?", &format!("${}", args.len()));
+            }
+        };
+        add(" AND m.state = $?", filter.state.as_ref().map(Arg::from));
+        add(" AND m.program_id = $?", filter.program_id.map(Arg::from));
+        add(" AND m.campaign_id = $?", filter.campaign_id.as_ref().map(Arg::from));
+        add(
+            " AND (LOWER(m.program_name) LIKE '%' || LOWER($?) || '%' OR LOWER(m.campaign_name) LIKE '%' || LOWER($?) || '%')",
+            filter.q.as_ref().map(Arg::from),
+        );
+        sql += " ORDER BY m.id LIMIT $2";
+        mappings(self.db.fetch(&sql, args).await?)
+    }
+
+    /// Stores a changed mapping if it is still at the version that was read; the run that a change of what is decided starts.
+    ///
+    /// # Errors
+    /// `Conflict` when somebody else changed it in between.
+    pub async fn update_mapping(&self, mapping: &Mapping, rerun: bool, actor: &str, detail: &str) -> Result<Option<String>, StoreError> {
+        let mut tx = self.db.begin().await?;
+        let updated = tx
+            .execute(
+                "UPDATE mappings SET program_name = $3, campaign_name = $4, state = $5, reason = $6, status_map = $7, custom_map = $8,
+                   steps = $9, policies = $10, options = $11, version = version + 1, updated_at = $12
+                 WHERE id = $1 AND version = $2 AND deleted_at IS NULL",
+                args![
+                    &mapping.id, mapping.version, &mapping.program_name, &mapping.campaign_name, mapping.state.as_str(),
+                    mapping.reason.clone(), write_json("status map", &mapping.status_map)?, mapping.custom_map,
+                    write_json("steps", &mapping.steps)?, write_json("policies", &mapping.policies)?,
+                    write_json("options", &mapping.options)?, self.now()
+                ],
+            )
+            .await?;
+        if updated == 0 {
+            return Err(StoreError::Conflict("the mapping was changed by somebody else in between".to_owned()));
+        }
+        let lane = mapping.campaign_id.as_str();
+        halt(self, &mut tx, lane, mapping.state == MappingState::Paused).await?;
+        let run = if rerun { Some(start_run(self, &mut tx, &mapping.id, lane, "reconciliation").await?) } else { None };
+        audit(self, &mut tx, actor, "mapping.changed", &mapping.id, detail).await?;
+        tx.commit().await?;
+        self.work.notify_one();
+        Ok(run)
+    }
+
+    /// Removes a mapping; the members stay on both sides, and what still waits for it is discarded.
+    pub async fn delete_mapping(&self, mapping: &Mapping, actor: &str) -> Result<(), StoreError> {
+        let now = self.now();
+        let lane = mapping.campaign_id.as_str();
+        let mut tx = self.db.begin().await?;
+        tx.execute("UPDATE mappings SET deleted_at = $2 WHERE id = $1", args![&mapping.id, now]).await?;
+        tx.execute("UPDATE runs SET state = 'failed', message = 'the mapping was removed', completed_at = $2
+                    WHERE mapping_id = $1 AND state = 'running'", args![&mapping.id, now]).await?;
+        let sql = "UPDATE outbox SET state = 'discarded', completed_at = $2 WHERE mapping_id = $1 AND kind = 'hint'
+                   AND state IN ('available', 'retryable') RETURNING window_start";
+        let windows: Vec<(i64,)> = tx.fetch(sql, args![&mapping.id, now]).await?;
+        let mut ledger = super::outbox::Ledger::default();
+        for (window,) in windows {
+            ledger.add(&mapping.id, window, "waiting", -1);
+            ledger.add(&mapping.id, window, "discarded", 1);
+        }
+        ledger.store(&mut tx).await?;
+        halt(self, &mut tx, lane, false).await?;
+        // Untracked from here on: what is recorded grows old, and the next first sync has to be silent.
+        tx.execute("UPDATE lanes SET baseline = FALSE WHERE id = $1 AND NOT pinned", args![lane]).await?;
+        audit(self, &mut tx, actor, "mapping.removed", &mapping.id, "").await?;
+        tx.commit().await
+    }
+}
+
+/// Stops or resumes the working off of a lane.
+async fn halt(store: &Store, tx: &mut Tx, lane: &str, halted: bool) -> Result<(), StoreError> {
+    // Due at once when it resumes: its release finds out what for.
+    tx.execute(
+        "UPDATE lanes SET halted = $2, next_due_at = CASE WHEN lease_owner IS NOT NULL THEN next_due_at WHEN $2 THEN NULL
+           ELSE $3 END WHERE id = $1 AND halted <> $2",
+        args![lane, halted, store.now()],
+    )
+    .await
+    .map(drop)
+}
+
+/// Notes who did what.
+pub(super) async fn audit(store: &Store, tx: &mut Tx, actor: &str, action: &str, target: &str, detail: &str) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO audit (at, actor, action, target, detail) VALUES ($1, $2, $3, $4, $5)",
+        args![store.now(), actor, action, target, detail],
+    )
+    .await
+    .map(drop)
+}

@@ -1,0 +1,350 @@
+//! The one transaction in which the outcome of a batch becomes true: member state, history, trigger events, rows of the
+//! outbox and their ledger, progress of a run, and the end of the lease.
+//!
+//! It is fenced: what belongs to a lane that another worker has leased since is dropped, and the rest recorded. Trigger
+//! events are inserted here and nowhere else.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use uuid::Uuid;
+
+use super::dialect::{Rows, Tx, args};
+use super::lanes::{Lease, give_back, hold};
+use super::mappings::Mapping;
+use super::members::{Member, write_base, write_seen};
+use super::outbox::{Kind, Ledger, NewWork, Subject, counter, enqueue};
+use super::runs::{Run, save_run};
+use super::{Store, StoreError, time, write_json};
+use crate::domain::trigger::{Circumstances, DetectedBy, Origin, Transition, TriggerEvent};
+
+/// What became of one member.
+#[derive(Clone, Debug)]
+pub struct Recorded {
+    /// As it is from now on; `sequence` as it was, the events are numbered here.
+    pub member: Member,
+    pub events: Vec<(Transition, DetectedBy, Origin)>,
+    /// Kind and detail, oldest first.
+    pub history: Vec<(&'static str, serde_json::Value)>,
+}
+
+/// What became of one row of the outbox.
+#[derive(Clone, Debug)]
+pub struct Settled {
+    pub id: String,
+    pub lane: String,
+    pub subject: Subject,
+    pub kind: Kind,
+    pub end: End,
+}
+
+/// How an attempt ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Something was written, or had been already.
+    Applied,
+    /// Nothing was to be done.
+    NoOp,
+    /// A younger row sees to it.
+    Superseded,
+    /// Another attempt, not before `due_at` (epoch milliseconds).
+    Retry { due_at: i64, reason: String, error: Option<VendorError> },
+    /// Waits for a person, the mapping, or the vendor's configuration.
+    Parked { reason: String, error: Option<VendorError> },
+    /// Every allowed attempt was made.
+    GivenUp { reason: String, error: Option<VendorError> },
+}
+
+/// What a vendor said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VendorError {
+    pub vendor: String,
+    pub code: String,
+    pub message: String,
+}
+
+/// The outcome of a batch.
+#[derive(Debug, Default)]
+pub struct Batch {
+    pub leases: Vec<Lease>,
+    /// The mappings of the lanes.
+    pub mappings: HashMap<String, Mapping>,
+    pub members: Vec<Recorded>,
+    pub settled: Vec<Settled>,
+    /// Work in the batch's own lanes; for another lane `Store::enqueue` comes first.
+    pub work: Vec<NewWork>,
+    pub runs: Vec<Run>,
+    /// Lanes whose campaign was now read completely for the first time.
+    pub baselines: Vec<String>,
+    /// Members found by a page of a run: run, side, member.
+    pub found: Vec<(String, &'static str, String)>,
+}
+
+impl Store {
+    /// Adds work to lanes of others; its ids in order.
+    pub async fn enqueue(&self, work: &[NewWork]) -> Result<Vec<String>, StoreError> {
+        let mut tx = self.db.begin().await?;
+        let ids = enqueue(self, &mut tx, work).await?;
+        tx.commit().await?;
+        self.work.notify_one();
+        Ok(ids)
+    }
+
+    /// Records a batch and ends its leases; the leases that were still ours.
+    ///
+    /// # Errors
+    /// When the database fails: nothing is recorded, the leases run out, and what was written is found by the next read.
+    pub async fn record(&self, batch: Batch) -> Result<Vec<Lease>, StoreError> {
+        let mut tx = self.db.begin().await?;
+        let held = hold(&mut tx, &batch.leases).await?;
+        let ours: HashSet<&str> = held.iter().map(|lease| lease.lane.as_str()).collect();
+        let mut members: Vec<Recorded> =
+            batch.members.into_iter().filter(|r| ours.contains(r.member.campaign_id.as_str())).collect();
+        let told = members.iter().any(|r| !r.events.is_empty());
+        self.store_members(&mut tx, &members).await?;
+        let settled: Vec<_> = batch.settled.into_iter().filter(|s| ours.contains(s.lane.as_str())).collect();
+        settle(self, &mut tx, &settled).await?;
+        for run in batch.runs.iter().filter(|run| ours.contains(run.lane.as_str())) {
+            save_run(&mut tx, run).await?;
+        }
+        if !batch.found.is_empty() {
+            let sql = "INSERT INTO run_seen (run_id, side, member_id) SELECT run_id, side, member_id FROM {rows}
+                       WHERE true ON CONFLICT DO NOTHING";
+            tx.execute_rows(sql, &Rows::new("run_id text, side text, member_id text", &batch.found)?, vec![]).await?;
+        }
+        let baselines: Vec<_> = batch.baselines.iter().filter(|lane| ours.contains(lane.as_str())).map(|lane| (lane,)).collect();
+        if !baselines.is_empty() {
+            let sql = "UPDATE lanes SET baseline = TRUE WHERE id IN (SELECT r.id FROM {rows})";
+            tx.execute_rows(sql, &Rows::new("id text", &baselines)?, vec![]).await?;
+        }
+        let work: Vec<_> = batch.work.into_iter().filter(|w| ours.contains(w.lane.as_str())).collect();
+        enqueue(self, &mut tx, &work).await?;
+        self.store_history(&mut tx, &members).await?;
+        if told {
+            // Last, since the position is held until the commit.
+            self.store_events(&mut tx, &mut members, &batch.mappings).await?;
+        }
+        give_back(&mut tx, &held).await?;
+        tx.commit().await?;
+        if told {
+            self.events.notify_waiters();
+        }
+        Ok(held)
+    }
+
+    /// A row that is new is inserted unless somebody made it meanwhile; one that is gone (its person was joined with
+    /// another) stays gone: that has been enqueued again by whoever joined them.
+    async fn store_members(&self, tx: &mut Tx, members: &[Recorded]) -> Result<(), StoreError> {
+        if members.is_empty() {
+            return Ok(());
+        }
+        let now = self.now();
+        let rows: Vec<_> = members
+            .iter()
+            .map(|Recorded { member: m, events, .. }| {
+                let (base_marketo, base_salesforce) = write_base(m.base.as_ref());
+                (
+                    (&m.id, &m.campaign_id, &m.person.id, &m.campaign_member_id, write_seen(&m.marketo), write_seen(&m.salesforce)),
+                    (m.salesforce_modstamp, base_marketo, base_salesforce, &m.sync_state, &m.reason, &m.rule),
+                    (m.after_merge, m.frozen, m.added_to_marketo, m.added_to_salesforce, m.sequence + count(events.len()), m.stored),
+                )
+            })
+            .map(|(a, b, c)| flatten(&(a, b, c)))
+            .collect::<Result<_, _>>()?;
+        let columns = "id text, campaign_id text, person_id text, campaign_member_id text, marketo text, salesforce text, \
+             salesforce_modstamp int, base_marketo text, base_salesforce text, sync_state text, reason text, rule text, \
+             after_merge bool, frozen bool, added_to_marketo bool, added_to_salesforce bool, sequence int, stored bool";
+        let rows = Rows::new(columns, &rows)?;
+        tx.execute_rows(
+            "UPDATE members SET campaign_member_id = r.campaign_member_id, marketo = r.marketo, salesforce = r.salesforce,
+               salesforce_modstamp = r.salesforce_modstamp, base_marketo = r.base_marketo, base_salesforce = r.base_salesforce,
+               sync_state = r.sync_state, reason = r.reason, rule = r.rule, after_merge = r.after_merge, frozen = r.frozen,
+               added_to_marketo = r.added_to_marketo, added_to_salesforce = r.added_to_salesforce, sequence = r.sequence,
+               updated_at = $2
+             FROM {rows} WHERE members.id = r.id AND members.person_id = r.person_id",
+            &rows,
+            args![now],
+        )
+        .await?;
+        if members.iter().any(|r| !r.member.stored) {
+            tx.execute_rows(
+                "INSERT INTO members (id, campaign_id, person_id, campaign_member_id, marketo, salesforce, salesforce_modstamp,
+                   base_marketo, base_salesforce, sync_state, reason, rule, after_merge, frozen, added_to_marketo,
+                   added_to_salesforce, sequence, updated_at)
+                 SELECT id, campaign_id, person_id, campaign_member_id, marketo, salesforce, salesforce_modstamp, base_marketo,
+                   base_salesforce, sync_state, reason, rule, after_merge, frozen, added_to_marketo, added_to_salesforce, sequence, $2
+                 FROM {rows} WHERE NOT r.stored ON CONFLICT (campaign_id, person_id) DO NOTHING",
+                &rows,
+                args![now],
+            )
+            .await?;
+        }
+        Ok(())
+    }
+
+    async fn store_history(&self, tx: &mut Tx, members: &[Recorded]) -> Result<(), StoreError> {
+        let now = self.now();
+        let mut rows = Vec::new();
+        for recorded in members {
+            for (kind, detail) in &recorded.history {
+                rows.push((&recorded.member.id, kind, write_json("history", detail)?));
+            }
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let sql = "INSERT INTO history (member_id, at, kind, detail) SELECT member_id, $2, kind, detail FROM {rows}";
+        tx.execute_rows(sql, &Rows::new("member_id text, kind text, detail text", &rows)?, args![now]).await.map(drop)
+    }
+
+    async fn store_events(
+        &self,
+        tx: &mut Tx,
+        members: &mut [Recorded],
+        mappings: &HashMap<String, Mapping>,
+    ) -> Result<(), StoreError> {
+        let total = count(members.iter().map(|r| r.events.len()).sum());
+        let sql = "UPDATE event_log SET last_position = last_position + $1 WHERE id = 1 RETURNING last_position";
+        let last: Vec<(i64,)> = tx.fetch(sql, args![total]).await?;
+        let mut position = last.first().map_or(0, |row| row.0) - total;
+        let now = self.now();
+        let mut rows = Vec::new();
+        for Recorded { member, events, .. } in members {
+            let mapping = mappings.get(&member.campaign_id);
+            for (transition, detected_by, origin) in events.drain(..) {
+                position += 1;
+                member.sequence += 1;
+                let id = Uuid::parse_str(&self.new_id()).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+                let campaign_id = member.campaign_id.parse();
+                let of = Circumstances {
+                    campaign_id: campaign_id.map_err(|_| StoreError::Corrupt(format!("members.campaign_id of {}", member.id)))?,
+                    campaign_name: mapping.map(|m| m.campaign_name.clone()),
+                    mapping_id: mapping.and_then(|m| Uuid::parse_str(&m.id).ok()),
+                    program_id: mapping.map(|m| m.program_id),
+                    marketo_id: member.person.marketo_id,
+                    person_id: member.person.salesforce_id.clone(),
+                    email: member.person.email.clone(),
+                    campaign_member_id: member.campaign_member_id.clone(),
+                    origin,
+                    detected_by,
+                    time: time(now),
+                };
+                let kind = transition.kind.as_str();
+                let (old, new) = (transition.old_status.clone(), transition.new_status.clone());
+                let event = TriggerEvent::new(id, unsigned(position), unsigned(member.sequence), transition, of);
+                let body = write_json("trigger event", &event)?;
+                let status = new.clone().or_else(|| old.clone());
+                rows.push((
+                    (position, id.to_string(), kind, &member.campaign_id, mapping.map(|m| &m.id), &member.id),
+                    (member.sequence, status, old, new, body),
+                ));
+            }
+        }
+        let rows: Vec<_> = rows.iter().map(flatten).collect::<Result<_, _>>()?;
+        let columns = "position int, id text, type text, campaign_id text, mapping_id text, member_id text, sequence int, \
+             status text, old_status text, new_status text, body text";
+        tx.execute_rows(
+            "INSERT INTO trigger_events (position, id, type, campaign_id, mapping_id, member_id, sequence, status, old_status,
+               new_status, body, created_at)
+             SELECT position, id, type, campaign_id, mapping_id, member_id, sequence, status, old_status, new_status, body, $2
+             FROM {rows}",
+            &Rows::new(columns, &rows)?,
+            args![now],
+        )
+        .await
+        .map(drop)
+    }
+}
+
+/// Nested tuples as one row: serde writes tuples of at most sixteen.
+fn flatten<T: serde::Serialize>(row: &T) -> Result<serde_json::Value, StoreError> {
+    let nested = serde_json::to_value(row).map_err(|e| StoreError::Corrupt(e.to_string()))?;
+    let serde_json::Value::Array(groups) = nested else { return Ok(nested) };
+    Ok(groups.into_iter().flat_map(|group| if let serde_json::Value::Array(v) = group { v } else { vec![group] }).collect())
+}
+
+fn count(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+fn unsigned(n: i64) -> u64 {
+    u64::try_from(n).unwrap_or(0)
+}
+
+/// Ends attempts, and moves what the ledger counts.
+async fn settle(store: &Store, tx: &mut Tx, settled: &[Settled]) -> Result<(), StoreError> {
+    if settled.is_empty() {
+        return Ok(());
+    }
+    let now = store.now();
+    let mut newest: BTreeMap<(&str, String), &str> = BTreeMap::new();
+    for s in settled.iter().filter(|s| s.kind == Kind::Hint && matches!(s.end, End::Retry { .. })) {
+        let id = newest.entry((&s.lane, s.subject.to_string())).or_insert(&s.id);
+        *id = (*id).max(&s.id);
+    }
+    let mut ledger = Ledger::default();
+    let mut rows = Vec::new();
+    let mut over = Vec::new();
+    for s in settled {
+        let overtaken = newest.get(&(s.lane.as_str(), s.subject.to_string())).is_some_and(|id| *id != s.id);
+        let end = if overtaken && matches!(s.end, End::Retry { .. }) { &End::Superseded } else { &s.end };
+        let (state, outcome, due_at, reason, error) = match end {
+            End::Applied => ("completed", Some("applied"), now, None, None),
+            End::NoOp => ("completed", Some("no_op"), now, None, None),
+            End::Superseded => ("completed", Some("superseded"), now, None, None),
+            End::Retry { due_at, reason, error } => ("retryable", None, *due_at, Some(reason), error.as_ref()),
+            End::Parked { reason, error } => ("parked", None, now, Some(reason), error.as_ref()),
+            End::GivenUp { reason, error } => ("discarded", None, now, Some(reason), error.as_ref()),
+        };
+        if state == "completed" && s.kind == Kind::Hint {
+            over.push((&s.lane, s.subject.to_string(), &s.id));
+        }
+        let completed_at = (state != "retryable").then_some(now);
+        let error = (error.map(|e| &e.vendor), error.map(|e| &e.code), error.map(|e| &e.message));
+        rows.push(((&s.id, state, outcome, due_at, reason, completed_at), error));
+    }
+    let rows: Vec<_> = rows.iter().map(flatten).collect::<Result<_, _>>()?;
+    let columns = "id text, state text, outcome text, due_at int, reason text, completed_at int, vendor text, code text, message text";
+    // A row that has to be tried again while a younger one about the same subject waits leaves it to that one.
+    let moved: Vec<(Option<String>, i64, String, Option<String>, Option<String>)> = tx
+        .fetch_rows(
+            "UPDATE outbox SET
+               state = CASE WHEN r.state = 'retryable' AND y.id IS NOT NULL THEN 'completed' ELSE r.state END,
+               outcome = CASE WHEN r.state = 'retryable' AND y.id IS NOT NULL THEN 'superseded' ELSE r.outcome END,
+               completed_at = CASE WHEN r.state = 'retryable' AND y.id IS NOT NULL THEN $2 ELSE r.completed_at END,
+               due_at = r.due_at, reason = r.reason, vendor = r.vendor, code = r.code, message = r.message,
+               payload = CASE WHEN r.state = 'retryable' THEN NULL ELSE outbox.payload END
+             FROM {rows} JOIN outbox o ON o.id = r.id
+             LEFT JOIN outbox y ON y.lane = o.lane AND y.subject = o.subject AND y.kind = 'hint' AND o.kind = 'hint'
+               AND y.state IN ('available', 'retryable') AND y.id <> o.id
+             WHERE outbox.id = r.id AND outbox.state = 'running'
+             RETURNING outbox.mapping_id, outbox.window_start, outbox.state, outbox.outcome, outbox.reason",
+            &Rows::new(columns, &rows)?,
+            args![now],
+        )
+        .await?;
+    for (mapping, window, state, outcome, reason) in moved {
+        let to = counter(&state, outcome.as_deref(), reason.as_deref());
+        if let Some(mapping) = mapping.filter(|_| to != "waiting") {
+            ledger.add(&mapping, window, "waiting", -1);
+            ledger.add(&mapping, window, to, 1);
+        }
+    }
+    // What was parked or given up earlier about the same subject is settled with it.
+    if !over.is_empty() {
+        let rows = Rows::new("lane text, subject text, id text", &over)?;
+        for (state, counted) in [("parked", "held"), ("discarded", "failed")] {
+            let sql = "UPDATE outbox SET state = 'completed', outcome = 'superseded', completed_at = $2
+                       FROM {rows} WHERE outbox.lane = r.lane AND outbox.subject = r.subject AND outbox.id < r.id
+                         AND outbox.kind = 'hint' AND outbox.state = $3 AND outbox.reason IS NOT NULL
+                       RETURNING outbox.mapping_id, outbox.window_start";
+            let earlier: Vec<(Option<String>, i64)> = tx.fetch_rows(sql, &rows, args![now, state]).await?;
+            for (mapping, window) in earlier {
+                if let Some(mapping) = mapping {
+                    ledger.add(&mapping, window, counted, -1);
+                    ledger.add(&mapping, window, "superseded", 1);
+                }
+            }
+        }
+    }
+    ledger.store(tx).await
+}

@@ -1,0 +1,59 @@
+//! The log of trigger events, in the order of their commits.
+//!
+//! Rows are inserted by `record` alone. A reader with a position never misses one: positions become visible in order.
+
+use super::dialect::{Arg, args};
+use super::{Store, StoreError};
+
+/// A stored event.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub struct StoredEvent {
+    pub position: i64,
+    /// The CloudEvents body, as it is delivered.
+    pub body: String,
+}
+
+/// Which events are listed; several values mean any of them.
+#[derive(Clone, Debug, Default)]
+pub struct EventFilter {
+    pub types: Vec<String>,
+    pub campaign_ids: Vec<String>,
+    pub statuses: Vec<String>,
+    pub old_statuses: Vec<String>,
+    pub new_statuses: Vec<String>,
+    /// Epoch milliseconds, exclusive.
+    pub since: Option<i64>,
+}
+
+impl Store {
+    /// Events after a position, oldest first.
+    pub async fn events(&self, filter: &EventFilter, after: i64, limit: i64) -> Result<Vec<StoredEvent>, StoreError> {
+        let mut args = args![after, limit];
+        let mut sql = "SELECT position, body FROM trigger_events WHERE position > $1".to_owned();
+        let lists = [
+            ("type", &filter.types),
+            ("campaign_id", &filter.campaign_ids),
+            ("status", &filter.statuses),
+            ("old_status", &filter.old_statuses),
+            ("new_status", &filter.new_statuses),
+        ];
+        for (column, values) in lists.into_iter().filter(|(_, values)| !values.is_empty()) {
+            let first = args.len() + 1;
+            args.extend(values.iter().map(Arg::from));
+            let marks: Vec<_> = (first..=args.len()).map(|n| format!("${n}")).collect();
+            sql += &format!(" AND {column} IN ({})", marks.join(", "));
+        }
+        if let Some(since) = filter.since {
+            args.push(since.into());
+            sql += &format!(" AND created_at > ${}", args.len());
+        }
+        sql += " ORDER BY position LIMIT $2";
+        self.db.fetch(&sql, args).await
+    }
+
+    /// Position of the newest event.
+    pub async fn last_position(&self) -> Result<i64, StoreError> {
+        let rows: Vec<(i64,)> = self.db.fetch("SELECT last_position FROM event_log WHERE id = 1", vec![]).await?;
+        Ok(rows.first().map_or(0, |row| row.0))
+    }
+}
