@@ -87,6 +87,9 @@ CREATE TABLE members (
   -- Two people became one: the next decision knows no base and takes the furthest progress.
   after_merge        BOOLEAN NOT NULL DEFAULT FALSE,
   frozen             BOOLEAN NOT NULL DEFAULT FALSE,
+  -- The run whose pages last showed the member on each side, and its generation.
+  marketo_scan       TEXT,
+  salesforce_scan    TEXT,
   -- Which sides this service has added the member to.
   added_to_marketo    BOOLEAN NOT NULL DEFAULT FALSE,
   added_to_salesforce BOOLEAN NOT NULL DEFAULT FALSE,
@@ -172,14 +175,6 @@ CREATE TABLE runs (
 );
 CREATE INDEX runs_open ON runs (lane, due_at) WHERE state = 'running';
 CREATE INDEX runs_mapping ON runs (mapping_id, id);
--- What a page of a run has seen: who is not seen by any page of a complete scan is absent.
-CREATE TABLE run_seen (
-  run_id    TEXT NOT NULL,
-  side      TEXT NOT NULL,
-  member_id TEXT NOT NULL,
-  PRIMARY KEY (run_id, side, member_id)
-);
-
 CREATE TABLE history (
   id        INTEGER PRIMARY KEY,
   member_id TEXT NOT NULL,

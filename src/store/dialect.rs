@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+};
 use sqlx::{AssertSqlSafe, FromRow};
 
 use super::StoreError;
@@ -204,7 +206,12 @@ impl Db {
     }
 
     /// Rows of a reading statement that joins `{rows}`.
-    pub(super) async fn fetch_rows<T: Record>(&self, sql: &str, rows: &Rows, args: Vec<Arg>) -> Result<Vec<T>, StoreError> {
+    pub(super) async fn fetch_rows<T: Record>(
+        &self,
+        sql: &str,
+        rows: &Rows,
+        args: Vec<Arg>,
+    ) -> Result<Vec<T>, StoreError> {
         let (sql, args) = with_rows(self.backend(), sql, rows, args);
         self.fetch(&sql, args).await
     }
@@ -236,13 +243,22 @@ impl Tx {
     /// Number of rows that a statement changed.
     pub(super) async fn execute(&mut self, sql: &str, args: Vec<Arg>) -> Result<u64, StoreError> {
         match self {
-            Self::Sqlite(tx) => run!(sqlx::query(AssertSqlSafe(sql)), args, execute, &mut **tx).map(|r| r.rows_affected()),
-            Self::Postgres(tx) => run!(sqlx::query(AssertSqlSafe(sql)), args, execute, &mut **tx).map(|r| r.rows_affected()),
+            Self::Sqlite(tx) => {
+                run!(sqlx::query(AssertSqlSafe(sql)), args, execute, &mut **tx).map(|r| r.rows_affected())
+            }
+            Self::Postgres(tx) => {
+                run!(sqlx::query(AssertSqlSafe(sql)), args, execute, &mut **tx).map(|r| r.rows_affected())
+            }
         }
     }
 
     /// Rows that a statement over `{rows}` returns; in no order.
-    pub(super) async fn fetch_rows<T: Record>(&mut self, sql: &str, rows: &Rows, args: Vec<Arg>) -> Result<Vec<T>, StoreError> {
+    pub(super) async fn fetch_rows<T: Record>(
+        &mut self,
+        sql: &str,
+        rows: &Rows,
+        args: Vec<Arg>,
+    ) -> Result<Vec<T>, StoreError> {
         let (sql, args) = with_rows(self.backend(), sql, rows, args);
         self.fetch(&sql, args).await
     }

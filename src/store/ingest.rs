@@ -148,7 +148,8 @@ impl Store {
         }
         let receipt = |delivery: &Delivery| {
             let events = delivery.records.iter().filter(|record| {
-                key(delivery.source, record).map_or_else(|| queued.contains(&std::ptr::from_ref(*record)), |key| seen[&key])
+                key(delivery.source, record)
+                    .map_or_else(|| queued.contains(&std::ptr::from_ref(*record)), |key| seen[&key])
             });
             let events = events.count();
             Receipt { events: count(events), ignored: count(delivery.records.len() - events) }
@@ -175,7 +176,10 @@ fn key(source: Source, record: &DeliveredHint) -> Option<DeliveryKey<'_>> {
 }
 
 /// Of the records that carry a delivery id, those stored before, each with whether it became work.
-async fn seen_before<'a>(tx: &mut Tx, deliveries: &'a [Delivery]) -> Result<HashMap<DeliveryKey<'a>, bool>, StoreError> {
+async fn seen_before<'a>(
+    tx: &mut Tx,
+    deliveries: &'a [Delivery],
+) -> Result<HashMap<DeliveryKey<'a>, bool>, StoreError> {
     let keys = deliveries.iter().flat_map(|d| d.records.iter().filter_map(|r| key(d.source, r)));
     let keys: HashMap<_, _> = keys.map(|key| ((key.0.to_owned(), key.1.to_owned(), i64::from(key.2)), key)).collect();
     if keys.is_empty() {
@@ -190,7 +194,10 @@ async fn seen_before<'a>(tx: &mut Tx, deliveries: &'a [Delivery]) -> Result<Hash
             vec![],
         )
         .await?;
-    Ok(stored.into_iter().map(|(source, id, position, change)| (keys[&(source, id, position)], change.is_some())).collect())
+    Ok(stored
+        .into_iter()
+        .map(|(source, id, position, change)| (keys[&(source, id, position)], change.is_some()))
+        .collect())
 }
 
 /// What a group of hints needs to know to find lanes.
@@ -228,9 +235,10 @@ impl Places {
             Hint::MarketoPerson { marketo_id } => {
                 self.marketo_people.contains(marketo_id).then(|| router(Subject::Marketo(*marketo_id)))?
             }
-            Hint::SalesforcePerson { person_id, .. } => {
-                self.salesforce_people.contains(person_id.as_str()).then(|| router(Subject::Salesforce(person_id.clone())))?
-            }
+            Hint::SalesforcePerson { person_id, .. } => self
+                .salesforce_people
+                .contains(person_id.as_str())
+                .then(|| router(Subject::Salesforce(person_id.clone())))?,
             Hint::CampaignMember { campaign_id: Some(campaign), person_id: Some(person), .. } => {
                 lane(campaign.as_str(), Subject::Salesforce(person.clone()))
             }
@@ -262,7 +270,9 @@ async fn places(tx: &mut Tx, fresh: &[(Source, &DeliveredHint)]) -> Result<Place
             Hint::CampaignMember { campaign_id: Some(id), .. } | Hint::Campaign { campaign_id: id, .. } => {
                 campaigns.push((id.to_string(),));
             }
-            Hint::CampaignMemberStatus { campaign_id, .. } => campaigns.extend(campaign_id.iter().map(|id| (id.to_string(),))),
+            Hint::CampaignMemberStatus { campaign_id, .. } => {
+                campaigns.extend(campaign_id.iter().map(|id| (id.to_string(),)))
+            }
         }
     }
     let mut places = Places::default();

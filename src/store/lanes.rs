@@ -4,6 +4,7 @@
 //! index, and costs the same whatever waits elsewhere. The fence grows with each claim; what is recorded under an old
 //! one is dropped.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::dialect::{Rows, Tx, args};
@@ -15,11 +16,13 @@ use super::{Store, StoreError};
 const LANES: usize = 64;
 
 /// A lane that is ours until the deadline.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Lease {
     /// A campaign's id, or `router`.
     pub lane: String,
     pub fence: i64,
+    /// The campaign was read completely before: who is not recorded was absent.
+    pub baseline: bool,
 }
 
 /// A row of the outbox that is ours to work off.
@@ -87,18 +90,24 @@ impl Store {
         Ok(claim)
     }
 
-    async fn lease_lanes(&self, tx: &mut Tx, owner: &str, lease: Duration, limit: usize) -> Result<Vec<Lease>, StoreError> {
+    async fn lease_lanes(
+        &self,
+        tx: &mut Tx,
+        owner: &str,
+        lease: Duration,
+        limit: usize,
+    ) -> Result<Vec<Lease>, StoreError> {
         let now = self.now();
         let until = now + i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
         let skip = tx.backend().for_update_skip_locked();
         let sql = format!(
             "WITH due AS MATERIALIZED (SELECT id FROM lanes WHERE next_due_at <= $1 ORDER BY next_due_at, id LIMIT $2 {skip})
              UPDATE lanes SET lease_owner = $3, lease_until = $4, next_due_at = $4, fence = fence + 1
-             WHERE id IN (SELECT id FROM due) RETURNING id, fence"
+             WHERE id IN (SELECT id FROM due) RETURNING id, fence, baseline"
         );
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let leases: Vec<(String, i64)> = tx.fetch(&sql, args![now, limit, owner, until]).await?;
-        Ok(leases.into_iter().map(|(lane, fence)| Lease { lane, fence }).collect())
+        let leases: Vec<(String, i64, bool)> = tx.fetch(&sql, args![now, limit, owner, until]).await?;
+        Ok(leases.into_iter().map(|(lane, fence, baseline)| Lease { lane, fence, baseline }).collect())
     }
 
     async fn take(&self, tx: &mut Tx, leases: &[Lease], share: usize) -> Result<Vec<Claimed>, StoreError> {
@@ -154,7 +163,7 @@ impl Store {
             )
             .await?;
         tx.commit().await?;
-        Ok((kept.into_iter().map(|(lane, fence)| Lease { lane, fence }).collect(), deadline))
+        Ok((still(leases, &kept), deadline))
     }
 
     /// Gives lanes back without having recorded anything: their rows are due again at once.
@@ -180,8 +189,13 @@ pub(super) async fn hold(tx: &mut Tx, leases: &[Lease]) -> Result<Vec<Lease>, St
     let lock = tx.backend().for_update();
     let sql = format!("SELECT id, fence FROM lanes WHERE id IN (SELECT r.id FROM {{rows}}) ORDER BY id {lock}");
     let found: Vec<(String, i64)> = tx.fetch_rows(&sql, &Rows::new("id text, fence int", &rows)?, vec![]).await?;
-    let found = found.into_iter().map(|(lane, fence)| Lease { lane, fence });
-    Ok(found.filter(|lease| leases.contains(lease)).collect())
+    Ok(still(leases, &found))
+}
+
+/// Those of the leases whose lane is still at their fence.
+fn still(leases: &[Lease], lanes: &[(String, i64)]) -> Vec<Lease> {
+    let fences: HashMap<&str, i64> = lanes.iter().map(|(lane, fence)| (lane.as_str(), *fence)).collect();
+    leases.iter().filter(|lease| fences.get(lease.lane.as_str()) == Some(&lease.fence)).cloned().collect()
 }
 
 /// Ends leases that are held in this transaction; the lanes are due when the first of their rows is.

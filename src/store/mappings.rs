@@ -173,12 +173,18 @@ impl Store {
     /// The mappings of lanes; an unmapped lane is left out.
     pub async fn mappings_of_lanes(&self, lanes: &[String]) -> Result<Vec<Mapping>, StoreError> {
         let rows: Vec<_> = lanes.iter().map(|lane| (lane,)).collect();
-        let sql = format!("SELECT {MAPPING} FROM {{rows}} JOIN mappings m ON m.campaign_id = r.id AND m.deleted_at IS NULL");
+        let sql =
+            format!("SELECT {MAPPING} FROM {{rows}} JOIN mappings m ON m.campaign_id = r.id AND m.deleted_at IS NULL");
         mappings(self.db.fetch_rows(&sql, &Rows::new("id text", &rows)?, vec![]).await?)
     }
 
     /// Mappings in the order they were made, after the id `after`.
-    pub async fn list_mappings(&self, filter: &MappingFilter, after: &str, limit: i64) -> Result<Vec<Mapping>, StoreError> {
+    pub async fn list_mappings(
+        &self,
+        filter: &MappingFilter,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<Mapping>, StoreError> {
         let mut args = args![after, limit];
         let mut sql = format!("SELECT {MAPPING} FROM mappings m WHERE m.deleted_at IS NULL AND m.id > $1");
         let mut add = |condition: &str, value: Option<Arg>| {
@@ -202,7 +208,13 @@ impl Store {
     ///
     /// # Errors
     /// `Conflict` when somebody else changed it in between.
-    pub async fn update_mapping(&self, mapping: &Mapping, rerun: bool, actor: &str, detail: &str) -> Result<Option<String>, StoreError> {
+    pub async fn update_mapping(
+        &self,
+        mapping: &Mapping,
+        rerun: bool,
+        actor: &str,
+        detail: &str,
+    ) -> Result<Option<String>, StoreError> {
         let mut tx = self.db.begin().await?;
         let updated = tx
             .execute(
@@ -235,8 +247,12 @@ impl Store {
         let lane = mapping.campaign_id.as_str();
         let mut tx = self.db.begin().await?;
         tx.execute("UPDATE mappings SET deleted_at = $2 WHERE id = $1", args![&mapping.id, now]).await?;
-        tx.execute("UPDATE runs SET state = 'failed', message = 'the mapping was removed', completed_at = $2
-                    WHERE mapping_id = $1 AND state = 'running'", args![&mapping.id, now]).await?;
+        tx.execute(
+            "UPDATE runs SET state = 'failed', message = 'the mapping was removed', completed_at = $2
+                    WHERE mapping_id = $1 AND state = 'running'",
+            args![&mapping.id, now],
+        )
+        .await?;
         let sql = "UPDATE outbox SET state = 'discarded', completed_at = $2 WHERE mapping_id = $1 AND kind = 'hint'
                    AND state IN ('available', 'retryable') RETURNING window_start";
         let windows: Vec<(i64,)> = tx.fetch(sql, args![&mapping.id, now]).await?;
@@ -267,7 +283,14 @@ async fn halt(store: &Store, tx: &mut Tx, lane: &str, halted: bool) -> Result<()
 }
 
 /// Notes who did what.
-pub(super) async fn audit(store: &Store, tx: &mut Tx, actor: &str, action: &str, target: &str, detail: &str) -> Result<(), StoreError> {
+pub(super) async fn audit(
+    store: &Store,
+    tx: &mut Tx,
+    actor: &str,
+    action: &str,
+    target: &str,
+    detail: &str,
+) -> Result<(), StoreError> {
     tx.execute(
         "INSERT INTO audit (at, actor, action, target, detail) VALUES ($1, $2, $3, $4, $5)",
         args![store.now(), actor, action, target, detail],

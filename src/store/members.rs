@@ -27,6 +27,9 @@ pub struct Member {
     pub rule: Option<String>,
     pub after_merge: bool,
     pub frozen: bool,
+    /// The run, with its generation, whose pages last showed the member on each side.
+    pub marketo_scan: Option<String>,
+    pub salesforce_scan: Option<String>,
     pub added_to_marketo: bool,
     pub added_to_salesforce: bool,
     /// Number of the last trigger event.
@@ -54,6 +57,8 @@ impl Member {
             rule: None,
             after_merge: false,
             frozen: false,
+            marketo_scan: None,
+            salesforce_scan: None,
             added_to_marketo: false,
             added_to_salesforce: false,
             sequence: 0,
@@ -82,6 +87,8 @@ struct MemberRow {
     rule: Option<String>,
     after_merge: bool,
     frozen: bool,
+    marketo_scan: Option<String>,
+    salesforce_scan: Option<String>,
     added_to_marketo: bool,
     added_to_salesforce: bool,
     sequence: i64,
@@ -90,7 +97,7 @@ struct MemberRow {
 
 const MEMBER: &str = "m.id, m.campaign_id, m.person_id, p.marketo_id, p.salesforce_id, p.email, m.campaign_member_id, m.marketo, \
     m.salesforce, m.salesforce_modstamp, m.base_marketo, m.base_salesforce, m.sync_state, m.reason, m.rule, m.after_merge, \
-    m.frozen, m.added_to_marketo, m.added_to_salesforce, m.sequence, m.updated_at";
+    m.frozen, m.marketo_scan, m.salesforce_scan, m.added_to_marketo, m.added_to_salesforce, m.sequence, m.updated_at";
 
 /// A status as stored: none while unknown, empty while absent.
 pub(super) fn write_seen(seen: &Seen) -> Option<String> {
@@ -144,6 +151,8 @@ impl TryFrom<MemberRow> for Member {
             rule: row.rule,
             after_merge: row.after_merge,
             frozen: row.frozen,
+            marketo_scan: row.marketo_scan,
+            salesforce_scan: row.salesforce_scan,
             added_to_marketo: row.added_to_marketo,
             added_to_salesforce: row.added_to_salesforce,
             sequence: row.sequence,
@@ -214,7 +223,12 @@ impl Store {
     }
 
     /// Members as listed by the API: those present on a side, after the id `after`.
-    pub async fn list_members(&self, filter: &MemberFilter, after: &str, limit: i64) -> Result<Vec<Member>, StoreError> {
+    pub async fn list_members(
+        &self,
+        filter: &MemberFilter,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<Member>, StoreError> {
         let mut args = args![&filter.campaign_id, after, limit];
         let mut sql = format!(
             "SELECT {MEMBER} FROM members m JOIN people p ON p.id = m.person_id

@@ -294,7 +294,13 @@ impl ChangeFilter {
         let mut sql = "1 = 1".to_owned();
         let mut add = |column: &str, values: &[String]| {
             if !values.is_empty() {
-                let marks: Vec<_> = values.iter().map(|v| { args.push(Arg::from(v)); format!("${}", args.len()) }).collect();
+                let marks: Vec<_> = values
+                    .iter()
+                    .map(|v| {
+                        args.push(Arg::from(v));
+                        format!("${}", args.len())
+                    })
+                    .collect();
                 sql += &format!(" AND {column} IN ({})", marks.join(", "));
             }
         };
@@ -316,13 +322,17 @@ pub enum Decision {
 
 impl Store {
     /// Changes in the order they came, after the id `after`.
-    pub async fn changes(&self, filter: &ChangeFilter, after: Option<&str>, limit: i64) -> Result<Vec<Change>, StoreError> {
+    pub async fn changes(
+        &self,
+        filter: &ChangeFilter,
+        after: Option<&str>,
+        limit: i64,
+    ) -> Result<Vec<Change>, StoreError> {
         let (condition, mut args) = filter.sql();
         args.push(Arg::from(after.unwrap_or("")));
         args.push(Arg::from(limit));
         let n = args.len();
-        let sql =
-            format!("SELECT {CHANGE} FROM outbox WHERE {condition} AND id > ${} ORDER BY id LIMIT ${n}", n - 1);
+        let sql = format!("SELECT {CHANGE} FROM outbox WHERE {condition} AND id > ${} ORDER BY id LIMIT ${n}", n - 1);
         self.db.fetch(&sql, args).await
     }
 
@@ -365,7 +375,12 @@ impl Store {
         .await?;
         if let Some(mapping) = &change.mapping_id {
             let mut ledger = Ledger::default();
-            ledger.add(mapping, change.window_start, counter(&change.state, change.outcome.as_deref(), change.reason.as_deref()), -1);
+            ledger.add(
+                mapping,
+                change.window_start,
+                counter(&change.state, change.outcome.as_deref(), change.reason.as_deref()),
+                -1,
+            );
             ledger.add(mapping, change.window_start, counter(state, outcome, None), 1);
             ledger.store(&mut tx).await?;
         }

@@ -34,7 +34,8 @@ impl TryFrom<PersonRow> for Person {
 
     fn try_from(row: PersonRow) -> Result<Self, StoreError> {
         let salesforce_id = row.salesforce_id.map(SalesforceId::try_from).transpose();
-        let salesforce_id = salesforce_id.map_err(|e| StoreError::Corrupt(format!("people.salesforce_id of {}: {e}", row.id)))?;
+        let salesforce_id =
+            salesforce_id.map_err(|e| StoreError::Corrupt(format!("people.salesforce_id of {}: {e}", row.id)))?;
         Ok(Self { id: row.id, marketo_id: row.marketo_id, salesforce_id, email: row.email })
     }
 }
@@ -116,7 +117,12 @@ impl Store {
     ///
     /// # Errors
     /// `Conflict` when either id belongs to somebody who is linked to a third.
-    pub async fn link(&self, person_id: &str, marketo: MarketoId, salesforce: &SalesforceId) -> Result<Person, StoreError> {
+    pub async fn link(
+        &self,
+        person_id: &str,
+        marketo: MarketoId,
+        salesforce: &SalesforceId,
+    ) -> Result<Person, StoreError> {
         let mut tx = self.db.begin().await?;
         let halves = [Half::Marketo(marketo), Half::Salesforce(salesforce.clone())];
         let taken = |p: &Person| {
@@ -177,7 +183,13 @@ impl Store {
 
     /// Announces that people are about to be created on a side. Those whose intent another worker holds are left out: they
     /// have to wait until it is given up or runs out.
-    pub async fn intend(&self, owner: &str, side: Side, keys: &[String], lease: Duration) -> Result<Vec<Intent>, StoreError> {
+    pub async fn intend(
+        &self,
+        owner: &str,
+        side: Side,
+        keys: &[String],
+        lease: Duration,
+    ) -> Result<Vec<Intent>, StoreError> {
         let now = self.now();
         let until = now + i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
         let mut keys: Vec<_> = keys.iter().map(|key| (key,)).collect();
@@ -213,8 +225,10 @@ impl Store {
     }
 }
 
-const BY_MARKETO: &str = "SELECT p.id, p.marketo_id, p.salesforce_id, p.email FROM {rows} JOIN people p ON p.marketo_id = r.half";
-const BY_SALESFORCE: &str = "SELECT p.id, p.marketo_id, p.salesforce_id, p.email FROM {rows} JOIN people p ON p.salesforce_id = r.half";
+const BY_MARKETO: &str =
+    "SELECT p.id, p.marketo_id, p.salesforce_id, p.email FROM {rows} JOIN people p ON p.marketo_id = r.half";
+const BY_SALESFORCE: &str =
+    "SELECT p.id, p.marketo_id, p.salesforce_id, p.email FROM {rows} JOIN people p ON p.salesforce_id = r.half";
 
 /// The statements that find people by their halves.
 fn find(halves: &[Half]) -> Result<Vec<(&'static str, Rows)>, StoreError> {

@@ -75,8 +75,8 @@ pub struct Batch {
     pub runs: Vec<Run>,
     /// Lanes whose campaign was now read completely for the first time.
     pub baselines: Vec<String>,
-    /// Members found by a page of a run: run, side, member.
-    pub found: Vec<(String, &'static str, String)>,
+    /// Lanes that are kept for more; the others are given back.
+    pub keep: HashSet<String>,
 }
 
 impl Store {
@@ -106,12 +106,8 @@ impl Store {
         for run in batch.runs.iter().filter(|run| ours.contains(run.lane.as_str())) {
             save_run(&mut tx, run).await?;
         }
-        if !batch.found.is_empty() {
-            let sql = "INSERT INTO run_seen (run_id, side, member_id) SELECT run_id, side, member_id FROM {rows}
-                       WHERE true ON CONFLICT DO NOTHING";
-            tx.execute_rows(sql, &Rows::new("run_id text, side text, member_id text", &batch.found)?, vec![]).await?;
-        }
-        let baselines: Vec<_> = batch.baselines.iter().filter(|lane| ours.contains(lane.as_str())).map(|lane| (lane,)).collect();
+        let baselines: Vec<_> =
+            batch.baselines.iter().filter(|lane| ours.contains(lane.as_str())).map(|lane| (lane,)).collect();
         if !baselines.is_empty() {
             let sql = "UPDATE lanes SET baseline = TRUE WHERE id IN (SELECT r.id FROM {rows})";
             tx.execute_rows(sql, &Rows::new("id text", &baselines)?, vec![]).await?;
@@ -123,7 +119,8 @@ impl Store {
             // Last, since the position is held until the commit.
             self.store_events(&mut tx, &mut members, &batch.mappings).await?;
         }
-        give_back(&mut tx, &held).await?;
+        let ended: Vec<_> = held.iter().filter(|lease| !batch.keep.contains(&lease.lane)).cloned().collect();
+        give_back(&mut tx, &ended).await?;
         tx.commit().await?;
         if told {
             self.events.notify_waiters();
@@ -143,22 +140,39 @@ impl Store {
             .map(|Recorded { member: m, events, .. }| {
                 let (base_marketo, base_salesforce) = write_base(m.base.as_ref());
                 (
-                    (&m.id, &m.campaign_id, &m.person.id, &m.campaign_member_id, write_seen(&m.marketo), write_seen(&m.salesforce)),
+                    (
+                        &m.id,
+                        &m.campaign_id,
+                        &m.person.id,
+                        &m.campaign_member_id,
+                        write_seen(&m.marketo),
+                        write_seen(&m.salesforce),
+                    ),
                     (m.salesforce_modstamp, base_marketo, base_salesforce, &m.sync_state, &m.reason, &m.rule),
-                    (m.after_merge, m.frozen, m.added_to_marketo, m.added_to_salesforce, m.sequence + count(events.len()), m.stored),
+                    (
+                        m.after_merge,
+                        m.frozen,
+                        &m.marketo_scan,
+                        &m.salesforce_scan,
+                        m.added_to_marketo,
+                        m.added_to_salesforce,
+                        m.sequence + count(events.len()),
+                        m.stored,
+                    ),
                 )
             })
             .map(|(a, b, c)| flatten(&(a, b, c)))
             .collect::<Result<_, _>>()?;
         let columns = "id text, campaign_id text, person_id text, campaign_member_id text, marketo text, salesforce text, \
              salesforce_modstamp int, base_marketo text, base_salesforce text, sync_state text, reason text, rule text, \
-             after_merge bool, frozen bool, added_to_marketo bool, added_to_salesforce bool, sequence int, stored bool";
+             after_merge bool, frozen bool, marketo_scan text, salesforce_scan text, added_to_marketo bool, added_to_salesforce bool, sequence int, stored bool";
         let rows = Rows::new(columns, &rows)?;
         tx.execute_rows(
             "UPDATE members SET campaign_member_id = r.campaign_member_id, marketo = r.marketo, salesforce = r.salesforce,
                salesforce_modstamp = r.salesforce_modstamp, base_marketo = r.base_marketo, base_salesforce = r.base_salesforce,
                sync_state = r.sync_state, reason = r.reason, rule = r.rule, after_merge = r.after_merge, frozen = r.frozen,
-               added_to_marketo = r.added_to_marketo, added_to_salesforce = r.added_to_salesforce, sequence = r.sequence,
+               marketo_scan = r.marketo_scan, salesforce_scan = r.salesforce_scan, added_to_marketo = r.added_to_marketo,
+               added_to_salesforce = r.added_to_salesforce, sequence = r.sequence,
                updated_at = $2
              FROM {rows} WHERE members.id = r.id AND members.person_id = r.person_id",
             &rows,
@@ -168,10 +182,11 @@ impl Store {
         if members.iter().any(|r| !r.member.stored) {
             tx.execute_rows(
                 "INSERT INTO members (id, campaign_id, person_id, campaign_member_id, marketo, salesforce, salesforce_modstamp,
-                   base_marketo, base_salesforce, sync_state, reason, rule, after_merge, frozen, added_to_marketo,
-                   added_to_salesforce, sequence, updated_at)
+                   base_marketo, base_salesforce, sync_state, reason, rule, after_merge, frozen, marketo_scan,
+                   salesforce_scan, added_to_marketo, added_to_salesforce, sequence, updated_at)
                  SELECT id, campaign_id, person_id, campaign_member_id, marketo, salesforce, salesforce_modstamp, base_marketo,
-                   base_salesforce, sync_state, reason, rule, after_merge, frozen, added_to_marketo, added_to_salesforce, sequence, $2
+                   base_salesforce, sync_state, reason, rule, after_merge, frozen, marketo_scan, salesforce_scan, added_to_marketo,
+                   added_to_salesforce, sequence, $2
                  FROM {rows} WHERE NOT r.stored ON CONFLICT (campaign_id, person_id) DO NOTHING",
                 &rows,
                 args![now],
@@ -216,7 +231,8 @@ impl Store {
                 let id = Uuid::parse_str(&self.new_id()).map_err(|e| StoreError::Corrupt(e.to_string()))?;
                 let campaign_id = member.campaign_id.parse();
                 let of = Circumstances {
-                    campaign_id: campaign_id.map_err(|_| StoreError::Corrupt(format!("members.campaign_id of {}", member.id)))?,
+                    campaign_id: campaign_id
+                        .map_err(|_| StoreError::Corrupt(format!("members.campaign_id of {}", member.id)))?,
                     campaign_name: mapping.map(|m| m.campaign_name.clone()),
                     mapping_id: mapping.and_then(|m| Uuid::parse_str(&m.id).ok()),
                     program_id: mapping.map(|m| m.program_id),
@@ -259,7 +275,10 @@ impl Store {
 fn flatten<T: serde::Serialize>(row: &T) -> Result<serde_json::Value, StoreError> {
     let nested = serde_json::to_value(row).map_err(|e| StoreError::Corrupt(e.to_string()))?;
     let serde_json::Value::Array(groups) = nested else { return Ok(nested) };
-    Ok(groups.into_iter().flat_map(|group| if let serde_json::Value::Array(v) = group { v } else { vec![group] }).collect())
+    Ok(groups
+        .into_iter()
+        .flat_map(|group| if let serde_json::Value::Array(v) = group { v } else { vec![group] })
+        .collect())
 }
 
 fn count(n: usize) -> i64 {

@@ -135,7 +135,9 @@ impl Store {
     pub(super) async fn due_runs(&self, tx: &mut Tx, leases: &[Lease]) -> Result<Vec<Run>, StoreError> {
         let lanes: Vec<_> = leases.iter().map(|l| (&l.lane,)).collect();
         let columns = RUN.split(", ").map(|c| format!("o.{c}")).collect::<Vec<_>>().join(", ");
-        let sql = format!("SELECT {columns} FROM {{rows}} JOIN runs o ON o.lane = r.id AND o.state = 'running' AND o.due_at <= $2");
+        let sql = format!(
+            "SELECT {columns} FROM {{rows}} JOIN runs o ON o.lane = r.id AND o.state = 'running' AND o.due_at <= $2"
+        );
         let rows: Vec<RunRow> = tx.fetch_rows(&sql, &Rows::new("id text", &lanes)?, args![self.now()]).await?;
         rows.into_iter().map(Run::try_from).collect()
     }
@@ -143,18 +145,22 @@ impl Store {
 
 /// Starts a run in an open transaction, unless one of the mapping goes on already: that is begun anew, since what has
 /// changed may concern what it has passed.
-pub(super) async fn start_run(store: &Store, tx: &mut Tx, mapping_id: &str, lane: &str, kind: &str) -> Result<String, StoreError> {
+pub(super) async fn start_run(
+    store: &Store,
+    tx: &mut Tx,
+    mapping_id: &str,
+    lane: &str,
+    kind: &str,
+) -> Result<String, StoreError> {
     let now = store.now();
     let lock = tx.backend().for_update();
     tx.fetch::<(String,)>(&format!("SELECT id FROM lanes WHERE id = $1 {lock}"), args![lane]).await?;
-    let sql = "UPDATE runs SET stage = 'salesforce', cursor = NULL, due_at = $2, attempts = 0, generation = generation + 1
+    let sql =
+        "UPDATE runs SET stage = 'salesforce', cursor = NULL, due_at = $2, attempts = 0, generation = generation + 1
                WHERE mapping_id = $1 AND state = 'running' RETURNING id";
     let going_on: Vec<(String,)> = tx.fetch(sql, args![mapping_id, now]).await?;
     let id = match going_on.into_iter().next() {
-        Some((id,)) => {
-            tx.execute("DELETE FROM run_seen WHERE run_id = $1", args![&id]).await?;
-            id
-        }
+        Some((id,)) => id,
         None => {
             let id = store.new_id();
             tx.execute(
@@ -178,12 +184,19 @@ pub(super) async fn save_run(tx: &mut Tx, run: &Run) -> Result<(), StoreError> {
     tx.execute(
         "UPDATE runs SET state = $2, stage = $3, cursor = $4, counts = $5, attempts = $6, due_at = $7, message = $8,
            completed_at = $9 WHERE id = $1 AND generation = $10",
-        args![&run.id, &run.state, run.stage.as_str(), run.cursor.clone(), counts, run.attempts, run.due_at,
-              run.message.clone(), run.completed_at, run.generation],
+        args![
+            &run.id,
+            &run.state,
+            run.stage.as_str(),
+            run.cursor.clone(),
+            counts,
+            run.attempts,
+            run.due_at,
+            run.message.clone(),
+            run.completed_at,
+            run.generation
+        ],
     )
     .await?;
-    if run.state != "running" {
-        tx.execute("DELETE FROM run_seen WHERE run_id = $1", args![&run.id]).await?;
-    }
     Ok(())
 }
