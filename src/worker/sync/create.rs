@@ -1,0 +1,264 @@
+//! People who are unknown to the side that a member has to be added to: looked for once more, then created.
+//!
+//! Never two for one person, over lanes, replicas and crashes: whoever creates holds the person's intent, committed
+//! before the call. One who takes over an intent does not know how the call of the one before ended, and looks first.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::time::Duration;
+
+use super::{Missing, Pass};
+use crate::connector::{
+    ConnectorError, MARKETO_BATCH, NewLead, NewPerson, Reaction, RecordError, RecordResults, SALESFORCE_BATCH, Vendor,
+};
+use crate::domain::ids::{MarketoId, PersonType, SalesforceId};
+use crate::domain::merge::{Reason, Side};
+use crate::domain::person::Choice;
+use crate::store::StoreError;
+use crate::store::people::{Half, Intent};
+use crate::worker::points::Point;
+use crate::worker::{PassError, Worker};
+
+/// Vendors' clocks may be behind ours by this much when it is asked whether a record is younger than an intent.
+const SKEW_MILLIS: i64 = 60_000;
+
+impl Worker {
+    /// Creates whom the decisions need.
+    pub(super) async fn create(&self, pass: &mut Pass) -> Result<(), PassError> {
+        self.create_leads(pass).await?;
+        self.create_in_marketo(pass).await
+    }
+
+    async fn create_leads(&self, pass: &mut Pass) -> Result<(), PassError> {
+        let wanted = wanted(pass, Side::Salesforce, &Missing::Salesforce(Choice::Create));
+        let wanted = self.intend(pass, Side::Salesforce, wanted).await?;
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let wanted = self.look_first(pass, wanted).await?;
+        for chunk in wanted.chunks(SALESFORCE_BATCH) {
+            let leads: Vec<_> = chunk.iter().map(|(n, _)| self.new_lead(pass, *n)).collect();
+            self.keep_leases(pass).await?;
+            let result = self.salesforce.create_leads(&leads).await;
+            self.points.reach(Point::Created)?;
+            let mut created = Vec::new();
+            for ((n, key), result) in each(pass, chunk, result) {
+                match result {
+                    Ok(id) => created.push((n, key, id)),
+                    Err(error) => self.lead_not_created(pass, n, key, &error).await?,
+                }
+            }
+            for (n, key, id) in created {
+                self.link_created(pass, n, Side::Salesforce, key, Half::Salesforce(id)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn new_lead(&self, pass: &Pass, n: usize) -> NewLead {
+        let person = pass.items[n].marketo_person.as_ref();
+        let filled = |text: Option<&String>, default: &str| match text {
+            Some(text) if !text.trim().is_empty() => text.clone(),
+            _ => default.to_owned(),
+        };
+        NewLead {
+            first_name: person.and_then(|p| p.first_name.clone()),
+            last_name: filled(person.and_then(|p| p.last_name.as_ref()), &self.settings.lead_last_name),
+            company: filled(person.and_then(|p| p.company.as_ref()), &self.settings.lead_company),
+            email: person.and_then(|p| p.email.clone()),
+            external_id: pass.items[n].member.person.marketo_id.map(|id| id.to_string()),
+        }
+    }
+
+    async fn lead_not_created(&self, pass: &mut Pass, n: usize, key: &str, error: &RecordError) -> Result<(), PassError> {
+        match &error.reaction {
+            Reaction::Duplicates(ids) => {
+                // A contact before a lead; somebody who is linked to another person is not this one.
+                let halves: Vec<_> = ids.iter().cloned().map(Half::Salesforce).collect();
+                let taken: HashSet<_> = self.store.people(&halves).await?.into_iter()
+                    .filter(|p| p.marketo_id.is_some()).filter_map(|p| p.salesforce_id).collect();
+                let free: Vec<_> = ids.iter().filter(|id| !taken.contains(*id)).collect();
+                let contacts: Vec<_> = free.iter().filter(|id| PersonType::of(id) == Some(PersonType::Contact)).collect();
+                let matched = match (contacts.as_slice(), free.as_slice()) {
+                    ([one], _) => Some((**one).clone()),
+                    ([], [one]) => Some((*one).clone()),
+                    _ => None,
+                };
+                match matched {
+                    Some(id) => {
+                        self.link_created(pass, n, Side::Salesforce, key, Half::Salesforce(id)).await?;
+                        // It may be a member already.
+                        pass.items[n].retry(Reason::Waiting, Some(Duration::ZERO));
+                    }
+                    None => {
+                        pass.items[n].refuse(Vendor::Salesforce, error);
+                        pass.items[n].park(Reason::AmbiguousPerson);
+                        self.conclude(Side::Salesforce, key).await?;
+                    }
+                }
+            }
+            Reaction::Retry => pass.items[n].again(Vendor::Salesforce, error),
+            _ => {
+                pass.items[n].refuse(Vendor::Salesforce, error);
+                self.conclude(Side::Salesforce, key).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn create_in_marketo(&self, pass: &mut Pass) -> Result<(), PassError> {
+        let wanted = wanted(pass, Side::Marketo, &Missing::Marketo(Choice::Create));
+        let wanted: Vec<_> = self.intend(pass, Side::Marketo, wanted).await?.into_iter().map(|(n, intent)| (n, intent.key)).collect();
+        for chunk in wanted.chunks(MARKETO_BATCH) {
+            let people: Vec<_> = chunk
+                .iter()
+                .map(|(n, _)| {
+                    let item = &pass.items[*n];
+                    let person = item.salesforce_person.as_ref();
+                    NewPerson {
+                        email: person.and_then(|p| p.email.clone()),
+                        first_name: person.and_then(|p| p.first_name.clone()),
+                        last_name: person.and_then(|p| p.last_name.clone()),
+                        company: person.and_then(|p| p.company.clone()),
+                        salesforce_id: item.member.person.salesforce_id.clone(),
+                    }
+                })
+                .collect();
+            self.keep_leases(pass).await?;
+            let result = self.marketo.create_people(&people).await;
+            self.points.reach(Point::Created)?;
+            for ((n, key), result) in each(pass, chunk, result) {
+                match result {
+                    Ok(id) => self.link_created(pass, n, Side::Marketo, key, Half::Marketo(id)).await?,
+                    Err(error) => {
+                        match error.reaction {
+                            Reaction::Retry => pass.items[n].again(Vendor::Marketo, &error),
+                            // The address is somebody else's, who was found to be linked to another: not this person.
+                            Reaction::ReadAgain => pass.items[n].park(Reason::AmbiguousPerson),
+                            _ => pass.items[n].refuse(Vendor::Marketo, &error),
+                        }
+                        if error.reaction != Reaction::Retry {
+                            self.conclude(Side::Marketo, key).await?;
+                        }
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the intents; a person whom somebody else is creating just now has to wait, and so has the second of two who
+    /// share an address.
+    async fn intend(&self, pass: &mut Pass, side: Side, wanted: Vec<usize>) -> Result<Vec<(usize, Intent)>, PassError> {
+        if wanted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut first: BTreeMap<String, usize> = BTreeMap::new();
+        for n in wanted {
+            let person = &pass.items[n].member.person;
+            let key = match (&person.email, side) {
+                (Some(email), _) => format!("email:{}", email.to_lowercase()),
+                (None, Side::Salesforce) => format!("marketo:{}", person.marketo_id.unwrap_or_default()),
+                (None, Side::Marketo) => format!("salesforce:{}", person.salesforce_id.as_ref().map_or("", SalesforceId::as_str)),
+            };
+            if *first.entry(key).or_insert(n) != n {
+                pass.items[n].retry(Reason::Waiting, Some(Duration::from_secs(1)));
+            }
+        }
+        let keys: Vec<_> = first.keys().cloned().collect();
+        let held = self.store.intend(&self.owner, side, &keys, self.settings.lease).await?;
+        self.points.reach(Point::Intended)?;
+        let mut held: HashMap<String, Intent> = held.into_iter().map(|intent| (intent.key.clone(), intent)).collect();
+        let mut ours = Vec::new();
+        for (key, n) in first {
+            match held.remove(&key) {
+                Some(intent) => ours.push((n, intent)),
+                None => pass.items[n].retry(Reason::Waiting, Some(Duration::from_secs(1))),
+            }
+        }
+        Ok(ours)
+    }
+
+    /// For intents that were taken over: the lead that the attempt before may have made.
+    async fn look_first(&self, pass: &mut Pass, wanted: Vec<(usize, Intent)>) -> Result<Vec<(usize, String)>, PassError> {
+        let Some(since) = wanted.iter().filter(|(_, i)| i.taken_over).map(|(_, i)| i.started_at).min() else {
+            return Ok(wanted.into_iter().map(|(n, intent)| (n, intent.key)).collect());
+        };
+        let ours = match self.salesforce.leads_created(crate::store::time(since - SKEW_MILLIS)).await {
+            Ok(leads) => leads,
+            Err(error) => {
+                wanted.iter().for_each(|(n, _)| pass.items[*n].fail(&error));
+                return Ok(Vec::new());
+            }
+        };
+        let halves: Vec<_> = ours.iter().map(|lead| Half::Salesforce(lead.id.clone())).collect();
+        let mut taken: HashSet<SalesforceId> = self.store.people(&halves).await?.into_iter()
+            .filter(|p| p.marketo_id.is_some()).filter_map(|p| p.salesforce_id).collect();
+        let mut left = Vec::new();
+        for (n, intent) in wanted {
+            let new = self.new_lead(pass, n);
+            let made = ours.iter().filter(|_| intent.taken_over).find(|lead| {
+                let same = match (&new.email, &lead.email) {
+                    (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
+                    (None, None) => lead.first_name == new.first_name && lead.last_name.as_ref() == Some(&new.last_name),
+                    _ => false,
+                };
+                same && !taken.contains(&lead.id)
+            });
+            match made {
+                Some(lead) => {
+                    taken.insert(lead.id.clone());
+                    self.link_created(pass, n, Side::Salesforce, &intent.key, Half::Salesforce(lead.id.clone())).await?;
+                    pass.items[n].retry(Reason::Waiting, Some(Duration::ZERO));
+                }
+                None => left.push((n, intent.key)),
+            }
+        }
+        Ok(left)
+    }
+
+    async fn link_created(&self, pass: &mut Pass, n: usize, side: Side, key: &str, half: Half) -> Result<(), PassError> {
+        let person = &pass.items[n].member.person;
+        let pair = match (&half, person.marketo_id, &person.salesforce_id) {
+            (Half::Salesforce(id), Some(marketo), _) => Some((marketo, id.clone())),
+            (Half::Marketo(id), _, Some(salesforce)) => Some((*id, salesforce.clone())),
+            _ => None,
+        };
+        let Some((marketo, salesforce)): Option<(MarketoId, SalesforceId)> = pair else { return Ok(()) };
+        let person_id = person.id.clone();
+        match self.store.link(&person_id, marketo, &salesforce).await {
+            Ok(person) => pass.items[n].member.person = person,
+            Err(StoreError::Conflict(_)) => pass.items[n].park(Reason::AmbiguousPerson),
+            Err(error) => return Err(error.into()),
+        }
+        self.conclude(side, key).await
+    }
+
+    async fn conclude(&self, side: Side, key: &str) -> Result<(), PassError> {
+        Ok(self.store.conclude(&self.owner, side, &[key.to_owned()]).await?)
+    }
+}
+
+/// Items whose decision adds somebody to a side where nobody is that person.
+fn wanted(pass: &Pass, side: Side, missing: &Missing) -> Vec<usize> {
+    let needs = |n: &usize| {
+        let item = &pass.items[*n];
+        let action = item.decision.as_ref().map(|d| &d.action);
+        action.is_some_and(|a| a.needs_person() && a.side() == Some(side)) && item.missing.as_ref() == Some(missing)
+    };
+    pass.open().into_iter().filter(needs).collect()
+}
+
+/// The result for each of a chunk; a call that failed as a whole is each one's failure, and leaves the intents standing.
+fn each<'a, T>(
+    pass: &mut Pass,
+    chunk: &'a [(usize, String)],
+    result: Result<RecordResults<T>, ConnectorError>,
+) -> Vec<((usize, &'a str), Result<T, RecordError>)> {
+    match result {
+        Ok(results) => chunk.iter().map(|(n, key)| (*n, key.as_str())).zip(results).collect(),
+        Err(error) => {
+            chunk.iter().for_each(|(n, _)| pass.items[*n].fail(&error));
+            Vec::new()
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! One pass over members: identify, read, decide, create, write. Live sync, first sync and reconciliation all come here.
+//!
+//! A pass holds no transaction while it calls a vendor, and what it cannot do for one member it puts down as that
+//! member's fate and goes on with the others. Recording is the caller's, in one transaction.
+
+mod create;
+mod decide;
+mod finish;
+mod identify;
+mod read;
+mod write;
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use super::points::Point;
+use super::{PassError, Worker};
+use crate::connector::{Campaign, CampaignMember, ConnectorError, MarketoPerson, RecordError, SalesforcePerson, Vendor};
+use crate::domain::ids::{MarketoId, SalesforceId};
+use crate::domain::merge::{Decision, Reading, Reason};
+use crate::domain::person::Choice;
+use crate::domain::trigger::{DetectedBy, Seen};
+use crate::store::lanes::Lease;
+use crate::store::mappings::Mapping;
+use crate::store::members::Member;
+use crate::store::record::VendorError;
+
+/// A member on its way through a pass.
+#[derive(Debug)]
+pub(super) struct Item {
+    pub member: Member,
+    /// Positions of the rows of the outbox that brought it here; none in a run.
+    pub causes: Vec<usize>,
+    /// Salesforce's value as it was recorded before this pass.
+    pub seen: Seen,
+    pub marketo: Reading,
+    pub salesforce: Reading,
+    /// Salesforce's row, where there is one.
+    pub row: Option<CampaignMember>,
+    /// The person as read in this pass, where it had to be.
+    pub marketo_person: Option<MarketoPerson>,
+    pub salesforce_person: Option<SalesforcePerson>,
+    /// Who the missing half would be, where one is missing.
+    pub missing: Option<Missing>,
+    pub decision: Option<Decision>,
+    /// Salesforce's value as written and read back.
+    pub written: Seen,
+    /// A write of ours has succeeded in this pass.
+    pub wrote: bool,
+    pub fate: Fate,
+}
+
+/// The half of a person that is not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    Salesforce(Choice<SalesforceId>),
+    Marketo(Choice<MarketoId>),
+}
+
+/// Where a pass has to leave a member.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// On its way, or through.
+    Open,
+    /// Another attempt; `counted` when it is the member's own trouble and not the vendor's.
+    Retry { reason: Reason, after: Option<Duration>, counted: bool, error: Option<VendorError> },
+    /// Waits for a change by a person.
+    Parked { reason: Reason, error: Option<VendorError> },
+    /// The lane was lost to another worker: nothing may be recorded.
+    Lost,
+}
+
+impl Item {
+    pub(super) fn new(member: Member, baseline: bool) -> Self {
+        let seen = match &member.salesforce {
+            Seen::Unknown if baseline => Seen::Absent,
+            seen => seen.clone(),
+        };
+        Self {
+            member,
+            causes: Vec::new(),
+            seen,
+            marketo: Reading::Unreadable,
+            salesforce: Reading::Unreadable,
+            row: None,
+            marketo_person: None,
+            salesforce_person: None,
+            missing: None,
+            decision: None,
+            written: Seen::Unknown,
+            wrote: false,
+            fate: Fate::Open,
+        }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.fate == Fate::Open
+    }
+
+    fn retry(&mut self, reason: Reason, after: Option<Duration>) {
+        self.fate = Fate::Retry { reason, after, counted: true, error: None };
+    }
+
+    fn park(&mut self, reason: Reason) {
+        self.fate = Fate::Parked { reason, error: None };
+    }
+
+    /// A whole call failed for this member among others.
+    fn fail(&mut self, error: &ConnectorError) {
+        self.fate = fate_of(error);
+    }
+
+    /// The vendor refused this one record.
+    fn refuse(&mut self, vendor: Vendor, error: &RecordError) {
+        let error = VendorError { vendor: vendor.to_string(), code: error.code.clone(), message: error.message.clone() };
+        self.fate = Fate::Parked { reason: Reason::VendorRejected, error: Some(error) };
+    }
+
+    /// The vendor wants this one record to be tried again.
+    fn again(&mut self, vendor: Vendor, error: &RecordError) {
+        let error = VendorError { vendor: vendor.to_string(), code: error.code.clone(), message: error.message.clone() };
+        self.fate = Fate::Retry { reason: Reason::Retrying, after: None, counted: true, error: Some(error) };
+    }
+}
+
+/// What a failed call means for those it was made for.
+pub(super) fn fate_of(error: &ConnectorError) -> Fate {
+    let vendor_error = |vendor: &Vendor, code: &str, message: &str| {
+        Some(VendorError { vendor: vendor.to_string(), code: code.to_owned(), message: message.to_owned() })
+    };
+    let retry = |reason, after, error| Fate::Retry { reason, after, counted: false, error };
+    match error {
+        ConnectorError::Unavailable { vendor, detail, retry_after, .. } => {
+            retry(Reason::Retrying, *retry_after, vendor_error(vendor, "unavailable", detail))
+        }
+        ConnectorError::RateLimited { vendor, detail, retry_after } => {
+            retry(Reason::Retrying, Some(*retry_after), vendor_error(vendor, "rate_limited", detail))
+        }
+        ConnectorError::QuotaExhausted { vendor, retry_after } => {
+            retry(Reason::Quota, Some(*retry_after), vendor_error(vendor, "quota_exhausted", "the daily quota is used up"))
+        }
+        ConnectorError::Unauthorized { vendor, detail } => {
+            retry(Reason::Retrying, None, vendor_error(vendor, "unauthorized", detail))
+        }
+        ConnectorError::Refused { vendor, code, message } => {
+            Fate::Parked { reason: Reason::VendorRejected, error: vendor_error(vendor, code, message) }
+        }
+    }
+}
+
+/// The members of a batch and what is known of their lanes.
+#[derive(Debug)]
+pub(super) struct Pass {
+    pub items: Vec<Item>,
+    pub leases: Vec<Lease>,
+    /// End of the leases, on the monotonic clock.
+    pub deadline: Duration,
+    /// By lane.
+    pub mappings: HashMap<String, Mapping>,
+    /// Campaigns as read in this pass, by lane.
+    pub campaigns: BTreeMap<String, Campaign>,
+    /// Lanes whose program or campaign is gone or cannot be read: no member of theirs is decided.
+    pub failed: BTreeMap<String, String>,
+    /// How the changes that are found came to be noticed.
+    pub detected_by: DetectedBy,
+}
+
+impl Pass {
+    /// Positions of items that are on their way.
+    fn open(&self) -> Vec<usize> {
+        (0..self.items.len()).filter(|n| self.items[*n].is_open()).collect()
+    }
+}
+
+impl Worker {
+    /// Takes the members of a pass as far as they go.
+    pub(super) async fn process(&self, pass: &mut Pass) -> Result<(), PassError> {
+        self.identify(pass).await?;
+        self.read(pass).await?;
+        self.points.reach(Point::Read)?;
+        self.decide(pass).await?;
+        self.points.reach(Point::Decided)?;
+        self.create(pass).await?;
+        self.write(pass).await
+    }
+
+    /// To be called before each write: the vendors check no fence, so the lease has to outlast the call.
+    async fn keep_leases(&self, pass: &mut Pass) -> Result<(), PassError> {
+        let left = pass.deadline.saturating_sub(self.store.clock().monotonic());
+        if left > self.settings.lease / 2 {
+            return Ok(());
+        }
+        let (kept, deadline) = self.store.renew(&pass.leases, self.settings.lease).await?;
+        (pass.leases, pass.deadline) = (kept, deadline);
+        for item in &mut pass.items {
+            if !pass.leases.iter().any(|lease| lease.lane == item.member.campaign_id) {
+                item.fate = Fate::Lost;
+            }
+        }
+        Ok(())
+    }
+}

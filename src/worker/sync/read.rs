@@ -1,0 +1,314 @@
+//! The current truth about the members of a pass, from both vendors.
+//!
+//! A member is read as absent only when the program and the campaign were read as existing and the person was read as
+//! existing on the side where the membership is missing; all in this pass. Merges and conversions are followed here.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::Duration;
+
+use super::{Fate, Item, Pass, fate_of};
+use crate::connector::{CampaignMember, ConnectorError};
+use crate::domain::ids::{MarketoId, ProgramId, SalesforceId};
+use crate::domain::merge::{Reading, Reason};
+use crate::domain::person::{Followed, follow};
+use crate::store::people::Half;
+use crate::worker::{PassError, Worker};
+
+/// How far back merges are looked for: as long as Marketo keeps deletions.
+const MERGES: Duration = Duration::from_secs(14 * 24 * 3600);
+
+impl Worker {
+    /// Reads both sides of every member that is on its way.
+    pub(super) async fn read(&self, pass: &mut Pass) -> Result<(), PassError> {
+        self.read_campaigns(pass).await;
+        let all = pass.open();
+        self.read_salesforce(pass, &all).await?;
+        self.read_marketo(pass, &all).await?;
+        Ok(())
+    }
+
+    /// Campaigns with their statuses: whether they exist, and what may be written.
+    async fn read_campaigns(&self, pass: &mut Pass) {
+        let lanes: BTreeSet<String> = pass.open().iter().map(|n| pass.items[*n].member.campaign_id.clone()).collect();
+        let ids: Vec<SalesforceId> = lanes.iter().filter_map(|lane| lane.parse().ok()).collect();
+        if ids.is_empty() {
+            return;
+        }
+        match self.salesforce.campaigns(&ids).await {
+            Ok(campaigns) => {
+                pass.campaigns.extend(campaigns.into_iter().map(|c| (c.id.to_string(), c)));
+                for lane in lanes {
+                    if !pass.campaigns.contains_key(&lane) {
+                        fail_lane(pass, &lane, "campaign_gone");
+                    }
+                }
+            }
+            Err(error) => fail_items(pass, |_| true, &error),
+        }
+    }
+
+    async fn read_salesforce(&self, pass: &mut Pass, items: &[usize]) -> Result<(), PassError> {
+        let mut left: Vec<usize> = items.iter().copied().filter(|n| pass.items[*n].is_open()).collect();
+        // A second round for those who were merged or converted: they are somebody else now.
+        for _ in 0..2 {
+            left = self.read_salesforce_once(pass, left).await?;
+            if left.is_empty() {
+                return Ok(());
+            }
+        }
+        for n in left {
+            pass.items[n].retry(Reason::Unreadable, None);
+        }
+        Ok(())
+    }
+
+    /// Reads memberships, then the people who have none; those who turned out to be somebody else are to be read again.
+    async fn read_salesforce_once(&self, pass: &mut Pass, items: Vec<usize>) -> Result<Vec<usize>, PassError> {
+        let mut campaigns = BTreeSet::new();
+        let mut people = BTreeSet::new();
+        for n in &items {
+            let item = &mut pass.items[*n];
+            match &item.member.person.salesforce_id {
+                Some(id) => {
+                    people.insert(id.clone());
+                    campaigns.extend(item.member.campaign_id.parse::<SalesforceId>().ok());
+                }
+                // Nobody there is this person, as far as could be found out: not a member either.
+                None => item.salesforce = Reading::Absent,
+            }
+        }
+        if people.is_empty() {
+            return Ok(Vec::new());
+        }
+        let campaigns: Vec<_> = campaigns.into_iter().collect();
+        let rows = match self.salesforce.members(&campaigns, &people.into_iter().collect::<Vec<_>>()).await {
+            Ok(rows) => by_person(rows),
+            Err(error) => {
+                for n in items {
+                    pass.items[n].fail(&error);
+                }
+                return Ok(Vec::new());
+            }
+        };
+        let mut again = Vec::new();
+        let mut missing = Vec::new();
+        for n in items {
+            let item = &mut pass.items[n];
+            let Some(id) = item.member.person.salesforce_id.clone() else { continue };
+            match rows.get(&(item.member.campaign_id.clone(), id.clone())) {
+                None => missing.push((n, id)),
+                Some(row) => match row.person().filter(|person| **person != id).cloned() {
+                    // The lead was converted: the row has gained a contact, and the link moves to it.
+                    Some(contact) => {
+                        if self.move_to(pass, n, Half::Salesforce(contact)).await? {
+                            again.push(n);
+                        }
+                    }
+                    None => {
+                        item.salesforce = Reading::Status(row.status.clone());
+                        item.row = Some(row.clone());
+                    }
+                },
+            }
+        }
+        again.extend(self.why_not_in_campaign(pass, missing).await?);
+        Ok(again)
+    }
+
+    async fn why_not_in_campaign(&self, pass: &mut Pass, missing: Vec<(usize, SalesforceId)>) -> Result<Vec<usize>, PassError> {
+        let mut again = Vec::new();
+        if missing.is_empty() {
+            return Ok(again);
+        }
+        let people = match self.read_salesforce_people(missing.iter().map(|(_, id)| id.clone()).collect()).await {
+            Ok(people) => people,
+            Err(error) => {
+                for (n, _) in missing {
+                    pass.items[n].fail(&error);
+                }
+                return Ok(again);
+            }
+        };
+        for (n, id) in missing {
+            match follow(&id, |id| people.get(id).map(|p| &p.1)) {
+                Followed::Living(now) if now == id => {
+                    pass.items[n].salesforce = Reading::Absent;
+                    pass.items[n].salesforce_person = people.get(&id).map(|p| p.0.clone());
+                }
+                Followed::Living(now) => {
+                    let merged = people.get(&id).is_some_and(|p| p.0.master_record_id.is_some());
+                    if self.move_to(pass, n, Half::Salesforce(now)).await? {
+                        pass.items[n].member.after_merge |= merged;
+                        again.push(n);
+                    }
+                }
+                Followed::Gone => pass.items[n].salesforce = Reading::Gone,
+                // Not among the answers although asked for by name: it was purged.
+                Followed::Unread(_) => pass.items[n].salesforce = Reading::Gone,
+            }
+        }
+        Ok(again)
+    }
+
+    /// The person is known by another id from now on. False when that cannot be, and the member's fate is set.
+    async fn move_to(&self, pass: &mut Pass, n: usize, to: Half) -> Result<bool, PassError> {
+        let person = &pass.items[n].member.person;
+        let (person_id, marketo, salesforce) = (person.id.clone(), person.marketo_id, person.salesforce_id.clone());
+        let holder = self.store.people(std::slice::from_ref(&to)).await?.into_iter().find(|p| p.id != person_id);
+        let other_human = holder.as_ref().is_some_and(|other| match &to {
+            Half::Salesforce(_) => other.marketo_id.is_some() && marketo.is_some() && other.marketo_id != marketo,
+            Half::Marketo(_) => other.salesforce_id.is_some() && salesforce.is_some() && other.salesforce_id != salesforce,
+        });
+        if other_human {
+            pass.items[n].park(Reason::SecondRecord);
+            return Ok(false);
+        }
+        let joined = holder.is_some();
+        pass.items[n].member.person = self.store.follow(&person_id, &to).await?;
+        if joined {
+            // Rows were joined: this member is looked at again from the start, by the hint that the join left.
+            pass.items[n].retry(Reason::Waiting, Some(Duration::ZERO));
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    async fn read_marketo(&self, pass: &mut Pass, items: &[usize]) -> Result<(), PassError> {
+        let mut programs: BTreeMap<ProgramId, Vec<usize>> = BTreeMap::new();
+        for n in items {
+            let item = &pass.items[*n];
+            if let Some(mapping) = pass.mappings.get(&item.member.campaign_id).filter(|_| item.is_open()) {
+                programs.entry(mapping.program_id).or_default().push(*n);
+            }
+        }
+        for (program, mut left) in programs {
+            for _ in 0..2 {
+                left = self.read_marketo_once(pass, program, left).await?;
+                if left.is_empty() {
+                    break;
+                }
+            }
+            for n in left {
+                pass.items[n].retry(Reason::Unreadable, None);
+            }
+        }
+        Ok(())
+    }
+
+    async fn read_marketo_once(&self, pass: &mut Pass, program: ProgramId, items: Vec<usize>) -> Result<Vec<usize>, PassError> {
+        let mut ids = Vec::new();
+        for n in &items {
+            match pass.items[*n].member.person.marketo_id {
+                Some(id) => ids.push(id),
+                None => pass.items[*n].marketo = Reading::Absent,
+            }
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let members: HashMap<MarketoId, String> = match self.marketo.members(program, &ids).await {
+            Ok(members) => members.into_iter().map(|m| (m.lead_id, m.status)).collect(),
+            Err(error) => {
+                let gone = matches!(error, ConnectorError::Refused { .. }) && matches!(self.marketo.program(program).await, Ok(None));
+                let lane = pass.items[items[0]].member.campaign_id.clone();
+                match gone {
+                    true => fail_lane(pass, &lane, "program_gone"),
+                    false => fail_items(pass, |item| item.member.campaign_id == lane, &error),
+                }
+                return Ok(Vec::new());
+            }
+        };
+        let mut missing = Vec::new();
+        for n in items {
+            let item = &mut pass.items[n];
+            let Some(id) = item.member.person.marketo_id else { continue };
+            match members.get(&id) {
+                Some(status) => item.marketo = Reading::Status(status.clone()),
+                None => missing.push((n, id)),
+            }
+        }
+        self.why_not_in_program(pass, program, missing).await
+    }
+
+    async fn why_not_in_program(
+        &self,
+        pass: &mut Pass,
+        program: ProgramId,
+        missing: Vec<(usize, MarketoId)>,
+    ) -> Result<Vec<usize>, PassError> {
+        let mut again = Vec::new();
+        if missing.is_empty() {
+            return Ok(again);
+        }
+        let ids: Vec<MarketoId> = missing.iter().map(|(_, id)| *id).collect();
+        let read = async {
+            let exists = self.marketo.program(program).await?.is_some();
+            let living: HashSet<MarketoId> = self.marketo.people(&ids).await?.into_iter().map(|p| p.id).collect();
+            let gone: Vec<MarketoId> = ids.iter().copied().filter(|id| !living.contains(id)).collect();
+            let since = self.store.clock().now() - jiff::SignedDuration::try_from(MERGES).unwrap_or_default();
+            let merged = match gone.is_empty() {
+                true => BTreeMap::new(),
+                false => self.marketo.merges(&gone, since).await?,
+            };
+            Ok::<_, ConnectorError>((exists, living, merged))
+        };
+        let (exists, living, merged) = match read.await {
+            Ok(read) => read,
+            Err(error) => {
+                for (n, _) in missing {
+                    pass.items[n].fail(&error);
+                }
+                return Ok(again);
+            }
+        };
+        if !exists {
+            let lane = pass.items[missing[0].0].member.campaign_id.clone();
+            fail_lane(pass, &lane, "program_gone");
+            return Ok(again);
+        }
+        for (n, id) in missing {
+            match merged.get(&id) {
+                _ if living.contains(&id) => pass.items[n].marketo = Reading::Absent,
+                Some(winner) => {
+                    if self.move_to(pass, n, Half::Marketo(*winner)).await? {
+                        pass.items[n].member.after_merge = true;
+                        again.push(n);
+                    }
+                }
+                None => pass.items[n].marketo = Reading::Gone,
+            }
+        }
+        Ok(again)
+    }
+}
+
+/// Rows under the ids of both their lead and their contact.
+fn by_person(rows: Vec<CampaignMember>) -> HashMap<(String, SalesforceId), CampaignMember> {
+    let mut found = HashMap::new();
+    for row in rows.into_iter().filter(|row| !row.is_deleted) {
+        for id in [&row.lead_id, &row.contact_id].into_iter().flatten() {
+            let key = (row.campaign_id.to_string(), id.clone());
+            // A row that is the contact's own comes before one that was its lead's.
+            if row.person() == Some(id) || !found.contains_key(&key) {
+                found.insert(key, row.clone());
+            }
+        }
+    }
+    found
+}
+
+/// Neither side of this lane can be trusted as a whole: no member of it is decided.
+fn fail_lane(pass: &mut Pass, lane: &str, reason: &str) {
+    pass.failed.insert(lane.to_owned(), reason.to_owned());
+    for item in pass.items.iter_mut().filter(|item| item.member.campaign_id == lane && item.is_open()) {
+        item.fate = Fate::Retry { reason: Reason::Unreadable, after: Some(Duration::from_secs(60)), counted: false, error: None };
+    }
+}
+
+fn fail_items(pass: &mut Pass, which: impl Fn(&Item) -> bool, error: &ConnectorError) {
+    for item in pass.items.iter_mut().filter(|item| item.is_open() && which(item)) {
+        item.fate = fate_of(error);
+    }
+}
