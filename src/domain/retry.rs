@@ -32,7 +32,7 @@ pub fn exhausted(attempt: u32, max: u32) -> bool {
 }
 
 /// A number from 0 up to, but not including, 1. Source: Steele et al., SplitMix64.
-fn chance(seed: u64) -> f64 {
+pub(super) fn chance(seed: u64) -> f64 {
     let mut z = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
     z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
