@@ -3,96 +3,19 @@
 //! The judge knows the edits, the writes and the values, and what the policies promise in words; it does not know the
 //! table. Reads fail, writes fail, answers are lost, and people edit between a read and the write that follows it.
 
+mod model;
+
+use std::sync::LazyLock;
+
+use model::{CAMPAIGN, Dice, PROGRAM, World, in_marketo, in_salesforce, marketo_accepts, step};
+
 use super::tests::{map, steps};
 use super::*;
 use crate::domain::mapping::{Conflict, Direction, Regression, Removal};
-use crate::domain::retry::chance;
 
-const PROGRAM: &[&str] = &["v", "i", "r", "w", "a", "n"];
-const CAMPAIGN: &[&str] = &["I", "R", "G", "A", "N", "L"];
 const HISTORIES: u64 = 20_000;
-
-/// The judge's own idea of the statuses.
-fn in_salesforce(program_status: &str) -> Option<&'static str> {
-    Some(match program_status {
-        "v" | "i" => "I",
-        "r" => "R",
-        "a" => "A",
-        "n" => "N",
-        _ => return None,
-    })
-}
-
-fn in_marketo(campaign_status: &str) -> Option<&'static str> {
-    Some(match campaign_status {
-        "I" => "i",
-        "R" | "L" => "r",
-        "A" => "a",
-        "N" => "n",
-        _ => return None,
-    })
-}
-
-fn step(program_status: &str) -> u32 {
-    match program_status {
-        "v" => 5,
-        "i" => 10,
-        "r" => 20,
-        "w" => 30,
-        _ => 40,
-    }
-}
-
-struct Dice {
-    seed: u64,
-    thrown: u64,
-}
-
-impl Dice {
-    fn below(&mut self, n: usize) -> usize {
-        self.thrown += 1;
-        let spread = self.seed.wrapping_mul(0x2545_F491_4F6C_DD1D).wrapping_add(self.thrown);
-        #[expect(clippy::cast_sign_loss, clippy::cast_possible_truncation, reason = "from 0 up to n")]
-        let side = (chance(spread) * n as f64) as usize;
-        side
-    }
-
-    fn one<T: Copy>(&mut self, of: &[T]) -> T {
-        of[self.below(of.len())]
-    }
-
-    fn one_in(&mut self, n: usize) -> bool {
-        self.below(n) == 0
-    }
-}
-
-/// One side: a person who may be gone, and may be a member.
-#[derive(Clone, Debug, Default)]
-struct World {
-    gone: bool,
-    status: Option<&'static str>,
-    /// Comes back when the person is undeleted.
-    buried: Option<&'static str>,
-    /// The last change of membership or status was made by a person, and took the member away.
-    removed_by_a_person: bool,
-}
-
-impl World {
-    fn read(&self) -> Reading {
-        match self.status {
-            _ if self.gone => Reading::Gone,
-            None => Reading::Absent,
-            Some(status) => Reading::Status(status.to_owned()),
-        }
-    }
-
-    fn set(&mut self, status: Option<&'static str>, by_a_person: bool) {
-        if status != self.status {
-            self.removed_by_a_person = by_a_person && status.is_none();
-            self.status = status;
-        }
-    }
-}
+static MAP: LazyLock<StatusMap> = LazyLock::new(map);
+static STEPS: LazyLock<Steps> = LazyLock::new(steps);
 
 struct History {
     dice: Dice,
@@ -214,9 +137,8 @@ impl History {
     }
 
     fn decide(&self, m: &Reading, s: &Reading) -> Decision {
-        let (map, steps) = (map(), steps());
         let ctx =
-            Context { map: &map, steps: &steps, policies: &self.policies, halt: None, after_merge: self.after_merge };
+            Context { map: &MAP, steps: &STEPS, policies: &self.policies, halt: None, after_merge: self.after_merge };
         let base = self.sent.as_ref().map_or(self.base.as_ref(), |sent| recovered(self.base.as_ref(), sent, m, s));
         decide(&ctx, base, m, s)
     }
@@ -401,11 +323,6 @@ impl History {
 }
 
 type Pair = (Option<&'static str>, Option<&'static str>);
-
-/// Marketo moves a member to a status of a higher or equal step only.
-fn marketo_accepts(world: &World, to: Option<&str>) -> bool {
-    world.status.zip(to).is_none_or(|(now, to)| step(to) >= step(now))
-}
 
 #[test]
 fn random_histories_end_the_same_or_explained_and_nothing_is_invented_or_lost() {
