@@ -242,3 +242,33 @@ fn a_base_outlives_a_change_of_the_map_only_while_it_is_the_same() {
     assert!(!base("-/-").unwrap().holds(&map));
     assert!(!base("r/R").unwrap().holds(&StatusMap::default()));
 }
+
+#[test]
+fn a_write_whose_answer_was_lost_is_known_by_what_its_side_says() {
+    let sent = check("both | r/R r - | 12 -marketo none in_sync");
+    let before = base("r/R");
+    // It arrived, and someone added the campaign member again meanwhile: not removed once more.
+    assert_eq!(recovered(before.as_ref(), &sent, &reading("-"), &reading("R")), None);
+    for still in ["r", "a", "?", "x"] {
+        assert_eq!(recovered(before.as_ref(), &sent, &reading(still), &reading("R")), before.as_ref(), "{still}");
+    }
+    let sent = check("both | r/R a R | 7 ~A a/A in_sync");
+    let after = base("a/A");
+    assert_eq!(recovered(before.as_ref(), &sent, &reading("n"), &reading("A")), after.as_ref());
+    assert_eq!(recovered(before.as_ref(), &sent, &reading("a"), &reading("R")), before.as_ref());
+    let quiet = check("both | r/R r R | 6 nothing r/R in_sync");
+    assert_eq!(recovered(None, &quiet, &reading("r"), &reading("R")), None);
+}
+
+#[test]
+fn a_merge_is_on_until_the_further_status_could_be_written() {
+    for (line, ends) in [
+        ("paused merged | r/R a R | P1 nothing r/R pending/paused", false),
+        ("merged | r/R ? R | P2 nothing r/R pending/retrying", false),
+        ("merged | r/R w R | P3 nothing none parked/incompatible_status", false),
+        ("merged | a/A r A | P3 ~a a/A in_sync", true),
+        ("merged | r/R - R | 3 +r r/R in_sync", true),
+    ] {
+        assert_eq!(check(line).ends_merge(), ends, "{line}");
+    }
+}

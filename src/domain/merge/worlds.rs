@@ -32,7 +32,8 @@ struct History {
     /// Stored before a write, taken away by the record of its answer.
     sent: Option<Decision>,
     was_deleted_in_salesforce: bool,
-    log: Vec<String>,
+    /// What happened, put into words only when a demand fails.
+    log: Vec<Box<dyn std::fmt::Debug>>,
 }
 
 impl History {
@@ -53,7 +54,7 @@ impl History {
             gate: dice.one_in(4).then(|| vec!["r".to_owned(), "a".to_owned()]),
             ..Policies::default()
         };
-        let log = vec![format!("seed {seed}: {policies:?}")];
+        let log: Vec<Box<dyn std::fmt::Debug>> = vec![Box::new(("seed", seed, policies.clone()))];
         let (m, s) = (World::default(), World::default());
         Self {
             dice,
@@ -74,19 +75,12 @@ impl History {
 
     #[track_caller]
     fn demand(&self, holds: bool, what: &str) {
-        assert!(
-            holds,
-            "{what}\n{}\nnow {:?} {:?} base {:?} {:?}",
-            self.log.join("\n"),
-            self.m,
-            self.s,
-            self.base,
-            self.reason
-        );
+        let log = || self.log.iter().map(|what| format!("{what:?}")).collect::<Vec<_>>().join("\n");
+        assert!(holds, "{what}\n{}\nnow {:?} {:?} base {:?} {:?}", log(), self.m, self.s, self.base, self.reason);
     }
 
-    fn note(&mut self, what: String) {
-        self.log.push(what);
+    fn note(&mut self, what: impl std::fmt::Debug + 'static) {
+        self.log.push(Box::new(what));
     }
 
     /// A person does something, on a side of their choice.
@@ -95,25 +89,25 @@ impl History {
         match self.dice.below(40) {
             0 => {
                 self.m = World { gone: true, removed_by_a_person: true, ..World::default() };
-                self.note("deleted in Marketo".to_owned());
+                self.note("deleted in Marketo");
             }
             1 => {
                 let buried = self.s.status.or(self.s.buried);
                 self.s.set(None, true);
                 self.s = World { gone: true, buried, ..self.s };
                 self.was_deleted_in_salesforce = true;
-                self.note("deleted in Salesforce".to_owned());
+                self.note("deleted in Salesforce");
             }
             2..8 if self.s.gone => {
                 self.s.gone = false;
                 let buried = self.s.buried.take();
                 self.s.set(buried, true);
-                self.note("undeleted in Salesforce".to_owned());
+                self.note("undeleted in Salesforce");
             }
             8 => {
                 self.after_merge = true;
                 self.merges += 1;
-                self.note("persons merged".to_owned());
+                self.note("persons merged");
             }
             9..25 => self.edit_marketo(),
             _ => self.edit_salesforce(),
@@ -124,7 +118,7 @@ impl History {
         let to = if self.dice.one_in(4) { None } else { Some(self.dice.one(PROGRAM)) };
         if !self.m.gone && marketo_accepts(&self.m, to) {
             self.m.set(to, true);
-            self.note(format!("Marketo edited to {to:?}"));
+            self.note(("Marketo edited to", to));
         }
     }
 
@@ -132,7 +126,7 @@ impl History {
         let to = if self.dice.one_in(4) { None } else { Some(self.dice.one(CAMPAIGN)) };
         if !self.s.gone {
             self.s.set(to, true);
-            self.note(format!("Salesforce edited to {to:?}"));
+            self.note(("Salesforce edited to", to));
         }
     }
 
@@ -151,20 +145,20 @@ impl History {
         let (m, s) = (self.m.read(), self.s.read());
         let (m, s) = (lossy(self, m), lossy(self, s));
         let decision = self.decide(&m, &s);
+        self.note((m, s, decision.clone()));
         self.judge(&decision);
-        self.note(format!("read {m:?} {s:?}: {decision:?}"));
         let (unedited, merges) = (self.edits, self.merges);
         if rough && self.dice.one_in(6) {
             self.edit();
         }
         let writes = decision.action.side().is_some();
         if writes && (rough && self.dice.one_in(8) || !self.write(&decision.action)) {
-            self.note("write failed".to_owned());
+            self.note("write failed");
             return true;
         }
         if rough && self.dice.one_in(8) {
             self.sent = writes.then_some(decision).or(self.sent.take());
-            self.note("nothing recorded".to_owned());
+            self.note("nothing recorded");
             return writes;
         }
         if writes {
@@ -186,12 +180,11 @@ impl History {
             Side::Marketo => (Direction::SalesforceToMarketo, &self.s),
             Side::Salesforce => (Direction::MarketoToSalesforce, &self.m),
         };
-        let what = format!("{decision:?}");
-        self.demand([Direction::Both, allowed].contains(&self.policies.direction), &format!("wrong way: {what}"));
-        self.demand(self.edits > 0, &format!("a write without an edit: {what}"));
+        self.demand([Direction::Both, allowed].contains(&self.policies.direction), "written the wrong way");
+        self.demand(self.edits > 0, "a write without an edit");
         if decision.action.is_removal() {
-            self.demand(opposite.removed_by_a_person, &format!("nobody removed it: {what}"));
-            self.demand(self.policies.removal == Removal::Propagate, &format!("was to be kept: {what}"));
+            self.demand(opposite.removed_by_a_person, "nobody removed it");
+            self.demand(self.policies.removal == Removal::Propagate, "was to be kept");
         }
     }
 
