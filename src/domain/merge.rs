@@ -108,7 +108,7 @@ pub struct Context<'a> {
     pub steps: &'a Steps,
     pub policies: &'a Policies,
     pub halt: Option<Halt>,
-    /// Persons were merged: the base is of two people and void. To be given until a decision other than P1 and P2 was
+    /// Persons were merged: the base is of two people and void. To be given until a decision that `ends_merge` was
     /// recorded.
     pub after_merge: bool,
 }
@@ -186,4 +186,34 @@ pub struct Decision {
     pub reason: Option<Reason>,
     /// What would have been done, had the mapping not been observing only.
     pub would: Option<Action>,
+}
+
+impl Decision {
+    /// Whether the members of merged persons have become one with this: not while nothing could be read or written, nor
+    /// while the further of the two could not be written.
+    #[must_use]
+    pub fn ends_merge(&self) -> bool {
+        match self.rule {
+            Rule::P1 | Rule::P2 => false,
+            Rule::P3 => self.reason.is_none(),
+            _ => true,
+        }
+    }
+}
+
+/// The base after a write was sent and its answer lost: what the write was to bring about, when that is what its side
+/// now says, and the old one otherwise. Without it a member that was removed by us and added again by a person on the
+/// other side would look like one that was removed by a person on ours. `sent` has to be stored before the call.
+#[must_use]
+pub fn recovered<'a>(base: Option<&'a Base>, sent: &'a Decision, m: &Reading, s: &Reading) -> Option<&'a Base> {
+    let now = match sent.action.side() {
+        Some(Side::Marketo) => m,
+        Some(Side::Salesforce) => s,
+        None => return base,
+    };
+    let arrived = match sent.action.status() {
+        Some(_) => now.status() == sent.action.status(),
+        None => *now == Reading::Absent,
+    };
+    if arrived { sent.next_base.as_ref() } else { base }
 }

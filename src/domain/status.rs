@@ -215,3 +215,104 @@ impl<S: Into<String>> FromIterator<(S, i64)> for Steps {
         Self(named.filter(|(name, _)| name != NOT_IN_PROGRAM).collect())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(rows: &[(&str, &str, RowDirection)]) -> StatusMap {
+        let row = |&(program, campaign, direction): &(&str, &str, RowDirection)| StatusRow {
+            program_status: program.to_owned(),
+            campaign_status: campaign.to_owned(),
+            direction,
+        };
+        StatusMap { rows: rows.iter().map(row).collect() }
+    }
+
+    fn problems(map: &StatusMap, program: &[&str], campaign: &[&str]) -> Vec<String> {
+        let show = |found: StatusDifference| {
+            format!("{} {} {} {}", found.side, found.status, found.problem, found.suggestion.unwrap_or_default())
+        };
+        map.validate(program, campaign).into_iter().map(show).collect()
+    }
+
+    #[test]
+    fn the_automatic_map_is_exact_and_leaves_out_not_in_program() {
+        let map = StatusMap::exact(&[NOT_IN_PROGRAM, "Invited", "Attended"], &["Attended", "invited", NOT_IN_PROGRAM]);
+        assert_eq!(map.to_salesforce("Attended"), Some("Attended"));
+        assert_eq!(map.to_marketo("Attended"), Some("Attended"));
+        assert_eq!((map.to_salesforce("Invited"), map.to_marketo("invited")), (None, None));
+        assert_eq!(map.to_salesforce(NOT_IN_PROGRAM), None);
+    }
+
+    #[test]
+    fn rows_translate_in_their_direction_only() {
+        let map = map(&[
+            ("Invited", "Sent", RowDirection::Both),
+            ("Re-invited", "Sent", RowDirection::ToSalesforce),
+            ("Invited", "Mailed", RowDirection::ToMarketo),
+        ]);
+        assert_eq!((map.to_salesforce("Invited"), map.to_salesforce("Re-invited")), (Some("Sent"), Some("Sent")));
+        assert_eq!((map.to_marketo("Sent"), map.to_marketo("Mailed")), (Some("Invited"), Some("Invited")));
+        assert!(map.same("Re-invited", "Sent") && map.same("Invited", "Mailed"));
+        assert!(!map.same("Re-invited", "Mailed"));
+        assert!(problems(&map, &[NOT_IN_PROGRAM, "Invited", "Re-invited"], &["Sent", "Mailed"]).is_empty());
+    }
+
+    #[test]
+    fn what_does_not_match_is_named_with_its_side_and_the_nearest_candidate() {
+        let map = StatusMap::exact(&["Invited", "No Show", "Attended"], &["Invited", "No-show", "Responded"]);
+        assert_eq!(
+            problems(&map, &["Invited", "No Show", "Attended"], &["Invited", "No-show", "Responded"]),
+            [
+                "marketo No Show untranslated No-show",
+                "marketo Attended untranslated ",
+                "salesforce No-show untranslated No Show",
+                "salesforce Responded untranslated ",
+            ]
+        );
+    }
+
+    #[test]
+    fn names_that_a_side_does_not_have_and_second_translations_are_refused() {
+        let map = map(&[
+            ("Invited", "Sent", RowDirection::Both),
+            ("Invited", "Mailed", RowDirection::Both),
+            ("Atended", "Sent", RowDirection::ToSalesforce),
+        ]);
+        assert_eq!(
+            problems(&map, &["Invited", "Attended"], &["Sent", "Mailed"]),
+            ["marketo Atended unknown Attended", "marketo Invited ambiguous ", "marketo Attended untranslated "]
+        );
+    }
+
+    #[test]
+    fn a_row_without_a_direction_goes_both_ways() {
+        let map: StatusMap =
+            serde_json::from_str(r#"[{"program_status":"Invited","campaign_status":"Sent"}]"#).unwrap();
+        assert_eq!(
+            serde_json::to_string(&map).unwrap(),
+            r#"[{"program_status":"Invited","campaign_status":"Sent","direction":"both"}]"#
+        );
+    }
+
+    #[test]
+    fn a_suggestion_forgives_case_punctuation_and_a_few_letters() {
+        for (name, nearest_is) in [
+            ("walk in", Some("Walk-in")),
+            ("Registred", Some("Registered")),
+            ("Geöffnet", Some("geöffnet")),
+            ("Attended", None),
+        ] {
+            assert_eq!(nearest(name, &["Walk-in", "Registered", "geöffnet"]), nearest_is, "{name}");
+        }
+        assert_eq!(nearest("", &["Sent"]), None);
+    }
+
+    #[test]
+    fn an_unknown_status_is_below_every_step() {
+        let steps: Steps = [(NOT_IN_PROGRAM, 0), ("Invited", 10), ("Odd", -1)].into_iter().collect();
+        assert!(steps.of("Nobody") < steps.of("Odd") && steps.of("Odd") < steps.of("Invited"));
+        assert_eq!(steps.of(NOT_IN_PROGRAM), None);
+    }
+}

@@ -205,3 +205,87 @@ impl TriggerEvent {
 fn twenty_digits<S: Serializer>(position: &u64, out: S) -> Result<S::Ok, S::Error> {
     out.collect_str(&format_args!("{position:020}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(text: &str) -> Seen {
+        match text {
+            "?" => Seen::Unknown,
+            "-" => Seen::Absent,
+            status => Seen::Status(status.to_owned()),
+        }
+    }
+
+    fn told(before: &str, read: &str, written: &str) -> Vec<String> {
+        let told = read_then_written(&seen(before), &seen(read), &seen(written), DetectedBy::Poll);
+        let status = |status: Option<String>| status.unwrap_or_else(|| "-".to_owned());
+        let show = |(transition, by): (Transition, DetectedBy)| {
+            let kind = transition.kind.as_str().trim_start_matches("campaign.member.");
+            format!("{kind} {} {} {by}", status(transition.old_status), status(transition.new_status))
+        };
+        told.into_iter().map(show).collect()
+    }
+
+    #[test]
+    fn one_event_for_each_difference_in_order() {
+        for (before, read, written, expected) in [
+            ("-", "A", "A", vec!["added - A poll"]),
+            ("A", "-", "-", vec!["removed A - poll"]),
+            ("A", "B", "?", vec!["status_changed A B poll"]),
+            ("A", "A", "A", vec![]),
+            ("-", "-", "-", vec![]),
+            ("A", "A", "B", vec!["status_changed A B write"]),
+            ("A", "B", "A", vec!["status_changed A B poll", "status_changed B A write"]),
+            ("A", "-", "B", vec!["removed A - poll", "added - B write"]),
+            ("A", "?", "B", vec!["status_changed A B write"]),
+        ] {
+            assert_eq!(told(before, read, written), expected, "{before} {read} {written}");
+        }
+    }
+
+    #[test]
+    fn what_was_there_before_we_looked_is_silent_and_what_we_write_is_not() {
+        assert!(told("?", "A", "A").is_empty());
+        assert!(told("?", "-", "-").is_empty());
+        assert!(told("?", "?", "A").is_empty());
+        assert!(told("A", "?", "?").is_empty());
+        assert_eq!(told("?", "-", "A"), ["added - A write"]);
+        assert_eq!(told("?", "A", "B"), ["status_changed A B write"]);
+    }
+
+    fn event(old: &str, new: &str) -> serde_json::Value {
+        let circumstances = Circumstances {
+            campaign_id: "7014S00000097HcQAI".parse().unwrap(),
+            campaign_name: Some("Webinar".to_owned()),
+            mapping_id: None,
+            program_id: Some(1044),
+            marketo_id: Some(318_592),
+            person_id: Some("00Q4S000002sSacUAE".parse().unwrap()),
+            email: Some("a@b.c".to_owned()),
+            campaign_member_id: Some("00v4S000001VKQ1QAO".parse().unwrap()),
+            origin: Origin::FlowAction,
+            detected_by: DetectedBy::Write,
+            time: "2026-11-23T20:05:01Z".parse().unwrap(),
+        };
+        let change = transition(&seen(old), &seen(new)).unwrap();
+        serde_json::to_value(TriggerEvent::new(Uuid::nil(), 42, 3, change, circumstances)).unwrap()
+    }
+
+    #[test]
+    fn the_body_is_a_cloud_event() {
+        let expected = r#"{"specversion":"1.0","id":"00000000-0000-0000-0000-000000000000","source":"/campaigns/7014S00000097HcQAI","type":"campaign.member.status_changed","subject":"00v4S000001VKQ1QAO","time":"2026-11-23T20:05:01Z","datacontenttype":"application/json","sequence":"00000000000000000042","data":{"campaign_id":"7014S00000097HcQAI","campaign_name":"Webinar","mapping_id":null,"program_id":1044,"person":{"marketo_id":318592,"salesforce_id":"00Q4S000002sSacUAE","salesforce_type":"Lead","email":"a@b.c"},"status":"Attended","old_status":"Registered","new_status":"Attended","origin":"flow_action","detected_by":"write","sequence":3}}"#;
+        assert_eq!(event("Registered", "Attended").to_string(), expected);
+    }
+
+    #[test]
+    fn statuses_of_an_added_and_of_a_removed_member() {
+        let statuses = |event: serde_json::Value| {
+            ["status", "old_status", "new_status"].map(|field| event["data"][field].as_str().map(str::to_owned))
+        };
+        let attended = || Some("Attended".to_owned());
+        assert_eq!(statuses(event("-", "Attended")), [attended(), None, attended()]);
+        assert_eq!(statuses(event("Attended", "-")), [attended(), attended(), None]);
+    }
+}
