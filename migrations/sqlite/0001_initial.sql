@@ -81,6 +81,8 @@ CREATE TABLE members (
   -- The pair on which both sides last agreed; both NULL when there is none.
   base_marketo       TEXT,
   base_salesforce    TEXT,
+  -- The write announced before its call; gone when its outcome is recorded.
+  sent               TEXT,
   sync_state         TEXT NOT NULL,
   reason             TEXT,
   rule               TEXT,

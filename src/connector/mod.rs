@@ -225,6 +225,8 @@ pub trait Salesforce: Send + Sync {
     /// configured.
     async fn people_by_external_id(&self, values: &[String])
     -> Result<Vec<(String, SalesforcePerson)>, ConnectorError>;
+    /// Living leads that our own user has created since; for finding out what became of a call whose answer was lost.
+    async fn leads_created(&self, since: Timestamp) -> Result<Vec<SalesforcePerson>, ConnectorError>;
     /// Creates leads, at most 200. A duplicate rule's matches are looked up and named in the error.
     async fn create_leads(&self, leads: &[NewLead]) -> Result<RecordResults<SalesforceId>, ConnectorError>;
     /// Creates campaign members, at most 200, of any campaigns.

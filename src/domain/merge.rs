@@ -201,18 +201,36 @@ impl Decision {
     }
 }
 
+/// A write as it was announced before the call, so that its lost answer can be understood.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sent {
+    pub side: Side,
+    /// None for a removal.
+    pub status: Presence,
+    /// What the write was to bring about.
+    pub next_base: Option<Base>,
+}
+
+impl Sent {
+    /// The announcement of a decision; none when it writes nothing.
+    #[must_use]
+    pub fn of(decision: &Decision) -> Option<Self> {
+        let status = decision.action.status().map(str::to_owned);
+        decision.action.side().map(|side| Self { side, status, next_base: decision.next_base.clone() })
+    }
+}
+
 /// The base after a write was sent and its answer lost: what the write was to bring about, when that is what its side
 /// now says, and the old one otherwise. Without it a member that was removed by us and added again by a person on the
 /// other side would look like one that was removed by a person on ours. `sent` has to be stored before the call.
 #[must_use]
-pub fn recovered<'a>(base: Option<&'a Base>, sent: &'a Decision, m: &Reading, s: &Reading) -> Option<&'a Base> {
-    let now = match sent.action.side() {
-        Some(Side::Marketo) => m,
-        Some(Side::Salesforce) => s,
-        None => return base,
+pub fn recovered<'a>(base: Option<&'a Base>, sent: &'a Sent, m: &Reading, s: &Reading) -> Option<&'a Base> {
+    let now = match sent.side {
+        Side::Marketo => m,
+        Side::Salesforce => s,
     };
-    let arrived = match sent.action.status() {
-        Some(_) => now.status() == sent.action.status(),
+    let arrived = match &sent.status {
+        Some(status) => now.status() == Some(status),
         None => *now == Reading::Absent,
     };
     if arrived { sent.next_base.as_ref() } else { base }

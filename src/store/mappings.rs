@@ -233,12 +233,31 @@ impl Store {
             return Err(StoreError::Conflict("the mapping was changed by somebody else in between".to_owned()));
         }
         let lane = mapping.campaign_id.as_str();
-        halt(self, &mut tx, lane, mapping.state == MappingState::Paused).await?;
+        halt(self, &mut tx, lane, mapping.state != MappingState::Active).await?;
         let run = if rerun { Some(start_run(self, &mut tx, &mapping.id, lane, "reconciliation").await?) } else { None };
         audit(self, &mut tx, actor, "mapping.changed", &mapping.id, detail).await?;
         tx.commit().await?;
         self.work.notify_one();
         Ok(run)
+    }
+
+    /// Stops a mapping whose program or campaign is gone; what waits goes on waiting.
+    pub async fn fail_mapping(&self, mapping: &Mapping, reason: &str) -> Result<(), StoreError> {
+        let mut tx = self.db.begin().await?;
+        let sql = "UPDATE mappings SET state = 'failed', reason = $2, version = version + 1, updated_at = $3
+                   WHERE id = $1 AND deleted_at IS NULL AND state <> 'failed'";
+        if tx.execute(sql, args![&mapping.id, reason, self.now()]).await? > 0 {
+            halt(self, &mut tx, mapping.campaign_id.as_str(), true).await?;
+            audit(self, &mut tx, "worker", "mapping.failed", &mapping.id, reason).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Whether anybody wants to know what happens in a campaign.
+    pub async fn is_tracked(&self, campaign_id: &str) -> Result<bool, StoreError> {
+        let sql = "SELECT l.id FROM lanes l WHERE l.id = $1 AND (l.pinned OR EXISTS
+                   (SELECT 1 FROM mappings m WHERE m.campaign_id = l.id AND m.deleted_at IS NULL))";
+        Ok(self.db.fetch_optional::<(String,)>(sql, args![campaign_id]).await?.is_some())
     }
 
     /// Removes a mapping; the members stay on both sides, and what still waits for it is discarded.

@@ -4,9 +4,9 @@
 
 use super::dialect::{Arg, Rows, args};
 use super::people::Person;
-use super::{Store, StoreError};
+use super::{Store, StoreError, read_json};
 use crate::domain::ids::SalesforceId;
-use crate::domain::merge::{Base, Presence};
+use crate::domain::merge::{Base, Presence, Sent};
 use crate::domain::trigger::Seen;
 
 /// One person in one tracked campaign.
@@ -21,6 +21,8 @@ pub struct Member {
     /// Epoch milliseconds; of the recorded Salesforce value.
     pub salesforce_modstamp: Option<i64>,
     pub base: Option<Base>,
+    /// The write that was announced, and whose outcome is not recorded.
+    pub sent: Option<Sent>,
     /// `closed` when absent on both sides.
     pub sync_state: String,
     pub reason: Option<String>,
@@ -52,6 +54,7 @@ impl Member {
             salesforce: Seen::Unknown,
             salesforce_modstamp: None,
             base: None,
+            sent: None,
             sync_state: "pending".to_owned(),
             reason: Some("waiting".to_owned()),
             rule: None,
@@ -82,6 +85,7 @@ struct MemberRow {
     salesforce_modstamp: Option<i64>,
     base_marketo: Option<String>,
     base_salesforce: Option<String>,
+    sent: Option<String>,
     sync_state: String,
     reason: Option<String>,
     rule: Option<String>,
@@ -96,7 +100,7 @@ struct MemberRow {
 }
 
 const MEMBER: &str = "m.id, m.campaign_id, m.person_id, p.marketo_id, p.salesforce_id, p.email, m.campaign_member_id, m.marketo, \
-    m.salesforce, m.salesforce_modstamp, m.base_marketo, m.base_salesforce, m.sync_state, m.reason, m.rule, m.after_merge, \
+    m.salesforce, m.salesforce_modstamp, m.base_marketo, m.base_salesforce, m.sent, m.sync_state, m.reason, m.rule, m.after_merge, \
     m.frozen, m.marketo_scan, m.salesforce_scan, m.added_to_marketo, m.added_to_salesforce, m.sequence, m.updated_at";
 
 /// A status as stored: none while unknown, empty while absent.
@@ -145,6 +149,7 @@ impl TryFrom<MemberRow> for Member {
             marketo: read_seen(row.marketo),
             salesforce: read_seen(row.salesforce),
             salesforce_modstamp: row.salesforce_modstamp,
+            sent: row.sent.map(|text| read_json("members.sent", &text)).transpose()?,
             base: read_base(row.base_marketo, row.base_salesforce),
             sync_state: row.sync_state,
             reason: row.reason,

@@ -4,6 +4,7 @@
 //! anything that `domain` decides: it keeps what it is told.
 
 mod dialect;
+pub mod guards;
 pub mod ingest;
 pub mod lanes;
 pub mod mappings;

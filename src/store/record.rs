@@ -128,6 +128,20 @@ impl Store {
         Ok(held)
     }
 
+    /// Announces writes before their calls: members as they are, each with what is being sent. New ones get their rows. The
+    /// leases that are still ours.
+    pub async fn announce(&self, leases: &[Lease], members: Vec<Member>) -> Result<Vec<Lease>, StoreError> {
+        let mut tx = self.db.begin().await?;
+        let held = hold(&mut tx, leases).await?;
+        let ours: HashSet<&str> = held.iter().map(|lease| lease.lane.as_str()).collect();
+        let members = members.into_iter().filter(|m| ours.contains(m.campaign_id.as_str()));
+        let members: Vec<_> =
+            members.map(|member| Recorded { member, events: Vec::new(), history: Vec::new() }).collect();
+        self.store_members(&mut tx, &members).await?;
+        tx.commit().await?;
+        Ok(held)
+    }
+
     /// A row that is new is inserted unless somebody made it meanwhile; one that is gone (its person was joined with
     /// another) stays gone: that has been enqueued again by whoever joined them.
     async fn store_members(&self, tx: &mut Tx, members: &[Recorded]) -> Result<(), StoreError> {
@@ -139,38 +153,33 @@ impl Store {
             .iter()
             .map(|Recorded { member: m, events, .. }| {
                 let (base_marketo, base_salesforce) = write_base(m.base.as_ref());
-                (
+                // As text: a nested value would come back from JSON as an object.
+                let sent = m.sent.as_ref().map(|sent| write_json("sent", sent)).transpose()?;
+                let seen = (write_seen(&m.marketo), write_seen(&m.salesforce), m.salesforce_modstamp);
+                let sequence = m.sequence + count(events.len());
+                flatten(&(
+                    (&m.id, &m.campaign_id, &m.person.id, &m.campaign_member_id),
+                    seen,
+                    (base_marketo, base_salesforce, sent, &m.sync_state, &m.reason, &m.rule, m.after_merge, m.frozen),
                     (
-                        &m.id,
-                        &m.campaign_id,
-                        &m.person.id,
-                        &m.campaign_member_id,
-                        write_seen(&m.marketo),
-                        write_seen(&m.salesforce),
-                    ),
-                    (m.salesforce_modstamp, base_marketo, base_salesforce, &m.sync_state, &m.reason, &m.rule),
-                    (
-                        m.after_merge,
-                        m.frozen,
                         &m.marketo_scan,
                         &m.salesforce_scan,
                         m.added_to_marketo,
                         m.added_to_salesforce,
-                        m.sequence + count(events.len()),
+                        sequence,
                         m.stored,
                     ),
-                )
+                ))
             })
-            .map(|(a, b, c)| flatten(&(a, b, c)))
             .collect::<Result<_, _>>()?;
         let columns = "id text, campaign_id text, person_id text, campaign_member_id text, marketo text, salesforce text, \
-             salesforce_modstamp int, base_marketo text, base_salesforce text, sync_state text, reason text, rule text, \
+             salesforce_modstamp int, base_marketo text, base_salesforce text, sent text, sync_state text, reason text, rule text, \
              after_merge bool, frozen bool, marketo_scan text, salesforce_scan text, added_to_marketo bool, added_to_salesforce bool, sequence int, stored bool";
         let rows = Rows::new(columns, &rows)?;
         tx.execute_rows(
             "UPDATE members SET campaign_member_id = r.campaign_member_id, marketo = r.marketo, salesforce = r.salesforce,
                salesforce_modstamp = r.salesforce_modstamp, base_marketo = r.base_marketo, base_salesforce = r.base_salesforce,
-               sync_state = r.sync_state, reason = r.reason, rule = r.rule, after_merge = r.after_merge, frozen = r.frozen,
+               sent = r.sent, sync_state = r.sync_state, reason = r.reason, rule = r.rule, after_merge = r.after_merge, frozen = r.frozen,
                marketo_scan = r.marketo_scan, salesforce_scan = r.salesforce_scan, added_to_marketo = r.added_to_marketo,
                added_to_salesforce = r.added_to_salesforce, sequence = r.sequence,
                updated_at = $2
@@ -182,10 +191,10 @@ impl Store {
         if members.iter().any(|r| !r.member.stored) {
             tx.execute_rows(
                 "INSERT INTO members (id, campaign_id, person_id, campaign_member_id, marketo, salesforce, salesforce_modstamp,
-                   base_marketo, base_salesforce, sync_state, reason, rule, after_merge, frozen, marketo_scan,
+                   base_marketo, base_salesforce, sent, sync_state, reason, rule, after_merge, frozen, marketo_scan,
                    salesforce_scan, added_to_marketo, added_to_salesforce, sequence, updated_at)
                  SELECT id, campaign_id, person_id, campaign_member_id, marketo, salesforce, salesforce_modstamp, base_marketo,
-                   base_salesforce, sync_state, reason, rule, after_merge, frozen, marketo_scan, salesforce_scan, added_to_marketo,
+                   base_salesforce, sent, sync_state, reason, rule, after_merge, frozen, marketo_scan, salesforce_scan, added_to_marketo,
                    added_to_salesforce, sequence, $2
                  FROM {rows} WHERE NOT r.stored ON CONFLICT (campaign_id, person_id) DO NOTHING",
                 &rows,

@@ -69,15 +69,28 @@ impl Worker {
         }
     }
 
-    async fn lead_not_created(&self, pass: &mut Pass, n: usize, key: &str, error: &RecordError) -> Result<(), PassError> {
+    async fn lead_not_created(
+        &self,
+        pass: &mut Pass,
+        n: usize,
+        key: &str,
+        error: &RecordError,
+    ) -> Result<(), PassError> {
         match &error.reaction {
             Reaction::Duplicates(ids) => {
                 // A contact before a lead; somebody who is linked to another person is not this one.
                 let halves: Vec<_> = ids.iter().cloned().map(Half::Salesforce).collect();
-                let taken: HashSet<_> = self.store.people(&halves).await?.into_iter()
-                    .filter(|p| p.marketo_id.is_some()).filter_map(|p| p.salesforce_id).collect();
+                let taken: HashSet<_> = self
+                    .store
+                    .people(&halves)
+                    .await?
+                    .into_iter()
+                    .filter(|p| p.marketo_id.is_some())
+                    .filter_map(|p| p.salesforce_id)
+                    .collect();
                 let free: Vec<_> = ids.iter().filter(|id| !taken.contains(*id)).collect();
-                let contacts: Vec<_> = free.iter().filter(|id| PersonType::of(id) == Some(PersonType::Contact)).collect();
+                let contacts: Vec<_> =
+                    free.iter().filter(|id| PersonType::of(id) == Some(PersonType::Contact)).collect();
                 let matched = match (contacts.as_slice(), free.as_slice()) {
                     ([one], _) => Some((**one).clone()),
                     ([], [one]) => Some((*one).clone()),
@@ -107,7 +120,8 @@ impl Worker {
 
     async fn create_in_marketo(&self, pass: &mut Pass) -> Result<(), PassError> {
         let wanted = wanted(pass, Side::Marketo, &Missing::Marketo(Choice::Create));
-        let wanted: Vec<_> = self.intend(pass, Side::Marketo, wanted).await?.into_iter().map(|(n, intent)| (n, intent.key)).collect();
+        let wanted: Vec<_> =
+            self.intend(pass, Side::Marketo, wanted).await?.into_iter().map(|(n, intent)| (n, intent.key)).collect();
         for chunk in wanted.chunks(MARKETO_BATCH) {
             let people: Vec<_> = chunk
                 .iter()
@@ -158,7 +172,9 @@ impl Worker {
             let key = match (&person.email, side) {
                 (Some(email), _) => format!("email:{}", email.to_lowercase()),
                 (None, Side::Salesforce) => format!("marketo:{}", person.marketo_id.unwrap_or_default()),
-                (None, Side::Marketo) => format!("salesforce:{}", person.salesforce_id.as_ref().map_or("", SalesforceId::as_str)),
+                (None, Side::Marketo) => {
+                    format!("salesforce:{}", person.salesforce_id.as_ref().map_or("", SalesforceId::as_str))
+                }
             };
             if *first.entry(key).or_insert(n) != n {
                 pass.items[n].retry(Reason::Waiting, Some(Duration::from_secs(1)));
@@ -179,7 +195,11 @@ impl Worker {
     }
 
     /// For intents that were taken over: the lead that the attempt before may have made.
-    async fn look_first(&self, pass: &mut Pass, wanted: Vec<(usize, Intent)>) -> Result<Vec<(usize, String)>, PassError> {
+    async fn look_first(
+        &self,
+        pass: &mut Pass,
+        wanted: Vec<(usize, Intent)>,
+    ) -> Result<Vec<(usize, String)>, PassError> {
         let Some(since) = wanted.iter().filter(|(_, i)| i.taken_over).map(|(_, i)| i.started_at).min() else {
             return Ok(wanted.into_iter().map(|(n, intent)| (n, intent.key)).collect());
         };
@@ -191,15 +211,23 @@ impl Worker {
             }
         };
         let halves: Vec<_> = ours.iter().map(|lead| Half::Salesforce(lead.id.clone())).collect();
-        let mut taken: HashSet<SalesforceId> = self.store.people(&halves).await?.into_iter()
-            .filter(|p| p.marketo_id.is_some()).filter_map(|p| p.salesforce_id).collect();
+        let mut taken: HashSet<SalesforceId> = self
+            .store
+            .people(&halves)
+            .await?
+            .into_iter()
+            .filter(|p| p.marketo_id.is_some())
+            .filter_map(|p| p.salesforce_id)
+            .collect();
         let mut left = Vec::new();
         for (n, intent) in wanted {
             let new = self.new_lead(pass, n);
             let made = ours.iter().filter(|_| intent.taken_over).find(|lead| {
                 let same = match (&new.email, &lead.email) {
                     (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
-                    (None, None) => lead.first_name == new.first_name && lead.last_name.as_ref() == Some(&new.last_name),
+                    (None, None) => {
+                        lead.first_name == new.first_name && lead.last_name.as_ref() == Some(&new.last_name)
+                    }
                     _ => false,
                 };
                 same && !taken.contains(&lead.id)
@@ -207,7 +235,8 @@ impl Worker {
             match made {
                 Some(lead) => {
                     taken.insert(lead.id.clone());
-                    self.link_created(pass, n, Side::Salesforce, &intent.key, Half::Salesforce(lead.id.clone())).await?;
+                    self.link_created(pass, n, Side::Salesforce, &intent.key, Half::Salesforce(lead.id.clone()))
+                        .await?;
                     pass.items[n].retry(Reason::Waiting, Some(Duration::ZERO));
                 }
                 None => left.push((n, intent.key)),
@@ -216,7 +245,14 @@ impl Worker {
         Ok(left)
     }
 
-    async fn link_created(&self, pass: &mut Pass, n: usize, side: Side, key: &str, half: Half) -> Result<(), PassError> {
+    async fn link_created(
+        &self,
+        pass: &mut Pass,
+        n: usize,
+        side: Side,
+        key: &str,
+        half: Half,
+    ) -> Result<(), PassError> {
         let person = &pass.items[n].member.person;
         let pair = match (&half, person.marketo_id, &person.salesforce_id) {
             (Half::Salesforce(id), Some(marketo), _) => Some((marketo, id.clone())),

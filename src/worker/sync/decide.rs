@@ -1,8 +1,10 @@
 //! Asks the merge what to do about each member, and what has to be known for its answer to be carried out.
 
+use std::collections::BTreeMap;
+
 use super::{Item, Missing, Pass};
 use crate::domain::mapping::MappingState;
-use crate::domain::merge::{Action, Context, Halt, Reason, Side, decide};
+use crate::domain::merge::{Action, Context, Halt, Reason, Sent, Side, decide, recovered};
 use crate::domain::person::Choice;
 use crate::store::mappings::Mapping;
 use crate::worker::{PassError, Worker};
@@ -18,7 +20,51 @@ impl Worker {
                 check_status(item, pass.campaigns.get(&mapping.campaign_id.to_string()));
             }
         }
-        self.guard_removals(pass).await
+        self.guard_removals(pass).await?;
+        self.announce(pass).await
+    }
+
+    /// Holds back removals that are more than the mapping usually sees.
+    async fn guard_removals(&self, pass: &mut Pass) -> Result<(), PassError> {
+        let mut removals: BTreeMap<String, Vec<(usize, String, Side)>> = BTreeMap::new();
+        for n in pass.open() {
+            let item = &pass.items[n];
+            let Some(action) = item.decision.as_ref().map(|d| &d.action).filter(|a| a.is_removal()) else { continue };
+            if let Some(side) = action.side() {
+                removals.entry(item.member.campaign_id.clone()).or_default().push((n, item.member.id.clone(), side));
+            }
+        }
+        for (lane, proposed) in removals {
+            let Some(mapping) = pass.mappings.get(&lane) else { continue };
+            let members: Vec<_> = proposed.iter().map(|(_, id, side)| (id.clone(), *side)).collect();
+            let allowed = self.store.guard(&mapping.id, &lane, &members, &self.settings.guard).await?;
+            for (n, id, _) in proposed {
+                if !allowed.contains(&id) {
+                    pass.items[n].park(Reason::RemovalWaiting);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Stores what is about to be sent, so that a lost answer can be understood.
+    async fn announce(&self, pass: &mut Pass) -> Result<(), PassError> {
+        let mut announced = Vec::new();
+        for n in pass.open() {
+            let item = &mut pass.items[n];
+            if let Some(sent) = item.decision.as_ref().and_then(Sent::of) {
+                item.member.sent = Some(sent);
+                announced.push(n);
+            }
+        }
+        if announced.is_empty() {
+            return Ok(());
+        }
+        let members = announced.iter().map(|n| pass.items[*n].member.clone()).collect();
+        pass.leases = self.store.announce(&pass.leases, members).await?;
+        pass.drop_lost();
+        announced.iter().for_each(|n| pass.items[*n].member.stored = true);
+        Ok(())
     }
 }
 
@@ -35,7 +81,11 @@ fn decide_item(item: &mut Item, mapping: &Mapping) {
         halt,
         after_merge: item.member.after_merge,
     };
-    let base = item.member.base.as_ref().filter(|base| base.holds(&mapping.status_map));
+    let base = match &item.member.sent {
+        Some(sent) => recovered(item.member.base.as_ref(), sent, &item.marketo, &item.salesforce),
+        None => item.member.base.as_ref(),
+    };
+    let base = base.filter(|base| base.holds(&mapping.status_map));
     let decision = decide(&context, base, &item.marketo, &item.salesforce);
     let wants_person = decision.action.needs_person().then(|| decision.action.side()).flatten();
     item.decision = Some(decision);
@@ -65,7 +115,9 @@ fn refusal<Id>(choice: &Choice<Id>) -> Option<Reason> {
 
 /// Salesforce turns a status that the campaign does not have into the default, and says that all is well.
 fn check_status(item: &mut Item, campaign: Option<&crate::connector::Campaign>) {
-    let Some(Action::AddToSalesforce(status) | Action::ChangeInSalesforce(status)) = item.decision.as_ref().map(|d| &d.action) else {
+    let Some(Action::AddToSalesforce(status) | Action::ChangeInSalesforce(status)) =
+        item.decision.as_ref().map(|d| &d.action)
+    else {
         return;
     };
     if campaign.is_some_and(|c| !c.statuses.iter().any(|s| s.label == *status)) {

@@ -52,7 +52,9 @@ impl Worker {
         };
         let halves: Vec<_> = found.records.keys().cloned().map(Half::Salesforce).collect();
         let holders = self.store.people(&halves).await?;
-        let holder = |id: &SalesforceId| holders.iter().find(|p| p.salesforce_id.as_ref() == Some(id)).and_then(|p| p.marketo_id);
+        let holder = |id: &SalesforceId| {
+            holders.iter().find(|p| p.salesforce_id.as_ref() == Some(id)).and_then(|p| p.marketo_id)
+        };
         for n in unknown {
             let policies = pass.mappings.get(&pass.items[n].member.campaign_id).map(|m| m.policies.clone());
             let (Some(marketo_id), Some(person)) =
@@ -74,7 +76,8 @@ impl Worker {
     /// For those known to Salesforce only.
     async fn identify_in_marketo(&self, pass: &mut Pass) -> Result<(), PassError> {
         let unknown = unlinked(pass, |item| item.member.person.marketo_id.is_none());
-        let ids: Vec<SalesforceId> = unknown.iter().filter_map(|n| pass.items[*n].member.person.salesforce_id.clone()).collect();
+        let ids: Vec<SalesforceId> =
+            unknown.iter().filter_map(|n| pass.items[*n].member.person.salesforce_id.clone()).collect();
         if ids.is_empty() {
             return Ok(());
         }
@@ -109,9 +112,13 @@ impl Worker {
         };
         let halves: Vec<_> = found.ids().into_iter().map(Half::Marketo).collect();
         let holders = self.store.people(&halves).await?;
-        let holder = |id: MarketoId| holders.iter().find(|p| p.marketo_id == Some(id)).and_then(|p| p.salesforce_id.clone());
+        let holder =
+            |id: MarketoId| holders.iter().find(|p| p.marketo_id == Some(id)).and_then(|p| p.salesforce_id.clone());
         for (n, person) in living {
-            let policy = pass.mappings.get(&pass.items[n].member.campaign_id).map_or(AmbiguousPerson::Park, |m| m.policies.ambiguous_person);
+            let policy = pass
+                .mappings
+                .get(&pass.items[n].member.campaign_id)
+                .map_or(AmbiguousPerson::Park, |m| m.policies.ambiguous_person);
             let taken = |id: MarketoId| holder(id).is_some_and(|other| other != person.id);
             match found.evidence(&person, taken).choose(policy, true) {
                 Choice::Link(id) => self.link(pass, n, id, &person.id).await?,
@@ -121,7 +128,13 @@ impl Worker {
         Ok(())
     }
 
-    async fn link(&self, pass: &mut Pass, n: usize, marketo: MarketoId, salesforce: &SalesforceId) -> Result<(), PassError> {
+    async fn link(
+        &self,
+        pass: &mut Pass,
+        n: usize,
+        marketo: MarketoId,
+        salesforce: &SalesforceId,
+    ) -> Result<(), PassError> {
         let person_id = pass.items[n].member.person.id.clone();
         match self.store.link(&person_id, marketo, salesforce).await {
             Ok(person) => pass.items[n].member.person = person,
@@ -195,13 +208,17 @@ impl Worker {
         let named = people.clone().flat_map(|p| p.salesforce_contact_id.iter().chain(&p.salesforce_lead_id));
         let named: BTreeSet<_> = named.cloned().collect();
         let mut records = self.read_salesforce_people(named.into_iter().collect()).await?;
-        let external = self.salesforce.people_by_external_id(&people.clone().map(|p| p.id.to_string()).collect::<Vec<_>>()).await?;
+        let external = self
+            .salesforce
+            .people_by_external_id(&people.clone().map(|p| p.id.to_string()).collect::<Vec<_>>())
+            .await?;
         let emails: BTreeSet<String> = people.filter_map(|p| p.email.as_ref()).map(|e| e.to_lowercase()).collect();
         let by_email = match emails.is_empty() {
             true => Vec::new(),
             false => self.salesforce.people_by_email(&emails.into_iter().collect::<Vec<_>>()).await?,
         };
-        let mut found = SalesforceCandidates { records: HashMap::new(), external: BTreeMap::new(), by_email: BTreeMap::new() };
+        let mut found =
+            SalesforceCandidates { records: HashMap::new(), external: BTreeMap::new(), by_email: BTreeMap::new() };
         for (value, person) in external {
             found.external.entry(value).or_default().push(person.id.clone());
             records.insert(person.id.clone(), (person.clone(), record_of(&person)));
@@ -220,17 +237,17 @@ impl Worker {
         &self,
         people: impl Iterator<Item = &SalesforcePerson> + Clone,
     ) -> Result<MarketoCandidates, ConnectorError> {
-        let of_type = |kind: PersonType| people.clone().filter(move |p| p.person_type == kind).map(|p| p.id.to_string());
+        let of_type =
+            |kind: PersonType| people.clone().filter(move |p| p.person_type == kind).map(|p| p.id.to_string());
         let leads: Vec<_> = of_type(PersonType::Lead).collect();
         let contacts: Vec<_> = of_type(PersonType::Contact).collect();
-        let emails: BTreeSet<String> = people.clone().filter_map(|p| p.email.as_ref()).map(|e| e.to_lowercase()).collect();
+        let emails: BTreeSet<String> =
+            people.clone().filter_map(|p| p.email.as_ref()).map(|e| e.to_lowercase()).collect();
         let emails: Vec<_> = emails.into_iter().collect();
         let mut found = MarketoCandidates::default();
-        for (key, values) in [
-            (PersonKey::SalesforceLead, leads),
-            (PersonKey::SalesforceContact, contacts),
-            (PersonKey::Email, emails),
-        ] {
+        for (key, values) in
+            [(PersonKey::SalesforceLead, leads), (PersonKey::SalesforceContact, contacts), (PersonKey::Email, emails)]
+        {
             if values.is_empty() {
                 continue;
             }

@@ -10,12 +10,14 @@ mod identify;
 mod read;
 mod write;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 use super::points::Point;
 use super::{PassError, Worker};
-use crate::connector::{Campaign, CampaignMember, ConnectorError, MarketoPerson, RecordError, SalesforcePerson, Vendor};
+use crate::connector::{
+    Campaign, CampaignMember, ConnectorError, MarketoPerson, RecordError, SalesforcePerson, Vendor,
+};
 use crate::domain::ids::{MarketoId, SalesforceId};
 use crate::domain::merge::{Decision, Reading, Reason};
 use crate::domain::person::Choice;
@@ -112,13 +114,15 @@ impl Item {
 
     /// The vendor refused this one record.
     fn refuse(&mut self, vendor: Vendor, error: &RecordError) {
-        let error = VendorError { vendor: vendor.to_string(), code: error.code.clone(), message: error.message.clone() };
+        let error =
+            VendorError { vendor: vendor.to_string(), code: error.code.clone(), message: error.message.clone() };
         self.fate = Fate::Parked { reason: Reason::VendorRejected, error: Some(error) };
     }
 
     /// The vendor wants this one record to be tried again.
     fn again(&mut self, vendor: Vendor, error: &RecordError) {
-        let error = VendorError { vendor: vendor.to_string(), code: error.code.clone(), message: error.message.clone() };
+        let error =
+            VendorError { vendor: vendor.to_string(), code: error.code.clone(), message: error.message.clone() };
         self.fate = Fate::Retry { reason: Reason::Retrying, after: None, counted: true, error: Some(error) };
     }
 }
@@ -136,9 +140,11 @@ pub(super) fn fate_of(error: &ConnectorError) -> Fate {
         ConnectorError::RateLimited { vendor, detail, retry_after } => {
             retry(Reason::Retrying, Some(*retry_after), vendor_error(vendor, "rate_limited", detail))
         }
-        ConnectorError::QuotaExhausted { vendor, retry_after } => {
-            retry(Reason::Quota, Some(*retry_after), vendor_error(vendor, "quota_exhausted", "the daily quota is used up"))
-        }
+        ConnectorError::QuotaExhausted { vendor, retry_after } => retry(
+            Reason::Quota,
+            Some(*retry_after),
+            vendor_error(vendor, "quota_exhausted", "the daily quota is used up"),
+        ),
         ConnectorError::Unauthorized { vendor, detail } => {
             retry(Reason::Retrying, None, vendor_error(vendor, "unauthorized", detail))
         }
@@ -170,6 +176,14 @@ impl Pass {
     fn open(&self) -> Vec<usize> {
         (0..self.items.len()).filter(|n| self.items[*n].is_open()).collect()
     }
+
+    /// What belongs to a lane that another worker has now is none of ours.
+    fn drop_lost(&mut self) {
+        let ours: HashSet<&str> = self.leases.iter().map(|lease| lease.lane.as_str()).collect();
+        for item in self.items.iter_mut().filter(|item| !ours.contains(item.member.campaign_id.as_str())) {
+            item.fate = Fate::Lost;
+        }
+    }
 }
 
 impl Worker {
@@ -192,11 +206,7 @@ impl Worker {
         }
         let (kept, deadline) = self.store.renew(&pass.leases, self.settings.lease).await?;
         (pass.leases, pass.deadline) = (kept, deadline);
-        for item in &mut pass.items {
-            if !pass.leases.iter().any(|lease| lease.lane == item.member.campaign_id) {
-                item.fate = Fate::Lost;
-            }
-        }
+        pass.drop_lost();
         Ok(())
     }
 }

@@ -115,7 +115,11 @@ impl Worker {
         Ok(again)
     }
 
-    async fn why_not_in_campaign(&self, pass: &mut Pass, missing: Vec<(usize, SalesforceId)>) -> Result<Vec<usize>, PassError> {
+    async fn why_not_in_campaign(
+        &self,
+        pass: &mut Pass,
+        missing: Vec<(usize, SalesforceId)>,
+    ) -> Result<Vec<usize>, PassError> {
         let mut again = Vec::new();
         if missing.is_empty() {
             return Ok(again);
@@ -157,7 +161,9 @@ impl Worker {
         let holder = self.store.people(std::slice::from_ref(&to)).await?.into_iter().find(|p| p.id != person_id);
         let other_human = holder.as_ref().is_some_and(|other| match &to {
             Half::Salesforce(_) => other.marketo_id.is_some() && marketo.is_some() && other.marketo_id != marketo,
-            Half::Marketo(_) => other.salesforce_id.is_some() && salesforce.is_some() && other.salesforce_id != salesforce,
+            Half::Marketo(_) => {
+                other.salesforce_id.is_some() && salesforce.is_some() && other.salesforce_id != salesforce
+            }
         });
         if other_human {
             pass.items[n].park(Reason::SecondRecord);
@@ -195,7 +201,12 @@ impl Worker {
         Ok(())
     }
 
-    async fn read_marketo_once(&self, pass: &mut Pass, program: ProgramId, items: Vec<usize>) -> Result<Vec<usize>, PassError> {
+    async fn read_marketo_once(
+        &self,
+        pass: &mut Pass,
+        program: ProgramId,
+        items: Vec<usize>,
+    ) -> Result<Vec<usize>, PassError> {
         let mut ids = Vec::new();
         for n in &items {
             match pass.items[*n].member.person.marketo_id {
@@ -211,7 +222,8 @@ impl Worker {
         let members: HashMap<MarketoId, String> = match self.marketo.members(program, &ids).await {
             Ok(members) => members.into_iter().map(|m| (m.lead_id, m.status)).collect(),
             Err(error) => {
-                let gone = matches!(error, ConnectorError::Refused { .. }) && matches!(self.marketo.program(program).await, Ok(None));
+                let gone = matches!(error, ConnectorError::Refused { .. })
+                    && matches!(self.marketo.program(program).await, Ok(None));
                 let lane = pass.items[items[0]].member.campaign_id.clone();
                 match gone {
                     true => fail_lane(pass, &lane, "program_gone"),
@@ -303,7 +315,12 @@ fn by_person(rows: Vec<CampaignMember>) -> HashMap<(String, SalesforceId), Campa
 fn fail_lane(pass: &mut Pass, lane: &str, reason: &str) {
     pass.failed.insert(lane.to_owned(), reason.to_owned());
     for item in pass.items.iter_mut().filter(|item| item.member.campaign_id == lane && item.is_open()) {
-        item.fate = Fate::Retry { reason: Reason::Unreadable, after: Some(Duration::from_secs(60)), counted: false, error: None };
+        item.fate = Fate::Retry {
+            reason: Reason::Unreadable,
+            after: Some(Duration::from_secs(60)),
+            counted: false,
+            error: None,
+        };
     }
 }
 

@@ -115,7 +115,8 @@ impl Worker {
     async fn remove_from_salesforce(&self, pass: &mut Pass) -> Result<(), PassError> {
         let items = acting(pass, |action| matches!(action, Action::RemoveFromSalesforce));
         for chunk in items.chunks(SALESFORCE_BATCH) {
-            let ids: Vec<_> = chunk.iter().filter_map(|n| pass.items[*n].row.as_ref().map(|row| row.id.clone())).collect();
+            let ids: Vec<_> =
+                chunk.iter().filter_map(|n| pass.items[*n].row.as_ref().map(|row| row.id.clone())).collect();
             self.keep_leases(pass).await?;
             let result = self.salesforce.delete_members(&ids).await;
             self.points.reach(Point::Written)?;
@@ -131,7 +132,9 @@ impl Worker {
         let mut statuses: BTreeMap<(ProgramId, String), Vec<usize>> = BTreeMap::new();
         for n in acting(pass, |action| action.side() == Some(crate::domain::merge::Side::Marketo)) {
             let item = &pass.items[n];
-            let (Some(mapping), Some(decision)) = (pass.mappings.get(&item.member.campaign_id), &item.decision) else { continue };
+            let (Some(mapping), Some(decision)) = (pass.mappings.get(&item.member.campaign_id), &item.decision) else {
+                continue;
+            };
             if item.member.person.marketo_id.is_none() {
                 pass.items[n].retry(Reason::Waiting, Some(Duration::ZERO));
                 continue;
@@ -192,7 +195,10 @@ fn new_member(pass: &Pass, n: usize) -> Option<NewMember> {
 
 /// On a removal "not there" is success.
 fn gone_is_done(results: RecordResults<()>) -> RecordResults<()> {
-    results.into_iter().map(|result| result.or_else(|e| if e.reaction == Reaction::Gone { Ok(()) } else { Err(e) })).collect()
+    results
+        .into_iter()
+        .map(|result| result.or_else(|e| if e.reaction == Reaction::Gone { Ok(()) } else { Err(e) }))
+        .collect()
 }
 
 /// Those that were written; the others' fates are set.

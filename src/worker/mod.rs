@@ -1,0 +1,329 @@
+//! Commands out: claims lanes, takes their members through a pass, records what came of it.
+//!
+//! Owns the order of a pass and the waiting between passes. Must not know HTTP, nor how a hint arrived. Several workers
+//! may run in one process and in several; a lane is one worker's at a time.
+
+pub mod points;
+mod reconcile;
+mod route;
+mod sync;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::connector::{Marketo, Salesforce};
+use crate::domain::hint::Hint;
+use crate::domain::ids::SalesforceId;
+use crate::domain::merge::SyncState;
+use crate::domain::trigger::{DetectedBy, Seen};
+use crate::store::guards::GuardLimits;
+use crate::store::lanes::{Claim, Claimed};
+use crate::store::mappings::Mapping;
+use crate::store::members::Member;
+use crate::store::outbox::{Kind, ROUTER, Subject};
+use crate::store::people::{Half, Person};
+use crate::store::record::{Batch, End, Settled};
+use crate::store::{Store, StoreError};
+use points::{Interrupted, Point, Points};
+use sync::{Item, Pass};
+
+/// Rows in one pass: five full Salesforce calls.
+const BATCH: usize = 1000;
+/// The longest that a worker sleeps, so that work of another replica, and a clock that was moved, are noticed.
+const NAP: Duration = Duration::from_millis(500);
+
+/// What a worker goes by.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// How long a lane is ours; renewed before each write when half of it is over.
+    pub lease: Duration,
+    pub max_attempts: u32,
+    pub retry_base: Duration,
+    pub retry_cap: Duration,
+    pub guard: GuardLimits,
+    /// For leads of people without a last name.
+    pub lead_last_name: String,
+    /// For leads of people without a company.
+    pub lead_company: String,
+}
+
+/// Why a pass ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum PassError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+/// Works off lanes. Cheap to clone; each clone that runs on its own is given a name of its own.
+#[derive(Clone)]
+pub struct Worker {
+    pub(crate) store: Store,
+    pub(crate) marketo: Arc<dyn Marketo>,
+    pub(crate) salesforce: Arc<dyn Salesforce>,
+    pub(crate) settings: Settings,
+    owner: String,
+    points: Points,
+    user: Arc<OnceLock<SalesforceId>>,
+}
+
+impl Worker {
+    /// A worker under a new name.
+    #[must_use]
+    pub fn new(
+        store: Store,
+        marketo: Arc<dyn Marketo>,
+        salesforce: Arc<dyn Salesforce>,
+        settings: Settings,
+        points: Points,
+    ) -> Self {
+        let owner = store.new_id();
+        Self { store, marketo, salesforce, settings, owner, points, user: Arc::default() }
+    }
+
+    /// The same under another name.
+    #[must_use]
+    pub fn another(&self) -> Self {
+        Self { owner: self.store.new_id(), ..self.clone() }
+    }
+
+    /// Works until told to stop; the batch in hand is finished first.
+    pub async fn run(self, stop: CancellationToken) {
+        let mut failures: u32 = 0;
+        while !stop.is_cancelled() {
+            match self.step().await {
+                Ok(0) => {
+                    failures = 0;
+                    tokio::select! {
+                        () = stop.cancelled() => {}
+                        () = self.store.work.notified() => {}
+                        () = self.nap() => {}
+                    }
+                }
+                Ok(_) => failures = 0,
+                Err(PassError::Interrupted(at)) => {
+                    tracing::warn!(%at, "the worker was interrupted");
+                    return;
+                }
+                Err(PassError::Store(error)) => {
+                    tracing::error!(%error, "a pass was not recorded; its leases run out");
+                    failures = failures.saturating_add(1);
+                    let pause = crate::domain::retry::backoff(
+                        failures,
+                        Duration::from_millis(100),
+                        Duration::from_secs(5),
+                        self.seed(),
+                    );
+                    let _ = tokio::time::timeout(pause, stop.cancelled()).await;
+                }
+            }
+        }
+    }
+
+    /// Until something is due, as far as this process can tell.
+    async fn nap(&self) {
+        let due = self.store.next_due().await.ok().flatten();
+        let until = due.map_or(NAP, |at| Duration::from_millis(u64::try_from(at - self.store.now()).unwrap_or(0)));
+        let pause = until.clamp(Duration::from_millis(5), NAP);
+        let _ = tokio::time::timeout(pause, std::future::pending::<()>()).await;
+    }
+
+    /// One claim, worked off and recorded; how many rows and runs it took.
+    ///
+    /// # Errors
+    /// When the database fails or the pass is interrupted; what was claimed is claimed again when the leases run out.
+    pub async fn step(&self) -> Result<usize, PassError> {
+        let claim = self.store.claim(&self.owner, self.settings.lease, BATCH).await?;
+        if claim.leases.is_empty() {
+            return Ok(0);
+        }
+        self.points.reach(Point::Claimed)?;
+        self.learn_identity().await;
+        let lanes: Vec<String> = claim.leases.iter().map(|l| l.lane.clone()).collect();
+        let mappings: HashMap<String, Mapping> =
+            self.store.mappings_of_lanes(&lanes).await?.into_iter().map(|m| (m.campaign_id.to_string(), m)).collect();
+        let size = claim.changes.len() + claim.runs.len();
+        let mut claim = self.work_changes(claim, &mappings).await?;
+        for run in std::mem::take(&mut claim.runs) {
+            self.work_run(&claim, run, &mappings).await?;
+        }
+        self.points.reach(Point::Recorded)?;
+        Ok(size.max(1))
+    }
+
+    /// The rows of a claim; lanes that have a run as well are kept for it.
+    async fn work_changes(&self, claim: Claim, mappings: &HashMap<String, Mapping>) -> Result<Claim, PassError> {
+        let keep: HashSet<String> = claim.runs.iter().map(|run| run.lane.clone()).collect();
+        let mut settled = self.route(&claim.changes).await?;
+        let mut pass = Pass {
+            items: Vec::new(),
+            leases: claim.leases.clone(),
+            deadline: claim.deadline,
+            mappings: mappings.clone(),
+            campaigns: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            detected_by: DetectedBy::Webhook,
+        };
+        settled.extend(self.gather(&mut pass, &claim.changes).await?);
+        if !pass.items.is_empty() {
+            self.process(&mut pass).await?;
+        }
+        self.fail_mappings(&pass).await?;
+        let (members, ended) = self.finish(&mut pass, &claim.changes);
+        settled.extend(ended);
+        self.points.reach(Point::Unrecorded)?;
+        let leases = claim.leases.clone();
+        self.store
+            .record(Batch { leases, mappings: mappings.clone(), members, settled, keep, ..Batch::default() })
+            .await?;
+        Ok(claim)
+    }
+
+    /// Finds the members that rows are about. Rows that say nothing new end here, without a read.
+    async fn gather(&self, pass: &mut Pass, changes: &[Claimed]) -> Result<Vec<Settled>, PassError> {
+        let mut settled = Vec::new();
+        let mut halves = Vec::new();
+        let mut unknown = Vec::new();
+        for change in changes.iter().filter(|change| change.lane != ROUTER) {
+            match &change.subject {
+                Subject::Marketo(id) => halves.push(Half::Marketo(*id)),
+                Subject::Salesforce(id) => halves.push(Half::Salesforce(id.clone())),
+                Subject::Member(id) => unknown.push(id.clone()),
+                Subject::Person(_) | Subject::Mapping => {}
+            }
+        }
+        let of_member = self.people_of_members(&unknown).await?;
+        halves.extend(of_member.values().filter_map(|half| half.clone().ok()));
+        let people = if halves.is_empty() { Vec::new() } else { self.store.ensure_people(&halves).await? };
+        let mut by_half: HashMap<Half, Person> = HashMap::new();
+        for person in people {
+            by_half.extend(person.marketo_id.map(|id| (Half::Marketo(id), person.clone())));
+            by_half.extend(person.salesforce_id.clone().map(|id| (Half::Salesforce(id), person.clone())));
+        }
+        let mut wanted: Vec<(usize, Person)> = Vec::new();
+        for (n, change) in changes.iter().enumerate().filter(|(_, change)| change.lane != ROUTER) {
+            let person = match &change.subject {
+                Subject::Marketo(id) => by_half.get(&Half::Marketo(*id)).cloned(),
+                Subject::Salesforce(id) => by_half.get(&Half::Salesforce(id.clone())).cloned(),
+                Subject::Member(id) => match of_member.get(id) {
+                    Some(Ok(half)) => by_half.get(half).cloned(),
+                    Some(Err(end)) => {
+                        settled.push(settle(change, end.clone()));
+                        continue;
+                    }
+                    None => None,
+                },
+                Subject::Person(id) => {
+                    Some(Person { id: id.clone(), marketo_id: None, salesforce_id: None, email: None })
+                }
+                Subject::Mapping => {
+                    let end = self.refresh_mapping(pass.mappings.get(&change.lane)).await?;
+                    settled.push(settle(change, end));
+                    continue;
+                }
+            };
+            match person {
+                Some(person) => wanted.push((n, person)),
+                None => settled.push(settle(change, End::NoOp)),
+            }
+        }
+        let pairs: Vec<_> = wanted.iter().map(|(n, p)| (changes[*n].lane.clone(), p.id.clone())).collect();
+        let stored = if pairs.is_empty() { Vec::new() } else { self.store.members_of(&pairs).await? };
+        let mut stored: HashMap<_, _> =
+            stored.into_iter().map(|m| ((m.campaign_id.clone(), m.person.id.clone()), m)).collect();
+        let mut at: HashMap<(String, String), usize> = HashMap::new();
+        for ((n, person), pair) in wanted.into_iter().zip(pairs) {
+            let change = &changes[n];
+            if let Some(item) = at.get(&pair) {
+                pass.items[*item].causes.push(n);
+                continue;
+            }
+            let member = match (stored.remove(&pair), &change.subject) {
+                (Some(member), _) if self.says_nothing_new(change, &member) && !again(changes, n) => {
+                    settled.push(settle(change, End::NoOp));
+                    stored.insert(pair, member);
+                    continue;
+                }
+                (Some(member), _) => member,
+                // Joined with somebody else since.
+                (None, Subject::Person(_)) => {
+                    settled.push(settle(change, End::NoOp));
+                    continue;
+                }
+                (None, _) => Member::new(self.store.new_id(), change.lane.clone(), person),
+            };
+            let baseline = pass.leases.iter().any(|l| l.lane == change.lane && l.baseline);
+            let mut item = Item::new(member, baseline);
+            item.causes.push(n);
+            at.insert(pair, pass.items.len());
+            pass.items.push(item);
+        }
+        Ok(settled)
+    }
+
+    /// A hint that carries what is recorded, by our own user or not newer than what is recorded: an echo, or late.
+    fn says_nothing_new(&self, change: &Claimed, member: &Member) -> bool {
+        let Some(hint) = change.payload.as_ref().and_then(|text| serde_json::from_str::<Hint>(text).ok()) else {
+            return false;
+        };
+        if member.sync_state != SyncState::InSync.as_str() || member.sent.is_some() {
+            return false;
+        }
+        match hint {
+            Hint::ProgramMember { removed: false, status: Some(status), .. } => member.marketo == Seen::Status(status),
+            Hint::CampaignMember { status: Some(status), modified_by, modstamp, operation, .. } => {
+                let ours = modified_by.is_some() && modified_by == self.user_id();
+                let recorded = member.salesforce_modstamp;
+                let late = modstamp.is_some_and(|at| recorded.is_some_and(|recorded| at.as_millisecond() <= recorded));
+                let deleted = operation == Some(crate::domain::hint::Operation::Delete);
+                !deleted && member.salesforce == Seen::Status(status) && (ours || late)
+            }
+            _ => false,
+        }
+    }
+
+    async fn learn_identity(&self) {
+        if self.user.get().is_none()
+            && let Ok(identity) = self.salesforce.identity().await
+        {
+            // Another worker of this process may have been faster; it learnt the same.
+            let _ = self.user.set(identity.user_id);
+        }
+    }
+
+    /// Our own user, once known.
+    pub(crate) fn user_id(&self) -> Option<SalesforceId> {
+        self.user.get().cloned()
+    }
+
+    /// For jitter: no two workers wait in step.
+    fn seed(&self) -> u64 {
+        let digits = self.owner.bytes().rev().filter(u8::is_ascii_hexdigit).take(8);
+        let name = digits.fold(0_u64, |n, c| n * 16 + u64::from(c & 0xf));
+        name ^ self.store.clock().monotonic().subsec_nanos() as u64
+    }
+
+    /// Mappings whose program or campaign is gone stop, and say so.
+    async fn fail_mappings(&self, pass: &Pass) -> Result<(), PassError> {
+        for (lane, reason) in &pass.failed {
+            if let Some(mapping) = pass.mappings.get(lane) {
+                self.store.fail_mapping(mapping, reason).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether another row of the batch is about the same subject; then this one saves nothing.
+fn again(changes: &[Claimed], n: usize) -> bool {
+    changes.iter().enumerate().any(|(m, c)| m != n && c.lane == changes[n].lane && c.subject == changes[n].subject)
+}
+
+fn settle(change: &Claimed, end: End) -> Settled {
+    let kind = if change.kind == Kind::FlowAction.as_str() { Kind::FlowAction } else { Kind::Hint };
+    Settled { id: change.id.clone(), lane: change.lane.clone(), subject: change.subject.clone(), kind, end }
+}

@@ -1,0 +1,338 @@
+//! Whole reads: first sync and reconciliation, a page at a time in the campaign's lane.
+//!
+//! Both sides are scanned, then every member is decided: those whom both scans showed and who agree on what they showed,
+//! by what was shown; everybody else by name, through the pass that live hints take. A scan removes nobody: who was not
+//! seen is asked for.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use super::sync::{Item, Pass};
+use super::{PassError, Worker};
+use crate::connector::{CampaignMember, ConnectorError, MarketoPerson, ProgramMember};
+use crate::domain::ids::SalesforceId;
+use crate::domain::merge::Base;
+use crate::domain::retry;
+use crate::domain::trigger::{DetectedBy, Origin, Seen, transition};
+use crate::store::lanes::{Claim, Lease};
+use crate::store::mappings::Mapping;
+use crate::store::members::Member;
+use crate::store::outbox::{Kind, NewWork, Subject};
+use crate::store::people::{Half, Person};
+use crate::store::record::{Batch, End, Recorded};
+use crate::store::runs::{Run, Stage};
+
+/// Members decided in one step.
+const PAGE: i64 = 500;
+
+impl Worker {
+    /// One page of a run; live work of the lane comes in between.
+    pub(super) async fn work_run(
+        &self,
+        claim: &Claim,
+        mut run: Run,
+        mappings: &HashMap<String, Mapping>,
+    ) -> Result<(), PassError> {
+        let leases: Vec<Lease> = claim.leases.iter().filter(|l| l.lane == run.lane).cloned().collect();
+        let mut batch = Batch { leases, mappings: mappings.clone(), ..Batch::default() };
+        let Some(mapping) = mappings.get(&run.lane) else {
+            self.end_run(&mut run, "failed", Some("the mapping was removed"));
+            return self.save(batch, run).await;
+        };
+        let outcome = match run.stage {
+            Stage::Salesforce => self.scan_salesforce(&mut run, mapping, &mut batch).await?,
+            Stage::Marketo => self.scan_marketo(&mut run, mapping, &mut batch).await?,
+            Stage::Decide => self.decide_page(&mut run, claim, mappings, &mut batch).await?,
+        };
+        match outcome {
+            Ok(()) => {
+                (run.attempts, run.message, run.due_at) = (0, None, self.store.now());
+            }
+            Err(error) => self.run_failed(&mut run, &error),
+        }
+        self.save(batch, run).await
+    }
+
+    async fn save(&self, mut batch: Batch, run: Run) -> Result<(), PassError> {
+        batch.runs.push(run);
+        self.points.reach(super::points::Point::Unrecorded)?;
+        self.store.record(batch).await?;
+        Ok(())
+    }
+
+    fn run_failed(&self, run: &mut Run, error: &ConnectorError) {
+        if matches!(error, ConnectorError::Refused { code, .. } if code == "INVALID_QUERY_LOCATOR") {
+            // The listing that the cursor belongs to is gone: this stage begins anew.
+            run.cursor = None;
+            return;
+        }
+        run.attempts += 1;
+        run.message = Some(error.to_string());
+        if matches!(error, ConnectorError::Refused { .. }) && run.attempts >= 5 {
+            return self.end_run(run, "failed", Some(&error.to_string()));
+        }
+        let attempts = u32::try_from(run.attempts).unwrap_or(u32::MAX);
+        let pause = retry::backoff(attempts, self.settings.retry_base, self.settings.lease * 2, self.seed());
+        run.due_at = self.store.now() + i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
+    }
+
+    fn end_run(&self, run: &mut Run, state: &str, message: Option<&str>) {
+        run.state = state.to_owned();
+        run.message = message.map(str::to_owned);
+        run.completed_at = Some(self.store.now());
+    }
+
+    async fn scan_salesforce(
+        &self,
+        run: &mut Run,
+        mapping: &Mapping,
+        batch: &mut Batch,
+    ) -> Result<Result<(), ConnectorError>, PassError> {
+        let page = match self.salesforce.member_page(&mapping.campaign_id, run.cursor.as_deref()).await {
+            Ok(page) => page,
+            Err(error) => return Ok(Err(error)),
+        };
+        let rows: Vec<(SalesforceId, CampaignMember)> =
+            page.rows.into_iter().filter_map(|row| Some((row.person()?.clone(), row))).collect();
+        add(run, "salesforce_read", rows.len());
+        let halves: Vec<Half> = rows.iter().map(|(id, _)| Half::Salesforce(id.clone())).collect();
+        let people = self.store.ensure_people(&halves).await?;
+        let by_id: HashMap<SalesforceId, Person> =
+            people.into_iter().filter_map(|p| Some((p.salesforce_id.clone()?, p))).collect();
+        let mut members = self.members_of_people(&run.lane, by_id.values()).await?;
+        let baseline = batch.leases.iter().any(|lease| lease.baseline);
+        let scan = scan_name(run);
+        for (id, row) in rows {
+            let Some(mut member) = by_id.get(&id).and_then(|person| members.remove(&person.id)) else { continue };
+            let seen = match &member.salesforce {
+                Seen::Unknown if baseline => Seen::Absent,
+                seen => seen.clone(),
+            };
+            let now = Seen::Status(row.status.clone());
+            let event = transition(&seen, &now).map(|t| (t, DetectedBy::Reconciliation, Origin::Salesforce));
+            let changed = member.salesforce != now;
+            member.salesforce = now;
+            member.campaign_member_id = Some(row.id);
+            member.salesforce_modstamp = row.system_modstamp.map(jiff::Timestamp::as_millisecond);
+            member.salesforce_scan = Some(scan.clone());
+            if changed {
+                (member.sync_state, member.reason) = ("pending".to_owned(), Some("waiting".to_owned()));
+            }
+            batch.members.push(Recorded { member, events: event.into_iter().collect(), history: Vec::new() });
+        }
+        run.cursor = page.next;
+        if run.cursor.is_none() {
+            run.stage = Stage::Marketo;
+            batch.baselines.push(run.lane.clone());
+        }
+        Ok(Ok(()))
+    }
+
+    async fn scan_marketo(
+        &self,
+        run: &mut Run,
+        mapping: &Mapping,
+        batch: &mut Batch,
+    ) -> Result<Result<(), ConnectorError>, PassError> {
+        let page = match self.marketo.member_page(mapping.program_id, run.cursor.as_deref()).await {
+            Ok(page) => page,
+            Err(error) => return Ok(Err(error)),
+        };
+        add(run, "marketo_read", page.rows.len());
+        let halves: Vec<Half> = page.rows.iter().map(|(person, _)| Half::Marketo(person.id)).collect();
+        let people = self.store.ensure_people(&halves).await?;
+        let by_id: HashMap<i64, Person> = people.into_iter().filter_map(|p| Some((p.marketo_id?, p))).collect();
+        let mut members = self.members_of_people(&run.lane, by_id.values()).await?;
+        let scan = scan_name(run);
+        for (MarketoPerson { id, email, .. }, ProgramMember { status, .. }) in page.rows {
+            let Some(mut member) = by_id.get(&id).and_then(|person| members.remove(&person.id)) else { continue };
+            let now = Seen::Status(status);
+            if member.marketo != now {
+                (member.sync_state, member.reason) = ("pending".to_owned(), Some("waiting".to_owned()));
+            }
+            member.marketo = now;
+            member.marketo_scan = Some(scan.clone());
+            member.person.email = email.or(member.person.email);
+            batch.members.push(Recorded { member, events: Vec::new(), history: Vec::new() });
+        }
+        run.cursor = page.next;
+        if run.cursor.is_none() {
+            run.stage = Stage::Decide;
+        }
+        Ok(Ok(()))
+    }
+
+    /// The members of people in a campaign, by person; new ones for those who have none.
+    async fn members_of_people(
+        &self,
+        lane: &str,
+        people: impl Iterator<Item = &Person> + Clone,
+    ) -> Result<BTreeMap<String, Member>, PassError> {
+        let pairs: Vec<_> = people.clone().map(|p| (lane.to_owned(), p.id.clone())).collect();
+        let mut members: BTreeMap<String, Member> =
+            self.store.members_of(&pairs).await?.into_iter().map(|m| (m.person.id.clone(), m)).collect();
+        for person in people {
+            let fresh = || Member::new(self.store.new_id(), lane.to_owned(), person.clone());
+            members.entry(person.id.clone()).or_insert_with(fresh);
+        }
+        Ok(members)
+    }
+
+    async fn decide_page(
+        &self,
+        run: &mut Run,
+        claim: &Claim,
+        mappings: &HashMap<String, Mapping>,
+        batch: &mut Batch,
+    ) -> Result<Result<(), ConnectorError>, PassError> {
+        let after = run.cursor.clone().unwrap_or_default();
+        let members = self.store.member_page(&run.lane, &after, PAGE).await?;
+        let Some(last) = members.last().map(|m| m.id.clone()) else {
+            self.end_run(run, "completed", None);
+            return Ok(Ok(()));
+        };
+        let Some(mapping) = mappings.get(&run.lane) else { return Ok(Ok(())) };
+        let scan = scan_name(run);
+        add(run, "decided", members.len());
+        let (agreed, open): (Vec<_>, Vec<_>) = members.into_iter().partition(|m| agrees(m, &scan, mapping));
+        batch.members.extend(agreed.into_iter().map(|member| Recorded {
+            member: adopt(member),
+            events: Vec::new(),
+            history: Vec::new(),
+        }));
+        let open: Vec<Member> = open.into_iter().filter(|m| !is_closed(m)).collect();
+        let baseline = batch.leases.iter().any(|lease| lease.baseline);
+        let mut pass = Pass {
+            items: open.into_iter().map(|member| Item::new(member, baseline)).collect(),
+            leases: batch.leases.clone(),
+            deadline: claim.deadline,
+            mappings: mappings.clone(),
+            campaigns: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            detected_by: DetectedBy::Reconciliation,
+        };
+        if !pass.items.is_empty() {
+            self.process(&mut pass).await?;
+        }
+        self.fail_mappings(&pass).await?;
+        if pass.failed.contains_key(&run.lane) {
+            batch.members.clear();
+            self.end_run(run, "failed", pass.failed.get(&run.lane).map(String::as_str));
+            return Ok(Ok(()));
+        }
+        // What has to be tried again goes on by itself, as a row of the outbox.
+        let again: Vec<_> = pass
+            .items
+            .iter()
+            .filter(|item| matches!(item.fate, super::sync::Fate::Retry { .. }))
+            .map(|item| NewWork {
+                lane: run.lane.clone(),
+                mapping_id: None,
+                kind: Kind::Hint,
+                subject: Subject::Person(item.member.person.id.clone()),
+                source: "policy",
+                payload: None,
+                due_at: self.store.now(),
+            })
+            .collect();
+        add(run, "changed", pass.items.iter().filter(|item| item.wrote).count());
+        add(run, "retried", again.len());
+        let (recorded, _) = self.finish(&mut pass, &[]);
+        let done: BTreeSet<String> = recorded.iter().map(|r| r.member.id.clone()).collect();
+        batch.members.retain(|r| !done.contains(&r.member.id));
+        batch.members.extend(recorded);
+        batch.work.extend(again);
+        run.cursor = Some(last);
+        Ok(Ok(()))
+    }
+
+    /// Brings what is known of a program and its campaign up to date; a change of either's statuses decides everybody anew.
+    pub(super) async fn refresh_mapping(&self, mapping: Option<&Mapping>) -> Result<End, PassError> {
+        let Some(mapping) = mapping else { return Ok(End::NoOp) };
+        let read = async {
+            let program = self.marketo.program(mapping.program_id).await?;
+            let channel = match &program {
+                Some(program) => self.marketo.channel(&program.channel).await?,
+                None => None,
+            };
+            let campaign = self.salesforce.campaigns(std::slice::from_ref(&mapping.campaign_id)).await?.pop();
+            Ok::<_, ConnectorError>((program, channel, campaign))
+        };
+        let (program, channel, campaign) = match read.await {
+            Ok(read) => read,
+            Err(error) => {
+                let due_at = self.store.now() + i64::try_from(self.settings.retry_base.as_millis()).unwrap_or(1000);
+                return Ok(End::Retry {
+                    due_at,
+                    reason: "retrying".to_owned(),
+                    error: match super::sync::fate_of(&error) {
+                        super::sync::Fate::Retry { error, .. } | super::sync::Fate::Parked { error, .. } => error,
+                        _ => None,
+                    },
+                });
+            }
+        };
+        let (Some(program), Some(campaign)) = (program, campaign) else {
+            self.store.fail_mapping(mapping, "program_or_campaign_gone").await?;
+            return Ok(End::Applied);
+        };
+        let mut changed = Mapping { program_name: program.name, campaign_name: campaign.name, ..mapping.clone() };
+        if let Some(channel) = channel {
+            let visible: Vec<_> = channel.statuses.iter().map(|s| s.name.as_str()).collect();
+            let labels: Vec<_> = campaign.statuses.iter().map(|s| s.label.as_str()).collect();
+            changed.steps = channel.statuses.iter().map(|s| (s.name.clone(), s.step)).collect();
+            if !changed.custom_map {
+                changed.status_map = crate::domain::status::StatusMap::exact(&visible, &labels);
+            }
+        }
+        if changed == *mapping {
+            return Ok(End::NoOp);
+        }
+        let rerun = changed.steps != mapping.steps || changed.status_map != mapping.status_map;
+        match self.store.update_mapping(&changed, rerun, "worker", "read again").await {
+            // Somebody changed it at this moment: that has its own run.
+            Ok(_) | Err(crate::store::StoreError::Conflict(_)) => Ok(End::Applied),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn add(run: &mut Run, what: &str, n: usize) {
+    *run.counts.entry(what.to_owned()).or_default() += i64::try_from(n).unwrap_or(i64::MAX);
+}
+
+fn scan_name(run: &Run) -> String {
+    format!("{}.{}", run.id, run.generation)
+}
+
+/// Whether both scans of this run showed the member, with values that mean the same and are no news to its base.
+fn agrees(member: &Member, scan: &str, mapping: &Mapping) -> bool {
+    let shown = |by: &Option<String>| by.as_deref() == Some(scan);
+    match (&member.marketo, &member.salesforce) {
+        (Seen::Status(m), Seen::Status(s)) => {
+            shown(&member.marketo_scan)
+                && shown(&member.salesforce_scan)
+                && mapping.status_map.same(m, s)
+                && !member.after_merge
+                && !member.frozen
+                && member.sent.is_none()
+        }
+        _ => false,
+    }
+}
+
+/// Rows 4, 6 and 9 of the merge: both sides say the same.
+fn adopt(mut member: Member) -> Member {
+    if let (Seen::Status(m), Seen::Status(s)) = (&member.marketo, &member.salesforce) {
+        member.base = Some(Base { marketo: Some(m.clone()), salesforce: Some(s.clone()) });
+    }
+    (member.sync_state, member.reason) = ("in_sync".to_owned(), None);
+    member
+}
+
+fn is_closed(member: &Member) -> bool {
+    member.sync_state == "closed"
+        && member.marketo != Seen::Unknown
+        && member.salesforce != Seen::Unknown
+        && !matches!(member.marketo, Seen::Status(_))
+        && !matches!(member.salesforce, Seen::Status(_))
+}

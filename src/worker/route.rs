@@ -1,0 +1,137 @@
+//! The router lane: what a hint names that cannot be placed without a read, handed on to the lanes that it concerns.
+
+use std::collections::HashMap;
+
+use super::{PassError, sync::fate_of};
+use super::{Worker, settle};
+use crate::connector::CampaignMember;
+use crate::domain::ids::SalesforceId;
+use crate::domain::retry;
+use crate::store::lanes::Claimed;
+use crate::store::outbox::{Kind, NewWork, ROUTER, Subject};
+use crate::store::people::Half;
+use crate::store::record::{End, Settled};
+
+impl Worker {
+    /// Hands the router's rows on; work in other lanes is added before these rows end, so that a crash in between adds it
+    /// again rather than never.
+    pub(super) async fn route(&self, changes: &[Claimed]) -> Result<Vec<Settled>, PassError> {
+        let rows: Vec<&Claimed> = changes.iter().filter(|change| change.lane == ROUTER).collect();
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let members: Vec<SalesforceId> = rows
+            .iter()
+            .filter_map(|row| if let Subject::Member(id) = &row.subject { Some(id.clone()) } else { None })
+            .collect();
+        let found = if members.is_empty() { Ok(Vec::new()) } else { self.salesforce.members_by_id(&members).await };
+        let found = found.map(|rows| rows.into_iter().map(|row| (row.id.clone(), row)).collect::<HashMap<_, _>>());
+        let mut work = Vec::new();
+        let mut settled = Vec::new();
+        for row in rows {
+            let end = match (&row.subject, &found) {
+                (Subject::Member(_), Err(error)) => self.later(row, error),
+                (Subject::Member(id), Ok(found)) => {
+                    self.place_member(found.get(id), row.source.as_str(), &mut work).await?
+                }
+                (Subject::Marketo(id), _) => {
+                    self.place_person(Half::Marketo(*id), row.source.as_str(), &mut work).await?
+                }
+                (Subject::Salesforce(id), _) => {
+                    self.place_person(Half::Salesforce(id.clone()), row.source.as_str(), &mut work).await?
+                }
+                (Subject::Person(_) | Subject::Mapping, _) => End::NoOp,
+            };
+            settled.push(settle(row, end));
+        }
+        if !work.is_empty() {
+            self.store.enqueue(&work).await?;
+        }
+        Ok(settled)
+    }
+
+    async fn place_member(
+        &self,
+        row: Option<&CampaignMember>,
+        source: &str,
+        work: &mut Vec<NewWork>,
+    ) -> Result<End, PassError> {
+        let Some((row, person)) = row.and_then(|row| Some((row, row.person()?))) else { return Ok(End::NoOp) };
+        let lane = row.campaign_id.to_string();
+        if !self.store.is_tracked(&lane).await? {
+            return Ok(End::NoOp);
+        }
+        let mapping = self.store.mappings_of_lanes(std::slice::from_ref(&lane)).await?.pop();
+        work.push(self.hint(lane, mapping.map(|m| m.id), Subject::Salesforce(person.clone()), source));
+        Ok(End::Applied)
+    }
+
+    /// Wherever the person is a member; a merge, a conversion or a deletion shows when they are read there.
+    async fn place_person(&self, half: Half, source: &str, work: &mut Vec<NewWork>) -> Result<End, PassError> {
+        let Some(person) = self.store.people(&[half]).await?.pop() else { return Ok(End::NoOp) };
+        let members = self.store.memberships(std::slice::from_ref(&person.id)).await?;
+        let lanes: Vec<String> = members.iter().map(|m| m.campaign_id.clone()).collect();
+        let mappings = self.store.mappings_of_lanes(&lanes).await?;
+        for lane in lanes {
+            let mapping = mappings.iter().find(|m| m.campaign_id.as_str() == lane).map(|m| m.id.clone());
+            work.push(self.hint(lane, mapping, Subject::Person(person.id.clone()), source));
+        }
+        Ok(End::Applied)
+    }
+
+    fn hint(&self, lane: String, mapping_id: Option<String>, subject: Subject, source: &str) -> NewWork {
+        let source = if source == "marketo" { "marketo" } else { "salesforce" };
+        NewWork { lane, mapping_id, kind: Kind::Hint, subject, source, payload: None, due_at: self.store.now() }
+    }
+
+    /// Another attempt at a row of which the vendor could not be asked.
+    pub(super) fn later(&self, row: &Claimed, error: &crate::connector::ConnectorError) -> End {
+        let attempts = u32::try_from(row.attempts).unwrap_or(u32::MAX);
+        let pause = retry::backoff(attempts, self.settings.retry_base, self.settings.lease * 2, self.seed());
+        let due_at = self.store.now() + i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
+        match fate_of(error) {
+            super::sync::Fate::Retry { reason, error, .. } => End::Retry { due_at, reason: reason.to_string(), error },
+            super::sync::Fate::Parked { reason, error } => End::Parked { reason: reason.to_string(), error },
+            super::sync::Fate::Open | super::sync::Fate::Lost => End::NoOp,
+        }
+    }
+
+    /// Whom members of Salesforce, named by their own ids alone, are: known from the store, else read.
+    pub(super) async fn people_of_members(
+        &self,
+        ids: &[SalesforceId],
+    ) -> Result<HashMap<SalesforceId, Result<Half, End>>, PassError> {
+        let mut found = HashMap::new();
+        if ids.is_empty() {
+            return Ok(found);
+        }
+        for member in self.store.members_by_campaign_member(ids).await? {
+            if let (Some(id), Some(person)) = (member.campaign_member_id, member.person.salesforce_id) {
+                found.insert(id, Ok(Half::Salesforce(person)));
+            }
+        }
+        let unknown: Vec<SalesforceId> = ids.iter().filter(|id| !found.contains_key(*id)).cloned().collect();
+        if unknown.is_empty() {
+            return Ok(found);
+        }
+        match self.salesforce.members_by_id(&unknown).await {
+            Ok(rows) => {
+                for row in rows {
+                    if let Some(person) = row.person().cloned() {
+                        found.insert(row.id, Ok(Half::Salesforce(person)));
+                    }
+                }
+            }
+            Err(error) => {
+                for id in unknown {
+                    let now = self.store.now();
+                    let pause = i64::try_from(self.settings.retry_base.as_millis()).unwrap_or(0);
+                    let end = End::Retry { due_at: now + pause, reason: "retrying".to_owned(), error: None };
+                    tracing::debug!(%error, "a campaign member could not be looked up");
+                    found.insert(id, Err(end));
+                }
+            }
+        }
+        Ok(found)
+    }
+}

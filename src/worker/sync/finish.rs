@@ -1,0 +1,205 @@
+//! From what a pass came to, to what is recorded: member state, trigger events, history, and how each row ended.
+
+use serde_json::json;
+
+use super::{Fate, Item, Pass};
+use crate::domain::merge::{Action, Reading, Reason, Rule};
+use crate::domain::retry;
+use crate::domain::trigger::{DetectedBy, Origin, Seen, read_then_written};
+use crate::store::lanes::Claimed;
+use crate::store::outbox::Kind;
+use crate::store::record::{End, Recorded, Settled};
+use crate::worker::Worker;
+
+impl Worker {
+    /// What is to be recorded of a pass; `changes` are the rows that its items name as causes.
+    pub(in crate::worker) fn finish(&self, pass: &mut Pass, changes: &[Claimed]) -> (Vec<Recorded>, Vec<Settled>) {
+        let mut recorded = Vec::with_capacity(pass.items.len());
+        let mut settled = Vec::with_capacity(changes.len());
+        let detected_by = pass.detected_by;
+        for mut item in pass.items.drain(..) {
+            if item.fate == Fate::Lost {
+                continue;
+            }
+            let end = self.end_of(&mut item, changes);
+            for n in &item.causes {
+                settled.push(settle(&changes[*n], end.clone()));
+            }
+            recorded.push(self.record_of(item, detected_by, &end));
+        }
+        (recorded, settled)
+    }
+
+    fn end_of(&self, item: &mut Item, changes: &[Claimed]) -> End {
+        match &item.fate {
+            Fate::Open | Fate::Lost => match item.wrote || arrived_before(item, self.user_id().as_ref()) {
+                true => End::Applied,
+                false => match item.decision.as_ref().and_then(|d| d.reason).filter(|r| r.state().as_str() == "parked")
+                {
+                    Some(reason) => End::Parked { reason: reason.to_string(), error: None },
+                    None => End::NoOp,
+                },
+            },
+            Fate::Parked { reason, error } => End::Parked { reason: reason.to_string(), error: error.clone() },
+            Fate::Retry { reason, after, counted, error } => {
+                let attempts = item.causes.iter().map(|n| changes[*n].attempts).max().unwrap_or(1);
+                let attempts = u32::try_from(attempts).unwrap_or(u32::MAX);
+                if *counted && *reason != Reason::Waiting && retry::exhausted(attempts, self.settings.max_attempts) {
+                    let reason = match reason {
+                        Reason::Unreadable => Reason::Unreadable,
+                        _ => Reason::AttemptsExhausted,
+                    };
+                    let end = End::GivenUp { reason: reason.to_string(), error: error.clone() };
+                    item.fate = Fate::Parked { reason, error: error.clone() };
+                    return end;
+                }
+                // A vendor that is down says so to each row: they come back soon after it does, not after their own backoff.
+                let cap = if *counted {
+                    self.settings.retry_cap
+                } else {
+                    self.settings.retry_cap.min(self.settings.lease * 2)
+                };
+                let backoff = retry::backoff(attempts, self.settings.retry_base, cap, self.seed());
+                let due_at = self.store.now() + i64::try_from(after.unwrap_or(backoff).as_millis()).unwrap_or(i64::MAX);
+                End::Retry { due_at, reason: reason.to_string(), error: error.clone() }
+            }
+        }
+    }
+
+    fn record_of(&self, item: Item, detected_by: DetectedBy, end: &End) -> Recorded {
+        let Item { mut member, seen, marketo, salesforce, row, decision, written, wrote, fate, .. } = item;
+        let mut history = Vec::new();
+        let as_read = seen_of(&salesforce);
+        let origin = match (row.as_ref().and_then(|r| r.last_modified_by.as_ref()), self.user_id()) {
+            (Some(by), Some(us)) if *by == us && !wrote => Origin::Marketo,
+            _ => Origin::Salesforce,
+        };
+        let written_by = match decision.as_ref().map(|d| d.rule.as_str()) {
+            Some(rule) if rule.contains('R') => Origin::Policy,
+            _ => Origin::Marketo,
+        };
+        let events = read_then_written(&seen, &as_read, &written, detected_by)
+            .into_iter()
+            .map(|(transition, by)| (transition, by, if by == DetectedBy::Write { written_by } else { origin }))
+            .collect::<Vec<_>>();
+
+        let before =
+            (member.marketo.clone(), member.salesforce.clone(), member.base.clone(), member.sync_state.clone());
+        let action = decision.as_ref().map_or(Action::Nothing, |d| d.action.clone());
+        member.salesforce = [written, as_read].into_iter().find(|s| *s != Seen::Unknown).unwrap_or(seen);
+        if let Some(row) = row.filter(|_| matches!(member.salesforce, Seen::Status(_))) {
+            member.salesforce_modstamp = row.system_modstamp.map(jiff::Timestamp::as_millisecond);
+            member.campaign_member_id = Some(row.id);
+        } else if member.salesforce == Seen::Absent {
+            member.salesforce_modstamp = None;
+        }
+        let marketo_now = match (&fate, &action) {
+            (Fate::Open, Action::AddToMarketo(s) | Action::ChangeInMarketo(s) | Action::ReaddToMarketo(s)) if wrote => {
+                Seen::Status(s.clone())
+            }
+            (Fate::Open, Action::RemoveFromMarketo) if wrote => Seen::Absent,
+            _ => seen_of(&marketo),
+        };
+        if marketo_now != Seen::Unknown {
+            member.marketo = marketo_now;
+        }
+        match (&fate, &decision) {
+            (Fate::Open, Some(decision)) => {
+                member.base.clone_from(&decision.next_base);
+                member.sync_state = match decision.action {
+                    Action::Close => "closed".to_owned(),
+                    _ => decision.state.to_string(),
+                };
+                member.reason = decision.reason.map(|r| r.to_string());
+                member.rule = Some(decision.rule.as_str().to_owned());
+                if !matches!(decision.rule, Rule::P1 | Rule::P2) {
+                    member.sent = None;
+                }
+                if decision.ends_merge() {
+                    member.after_merge = false;
+                }
+            }
+            (Fate::Retry { reason, .. } | Fate::Parked { reason, .. }, decision) => {
+                member.sync_state = reason.state().to_string();
+                member.reason = Some(reason.to_string());
+                member.rule = decision.as_ref().map(|d| d.rule.as_str().to_owned()).or(member.rule);
+            }
+            // A campaign without a mapping is only watched.
+            _ => {
+                member.sync_state = if member.salesforce == Seen::Absent { "closed" } else { "in_sync" }.to_owned();
+                member.reason = None;
+            }
+        }
+        if wrote
+            || fate != Fate::Open
+            || !events.is_empty()
+            || before
+                != (member.marketo.clone(), member.salesforce.clone(), member.base.clone(), member.sync_state.clone())
+        {
+            history.push((
+                "decided",
+                json!({
+                    "marketo": text(&marketo), "salesforce": text(&salesforce),
+                    "base": before.2, "rule": member.rule, "action": describe(&action), "written": wrote,
+                    "state": member.sync_state, "reason": member.reason, "error": error_of(end),
+                }),
+            ));
+        }
+        Recorded { member, events, history }
+    }
+}
+
+/// The values agree because a write of ours arrived whose answer was lost.
+fn arrived_before(item: &Item, us: Option<&crate::domain::ids::SalesforceId>) -> bool {
+    item.member.sent.is_some()
+        && item.decision.as_ref().is_some_and(|d| d.action == Action::Nothing && d.reason.is_none())
+        && (item.row.is_none() || item.row.as_ref().and_then(|r| r.last_modified_by.as_ref()) == us)
+}
+
+fn settle(change: &Claimed, end: End) -> Settled {
+    let kind = if change.kind == Kind::FlowAction.as_str() { Kind::FlowAction } else { Kind::Hint };
+    Settled { id: change.id.clone(), lane: change.lane.clone(), subject: change.subject.clone(), kind, end }
+}
+
+fn seen_of(reading: &Reading) -> Seen {
+    match reading {
+        Reading::Unreadable => Seen::Unknown,
+        Reading::Gone | Reading::Absent => Seen::Absent,
+        Reading::Status(status) => Seen::Status(status.clone()),
+    }
+}
+
+fn text(reading: &Reading) -> serde_json::Value {
+    match reading {
+        Reading::Unreadable => json!({"unreadable": true}),
+        Reading::Gone => json!({"gone": true}),
+        Reading::Absent => serde_json::Value::Null,
+        Reading::Status(status) => json!(status),
+    }
+}
+
+fn describe(action: &Action) -> serde_json::Value {
+    let name = match action {
+        Action::Nothing => "nothing",
+        Action::Close => "close",
+        Action::AddToSalesforce(_) => "add_to_salesforce",
+        Action::ChangeInSalesforce(_) => "change_in_salesforce",
+        Action::RemoveFromSalesforce => "remove_from_salesforce",
+        Action::AddToMarketo(_) => "add_to_marketo",
+        Action::ChangeInMarketo(_) => "change_in_marketo",
+        Action::ReaddToMarketo(_) => "readd_to_marketo",
+        Action::RemoveFromMarketo => "remove_from_marketo",
+    };
+    json!({"name": name, "status": action.status()})
+}
+
+fn error_of(end: &End) -> serde_json::Value {
+    match end {
+        End::Retry { error: Some(e), .. }
+        | End::Parked { error: Some(e), .. }
+        | End::GivenUp { error: Some(e), .. } => {
+            json!({"vendor": e.vendor, "code": e.code})
+        }
+        _ => serde_json::Value::Null,
+    }
+}
