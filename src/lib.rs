@@ -1,5 +1,6 @@
 //! campaign-sync: keeps Marketo programs and Salesforce campaigns the same, both ways. See `ARCHITECTURE.md`.
 
+pub mod config;
 pub mod connector;
 pub mod domain;
 pub mod store;
