@@ -3,4 +3,6 @@
 pub mod config;
 pub mod connector;
 pub mod domain;
+pub mod problem;
 pub mod store;
+pub mod webhook;
