@@ -119,7 +119,9 @@ fn repaired(text: &str) -> String {
             rest = inside.get(length + 1..).unwrap_or_default();
             continue;
         }
-        if let Some(length) = token_length(rest) {
+        if rest.starts_with("{{") {
+            // JSON never has two braces here, so a token that does not end is beyond repair.
+            let Some(length) = token_length(rest) else { break };
             out.push_str("null");
             rest = &rest[length..];
             continue;
@@ -133,8 +135,7 @@ fn repaired(text: &str) -> String {
     out
 }
 
-/// Bytes of the unresolved token that `text` begins with; no longer than tokens are, so that a body of nothing but braces is
-/// read in one pass.
+/// Bytes of the unresolved token that `text` begins with, no longer than tokens are.
 fn token_length(text: &str) -> Option<usize> {
     let inside = text.strip_prefix("{{")?.as_bytes();
     let end = inside.windows(2).take(256).position(|pair| pair == b"}}")?;

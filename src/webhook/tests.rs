@@ -383,7 +383,7 @@ fn mutated_bodies_are_read_or_refused() {
 #[test]
 fn long_and_nasty_bodies_cost_their_length() {
     for piece in ["\"", "{{", "\" ", "\\", ":", ": ,", "{\"", "[", "\"\"\" "] {
-        let body = piece.repeat(1_000_000 / piece.len());
+        let body = piece.repeat(300_000 / piece.len());
         assert!(marketo::parse(body.as_bytes()).is_err(), "{piece}");
     }
     let attributes: String = (0..50_000).map(|n| format!(" a{n}='1'")).collect();
