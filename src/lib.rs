@@ -1,6 +1,9 @@
 //! campaign-sync: keeps Marketo programs and Salesforce campaigns the same, both ways. See `ARCHITECTURE.md`.
 
+pub mod config;
 pub mod connector;
 pub mod domain;
+pub mod problem;
 pub mod store;
+pub mod webhook;
 pub mod worker;
