@@ -48,7 +48,9 @@ pub fn findings(file: &str, text: &str, crates: &[String]) -> Vec<String> {
     }
     if is_in(file, "src/store") {
         found.extend(
-            handed_out_transactions(product).map(|item| format!("{file}: {item} lets a transaction out of the store")),
+            handed_out_transactions(product)
+                .into_iter()
+                .map(|item| format!("{file}: {item} lets a transaction out of the store")),
         );
     }
     found
@@ -56,10 +58,9 @@ pub fn findings(file: &str, text: &str, crates: &[String]) -> Vec<String> {
 
 fn broken_rule(file: &str, path: &[String], crates: &[String]) -> Option<String> {
     let room_of = |room: &str| is_in(file, &format!("src/{room}"));
-    if let Some((name, homes)) = HOMES.iter().find(|(name, _)| path.iter().any(|part| part == name)) {
-        if !homes.iter().any(|home| is_in(file, home)) {
-            return Some(format!("{name} is for {}", homes.join(", ")));
-        }
+    let home = HOMES.iter().find(|(name, _)| path.iter().any(|part| part == name));
+    if let Some((name, homes)) = home.filter(|(_, homes)| !homes.iter().any(|home| is_in(file, home))) {
+        return Some(format!("{name} is for {}", homes.join(", ")));
     }
     if room_of("domain") && crates.contains(&path[0]) && !DOMAIN_CRATES.contains(&path[0].as_str()) {
         return Some(format!("domain names only std, {}", DOMAIN_CRATES.join(", ")));
@@ -73,22 +74,15 @@ fn broken_rule(file: &str, path: &[String], crates: &[String]) -> Option<String>
 }
 
 /// Names of functions that everybody may call and whose signature has a transaction.
-fn handed_out_transactions(code: &str) -> impl Iterator<Item = String> {
+fn handed_out_transactions(code: &str) -> Vec<String> {
     let tokens = tokens(code);
-    let public = tokens
-        .iter()
-        .enumerate()
-        .filter(|(at, token)| **token == "pub" && tokens.get(at + 1) != Some(&"("))
-        .map(|(at, _)| at);
-    let signatures: Vec<Vec<&str>> = public
-        .map(|at| tokens[at..].iter().copied().take_while(|token| !matches!(*token, "{" | ";")).collect())
-        .filter(|signature: &Vec<&str>| signature.contains(&"fn") && signature.contains(&"Transaction"))
-        .collect();
-    signatures
-        .into_iter()
-        .map(|signature| signature.into_iter().skip_while(|token| *token != "fn").nth(1).unwrap_or_default().to_owned())
-        .collect::<Vec<_>>()
-        .into_iter()
+    let public = tokens.windows(2).enumerate().filter(|(_, pair)| pair[0] == "pub" && pair[1] != "(");
+    let signatures =
+        public.map(|(at, _)| tokens[at..].split(|token| matches!(*token, "{" | ";")).next().unwrap_or_default());
+    let handing_out = signatures.filter(|signature| signature.contains(&"Transaction"));
+    let name =
+        |signature: &[&str]| signature.iter().skip_while(|token| **token != "fn").nth(1).map(ToString::to_string);
+    handing_out.filter_map(name).collect()
 }
 
 #[cfg(test)]

@@ -101,10 +101,8 @@ pub fn paths(file: &str, code: &str) -> Vec<Vec<String>> {
     let mut at = 0;
     while at < tokens.len() {
         let continues = at > 1 && tokens[at - 1] == "::" && (is_word(tokens[at - 2]) || tokens[at - 2] == ">");
-        if matches!(tokens[at], "use" | "crate")
-            && tokens.get(at + 1).is_some_and(|next| is_word(next) || *next == "::")
-            && tokens[at] == "use"
-        {
+        // `use<>` in a return type is no import.
+        if tokens[at] == "use" && tokens.get(at + 1).is_some_and(|next| is_word(next) || *next == "::") {
             at = use_tree(&tokens, at + 1, &[], &mut found);
         } else if is_word(tokens[at]) && tokens.get(at + 1) == Some(&"::") && !continues {
             let mut path = vec![tokens[at].to_owned()];
@@ -137,7 +135,7 @@ fn use_tree(tokens: &[&str], mut at: usize, prefix: &[String], found: &mut Vec<V
             "as" => at += 2,
             "," | "}" | ";" => break,
             word => {
-                if is_word(word) && !(word == "self" && !path.is_empty()) {
+                if is_word(word) && (word != "self" || path.is_empty()) {
                     path.push(word.to_owned());
                 }
                 at += 1;
