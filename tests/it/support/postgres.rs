@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
@@ -26,16 +26,20 @@ const OLDEST: u32 = 13;
 const ICU_CLUSTERS: u32 = 15;
 const STARTS_WITHIN: Duration = Duration::from_secs(60);
 
-/// Runs the server until the pipe on its standard input is closed, which the kernel does when the test process ends, however it
-/// ends. The data is thrown away, so the shutdown may be immediate.
+/// Makes a cluster and runs it until the pipe on standard input is closed, which the kernel does when the test process ends,
+/// however it ends. The data is thrown away, so the shutdown may be immediate; it is asked for until it has happened, since a
+/// server that only just starts does not listen yet.
 const WATCHER: &str = r#"
-"$1/postgres" -D "$2/data" -k "$2" -c listen_addresses= -c fsync=on -c synchronous_commit=on -c full_page_writes=on \
-    -c max_connections=300 -c log_min_messages=fatal >"$2/log" 2>&1 </dev/null &
+bin=$1 dir=$2
+shift 2
+trap 'rm -rf "$dir"' EXIT
+"$bin/initdb" -D "$dir/data" --username=postgres --auth=trust --encoding=UTF8 --locale=C --no-sync "$@" >"$dir/log" 2>&1 </dev/null \
+    || { cat "$dir/log" >&2; exit 1; }
+"$bin/postgres" -D "$dir/data" -k "$dir" -c listen_addresses= -c fsync=on -c synchronous_commit=on -c full_page_writes=on \
+    -c max_connections=300 >"$dir/log" 2>&1 </dev/null &
 server=$!
 cat >/dev/null
-kill -QUIT "$server"
-wait "$server"
-rm -rf "$2"
+while kill -QUIT "$server" 2>/dev/null; do sleep 0.05; done
 "#;
 
 /// A server, and the role that may create databases on it.
@@ -97,34 +101,31 @@ fn start(bin: &Path, version: u32) -> Server {
     let dir = tempfile::Builder::new().prefix("cs-pg-").tempdir().unwrap().keep();
     fs::set_permissions(&dir, Permissions::from_mode(0o700)).unwrap();
     let owner = unprivileged(&dir);
-    let run_as = |program: &Path| {
-        let mut command = Command::new(program);
-        command.current_dir("/");
-        if let Some((uid, gid)) = owner {
-            command.uid(uid).gid(gid);
-        }
-        command
-    };
-
-    let mut initdb = run_as(&bin.join("initdb"));
-    initdb.arg("-D").arg(dir.join("data"));
-    initdb.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]);
+    let mut watcher = Command::new("sh");
+    watcher.args(["-c", WATCHER, "sh"]).arg(bin).arg(&dir).current_dir("/");
     if version >= ICU_CLUSTERS {
         // Sorts as people do and not by bytes, like most servers out there: what relies on byte order is to fail here.
-        initdb.args(["--locale-provider=icu", "--icu-locale=en-US"]);
+        watcher.args(["--locale-provider=icu", "--icu-locale=en-US"]);
     }
-    succeed(&initdb.output().unwrap(), "initdb");
-
-    let mut command = run_as(Path::new("sh"));
-    command.args(["-c", WATCHER, "sh"]).arg(bin).arg(&dir);
+    if let Some((uid, gid)) = owner {
+        watcher.uid(uid).gid(gid);
+    }
     // A group of its own: an interrupt from the terminal is for the tests, which then close the pipe.
-    command.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
-    let watcher = command.spawn().unwrap();
+    let mut watcher = watcher.process_group(0).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap();
     let mut admin = Url::parse("postgres://postgres@localhost/postgres").unwrap();
     admin.query_pairs_mut().append_pair("host", dir.to_str().unwrap());
-    let server = Server { admin, _watcher: Some(watcher) };
-    block_on(async || server.answers(&dir.join("log")).await).unwrap();
-    server
+    block_on(async || started(&mut watcher, &admin, &dir.join("log")).await).unwrap();
+    Server { admin, _watcher: Some(watcher) }
+}
+
+async fn started(watcher: &mut Child, admin: &Url, log: &Path) {
+    let mut seen = String::new();
+    let connection = eventually("PostgreSQL to start", STARTS_WITHIN, async || {
+        assert!(watcher.try_wait().unwrap().is_none(), "PostgreSQL does not start: {seen}");
+        seen = fs::read_to_string(log).unwrap_or_default();
+        PgConnection::connect(admin.as_str()).await.ok()
+    });
+    connection.await.close().await.unwrap();
 }
 
 /// The server refuses to run as root; whoever it runs as then has to own its files.
@@ -142,10 +143,6 @@ fn unprivileged(dir: &Path) -> Option<(u32, u32)> {
     Some((uid, gid))
 }
 
-fn succeed(output: &Output, what: &str) {
-    assert!(output.status.success(), "{what}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
 /// From code that is not async, also inside of a runtime.
 fn block_on(work: impl AsyncFnOnce() + Send) -> thread::Result<()> {
     thread::scope(|scope| {
@@ -155,22 +152,6 @@ fn block_on(work: impl AsyncFnOnce() + Send) -> thread::Result<()> {
 }
 
 impl Server {
-    async fn answers(&self, log: &Path) {
-        let mut shown = String::new();
-        let connect = async || match PgConnection::connect(self.admin.as_str()).await {
-            Ok(connection) => Some(connection),
-            Err(error) => {
-                let now = format!("{error}\n{}", fs::read_to_string(log).unwrap_or_default());
-                if now != shown {
-                    eprintln!("PostgreSQL does not answer: {now}");
-                    shown = now;
-                }
-                None
-            }
-        };
-        eventually("PostgreSQL to start", STARTS_WITHIN, connect).await.close().await.unwrap();
-    }
-
     async fn run(&self, sql: String) {
         let mut connection = PgConnection::connect(self.admin.as_str()).await.unwrap();
         connection.execute(AssertSqlSafe(sql)).await.unwrap();
