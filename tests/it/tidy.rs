@@ -111,6 +111,13 @@ fn named_databases(file: &str, text: &str) -> Vec<String> {
     named.map(|name| format!("{file}: names {name}; write the case with on_both!")).collect()
 }
 
+/// A pause of a guessed length is either too long or a failure on a slow machine.
+fn guessed_pauses(file: &str, text: &str) -> Vec<String> {
+    let code = source::code(text);
+    let pauses = source::tokens(&code).into_iter().filter(|token| matches!(*token, "sleep" | "interval"));
+    pauses.map(|pause| format!("{file}: {pause}; wait for a condition with eventually")).collect()
+}
+
 fn machine_paths(file: &str, text: &str) -> Vec<String> {
     let homes = ["root", "home", "work"].map(|dir| format!("/{dir}/"));
     let begins = |at: usize| !text[..at].ends_with(|c: char| c.is_alphanumeric() || "_-.}*~".contains(c));
@@ -180,6 +187,15 @@ fn no_case_names_a_database() {
     };
     let cases = rust_files(&["tests/it"]).into_iter().filter(|(file, _)| !is_ground(file));
     assert_none(cases.flat_map(|(file, text)| named_databases(&file, &text)));
+}
+
+#[test]
+fn tests_wait_in_one_place() {
+    assert_eq!(guessed_pauses("tests/it/x.rs", "// sleep\ntokio::time::sleep(D).await; \"sleep\"").len(), 1);
+    let one = "tests/it/support/wait.rs";
+    let tests = rust_files(&["tests"]);
+    assert!(tests.iter().any(|(file, text)| file == one && !guessed_pauses(file, text).is_empty()));
+    assert_none(tests.iter().filter(|(file, _)| file != one).flat_map(|(file, text)| guessed_pauses(file, text)));
 }
 
 #[test]

@@ -102,7 +102,7 @@ pub fn paths(file: &str, code: &str) -> Vec<Vec<String>> {
     while at < tokens.len() {
         let continues = at > 1 && tokens[at - 1] == "::" && (is_word(tokens[at - 2]) || tokens[at - 2] == ">");
         // `use<>` in a return type is no import.
-        if tokens[at] == "use" && tokens.get(at + 1).is_some_and(|next| is_word(next) || *next == "::") {
+        if tokens[at] == "use" && tokens.get(at + 1) != Some(&"<") {
             at = use_tree(&tokens, at + 1, &[], &mut found);
         } else if is_word(tokens[at]) && tokens.get(at + 1) == Some(&"::") && !continues {
             let mut path = vec![tokens[at].to_owned()];
@@ -116,7 +116,7 @@ pub fn paths(file: &str, code: &str) -> Vec<Vec<String>> {
             at += 1;
         }
     }
-    found.into_iter().map(|path| resolved(&module, path)).collect()
+    found.into_iter().filter(|path| !path.is_empty()).map(|path| resolved(&module, path)).collect()
 }
 
 /// Spreads `a::{b, c::d}` into its leaves; returns where the tree ends.
@@ -126,7 +126,7 @@ fn use_tree(tokens: &[&str], mut at: usize, prefix: &[String], found: &mut Vec<V
         match tokens[at] {
             "{" => {
                 at += 1;
-                while at < tokens.len() && tokens[at] != "}" {
+                while at < tokens.len() && !matches!(tokens[at], "}" | ";") {
                     at = use_tree(tokens, at, &path, found);
                     at += usize::from(tokens.get(at) == Some(&","));
                 }
@@ -173,7 +173,8 @@ fn comments_and_literals_are_not_code() {
 
 #[test]
 fn paths_are_found_in_uses_and_in_place() {
-    let code = "pub use crate::{store::{self, Store as S}, http}; use super::super::worker; use ::axum;
+    let code =
+        "pub use crate::{store::{self, Store as S}, http}; use super::super::worker; use ::axum; use {super::x as y};
         fn f() -> impl Iterator + use<> { sqlx::query::<Db>(self::x::y); Vec::<u8>::new(); a.await; <T as b::C>::d() }";
     let found: Vec<String> = paths("src/connector/marketo.rs", code).iter().map(|path| path.join("::")).collect();
     let expected = [
@@ -182,6 +183,7 @@ fn paths_are_found_in_uses_and_in_place() {
         "crate::http",
         "crate::worker",
         "axum",
+        "crate::connector::x",
         "sqlx::query",
         "crate::connector::marketo::x::y",
         "Vec",
