@@ -1,0 +1,9 @@
+//! The integration tests: one binary, so that it is linked once and its tests share one database server.
+//!
+//! Each module is one subject. `support` is what they stand on; `tidy` reads the sources instead of running them.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod support;
+
+mod harness;
+mod tidy;

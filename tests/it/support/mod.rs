@@ -1,0 +1,15 @@
+//! What the integration tests stand on: databases, the service as a process, its REST API, and waiting.
+//!
+//! Knows how to run the service from outside, not what it should answer: that is for the tests.
+
+mod database;
+mod http;
+mod postgres;
+mod process;
+mod wait;
+
+pub use database::TestDatabase;
+pub(crate) use database::on_both;
+pub use http::Api;
+pub use process::Launch;
+pub use wait::eventually;
