@@ -401,3 +401,29 @@ fn decidable(decision: Decision) -> &'static str {
         Decision::Discard => "'available', 'retryable', 'parked'",
     }
 }
+
+/// A window of a mapping's ledger, in accepted records.
+#[derive(Clone, Debug, Serialize, sqlx::FromRow)]
+pub struct LedgerWindow {
+    /// Epoch milliseconds.
+    pub window_start: i64,
+    /// The sum of the others.
+    pub received: i64,
+    pub applied: i64,
+    pub no_op: i64,
+    pub superseded: i64,
+    pub waiting: i64,
+    pub held: i64,
+    pub failed: i64,
+    pub discarded: i64,
+}
+
+impl Store {
+    /// The ledger of a mapping, oldest window first.
+    pub async fn ledger(&self, mapping_id: &str) -> Result<Vec<LedgerWindow>, StoreError> {
+        let sql =
+            "SELECT window_start, received, applied, no_op, superseded, waiting, held, failed, discarded FROM ledger
+                   WHERE mapping_id = $1 ORDER BY window_start";
+        self.db.fetch(sql, args![mapping_id]).await
+    }
+}

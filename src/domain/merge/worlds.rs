@@ -30,7 +30,7 @@ struct History {
     /// Edits since the read of the last write that was recorded.
     edits: u32,
     /// Stored before a write, taken away by the record of its answer.
-    sent: Option<Decision>,
+    sent: Option<Sent>,
     was_deleted_in_salesforce: bool,
     /// What happened, put into words only when a demand fails.
     log: Vec<Box<dyn std::fmt::Debug>>,
@@ -157,7 +157,7 @@ impl History {
             return true;
         }
         if rough && self.dice.one_in(8) {
-            self.sent = writes.then_some(decision).or(self.sent.take());
+            self.sent = Sent::of(&decision).filter(|_| writes).or(self.sent.take());
             self.note("nothing recorded");
             return writes;
         }
