@@ -168,7 +168,7 @@ impl World {
 
     /// Somebody in both systems, in one, two with one address, one without any.
     fn people(&mut self) {
-        let mut both = |world: &mut Self, email: Option<&str>, known: bool| {
+        let both = |world: &mut Self, email: Option<&str>, known: bool| {
             let marketo = i64::try_from(world.fresh()).unwrap();
             let lead = world.add_lead(email, false);
             let person = MarketoPerson { email: email.map(str::to_owned), lead: known.then(|| lead.clone()) };
