@@ -37,7 +37,7 @@ fn json_of(text: &str) -> ResponseTemplate {
 
 macro_rules! fixture {
     ($name:literal) => {
-        json_of(include_str!(concat!("../../../tests/fixtures/marketo/", $name, ".json")))
+        json_of(include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/marketo/", $name, ".json")))
     };
 }
 

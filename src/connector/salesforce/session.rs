@@ -196,8 +196,8 @@ fn identity_of(url: &str) -> Option<SalesforceIdentity> {
 fn is_salesforce(url: &Url) -> bool {
     let Origin::Tuple(scheme, host, port) = url.origin() else { return false };
     let host = host.to_string();
-    let ours = |domain: &&str| host.strip_suffix(*domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
-    scheme == "https" && port == 443 && SALESFORCE_DOMAINS.iter().any(|domain| ours(&domain))
+    let ours = |domain: &str| host.strip_suffix(domain).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    scheme == "https" && port == 443 && SALESFORCE_DOMAINS.iter().any(|domain| ours(domain))
 }
 
 #[cfg(test)]
