@@ -7,11 +7,24 @@
 //! Reads take any number of ids and are split into full calls here. Writes take one call's worth at the most, because
 //! the worker checks its lease before each.
 
+pub mod budget;
+mod chunk;
+mod circuit;
+mod client;
+mod errors;
+pub mod marketo;
+pub mod salesforce;
+mod token;
+mod wire;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+
+pub use circuit::CircuitState;
+pub use client::{InvalidSettings, Usage};
 
 use crate::domain::ids::{MarketoId, PersonType, ProgramId, SalesforceId};
 
@@ -322,6 +335,9 @@ pub enum PersonKey {
 pub trait Marketo: Send + Sync {
     /// A program, or none when Marketo says that there is none.
     async fn program(&self, id: ProgramId) -> Result<Option<Program>, ConnectorError>;
+    /// The sum of a program's period costs, asked for by name since only that call is sure to carry them. None when it has
+    /// none, or when its name has a comma, which cannot be asked for.
+    async fn program_cost(&self, program: &Program) -> Result<Option<i64>, ConnectorError>;
     /// A channel by its name.
     async fn channel(&self, name: &str) -> Result<Option<Channel>, ConnectorError>;
     /// Memberships of these people in a program; who was asked for and is not in the answer is not a member.

@@ -1,0 +1,142 @@
+//! Program members: who is in a program, with which status, and the writes.
+//!
+//! Owns both listings (by person, and whole programs with the persons' fields) and the two member writes.
+//!
+//! Source: Adobe, "Program Members", "Leads": get leads by program.
+
+use futures_util::future::try_join_all;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::super::errors::Write;
+use super::super::{ConnectorError, MARKETO_BATCH, MarketoPerson, Page, ProgramMember, RecordResults};
+use super::super::{chunk, wire};
+use super::envelope::by_person;
+use super::people::ADDRESS_ROOM;
+use super::{MarketoClient, broken};
+use crate::domain::ids::{MarketoId, ProgramId};
+
+/// Step 0 of every channel: the status of who is not a member.
+pub(super) const ABSENT: &str = "Not in Program";
+/// `statusName` is not among the fields that come unasked.
+const FIELDS: &str = "leadId,programId,statusName,membershipDate,updatedAt";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MemberRow {
+    #[serde(deserialize_with = "wire::number")]
+    lead_id: i64,
+    status_name: Option<String>,
+    #[serde(default, deserialize_with = "wire::optional_time")]
+    updated_at: Option<jiff::Timestamp>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Membership {
+    progression_status: Option<String>,
+    #[serde(default, deserialize_with = "wire::optional_time")]
+    updated_at: Option<jiff::Timestamp>,
+}
+
+/// A member; none for who left, an outage where the status is missing, since a member has one.
+fn member(
+    lead_id: MarketoId,
+    status: Option<String>,
+    updated_at: Option<jiff::Timestamp>,
+) -> Result<Option<ProgramMember>, ConnectorError> {
+    match status.filter(|status| !status.is_empty()) {
+        None => Err(broken(false, "a member came without its status")),
+        Some(status) if status == ABSENT => Ok(None),
+        Some(status) => Ok(Some(ProgramMember { lead_id, status, updated_at })),
+    }
+}
+
+impl MarketoClient {
+    pub(super) async fn read_members(
+        &self,
+        program: ProgramId,
+        people: &[MarketoId],
+    ) -> Result<Vec<ProgramMember>, ConnectorError> {
+        let ids: Vec<String> = people.iter().map(ToString::to_string).collect();
+        let runs = chunk::runs(&ids, MARKETO_BATCH, ADDRESS_ROOM, 3);
+        let parts = try_join_all(runs.into_iter().map(|run| self.members_of(program, run.join(",")))).await?;
+        parts
+            .into_iter()
+            .flatten()
+            .filter_map(|row| member(row.lead_id, row.status_name, row.updated_at).transpose())
+            .collect()
+    }
+
+    async fn members_of(&self, program: ProgramId, ids: String) -> Result<Vec<MemberRow>, ConnectorError> {
+        let path = format!("/rest/v1/programs/{program}/members.json");
+        let query =
+            [("filterType", "leadId"), ("filterValues", ids.as_str()), ("fields", FIELDS), ("batchSize", "300")];
+        let mut members = Vec::new();
+        let mut token: Option<String> = None;
+        loop {
+            let paged = [&query[..], token.as_deref().map(|token| ("nextPageToken", token)).as_slice()].concat();
+            let page = self.get::<Vec<MemberRow>>("members", &path, &paged).await?;
+            let next = page.next(token.as_deref())?;
+            members.extend(page.rows()?);
+            match next {
+                Some(next) => token = Some(next),
+                None => return Ok(members),
+            }
+        }
+    }
+
+    pub(super) async fn read_member_page(
+        &self,
+        program: ProgramId,
+        cursor: Option<&str>,
+    ) -> Result<Page<(MarketoPerson, ProgramMember)>, ConnectorError> {
+        let path = format!("/rest/v1/leads/programs/{program}.json");
+        let mut query = vec![("batchSize", "300")];
+        query.extend(cursor.map(|token| ("nextPageToken", token)));
+        let envelope = self.with_person_fields("members_of_program", &path, &query).await?;
+        let next = envelope.next(cursor)?;
+        let rows = envelope.rows()?.into_iter().filter_map(|row| self.listed(row).transpose());
+        Ok(Page { rows: rows.collect::<Result<_, _>>()?, next, total: None })
+    }
+
+    fn listed(&self, mut row: Map<String, Value>) -> Result<Option<(MarketoPerson, ProgramMember)>, ConnectorError> {
+        let membership = row.remove("membership").and_then(|value| serde_json::from_value::<Membership>(value).ok());
+        let person = self.person(&row).ok_or_else(|| broken(false, "a person came without an id"))?;
+        let Some(Membership { progression_status, updated_at }) = membership else {
+            return Err(broken(false, "a member came without its membership"));
+        };
+        Ok(member(person.id, progression_status, updated_at)?.map(|member| (person, member)))
+    }
+
+    pub(super) async fn write_status(
+        &self,
+        program: ProgramId,
+        status: &str,
+        people: &[MarketoId],
+    ) -> Result<RecordResults<()>, ConnectorError> {
+        if people.is_empty() {
+            return Ok(Vec::new());
+        }
+        let path = format!("/rest/v1/programs/{program}/members/status.json");
+        let body = json!({ "statusName": status, "input": input(people) });
+        by_person(self.post("set_status", &path, &body).await?, people, Write::MarketoStatus)
+    }
+
+    pub(super) async fn write_removal(
+        &self,
+        program: ProgramId,
+        people: &[MarketoId],
+    ) -> Result<RecordResults<()>, ConnectorError> {
+        if people.is_empty() {
+            return Ok(Vec::new());
+        }
+        let path = format!("/rest/v1/programs/{program}/members/delete.json");
+        let body = json!({ "input": input(people) });
+        by_person(self.post("remove_members", &path, &body).await?, people, Write::MarketoRemove)
+    }
+}
+
+fn input(people: &[MarketoId]) -> Vec<Value> {
+    people.iter().map(|id| json!({ "leadId": id })).collect()
+}

@@ -1,0 +1,297 @@
+//! Reads: SOQL queries, cut into calls and followed to their end.
+//!
+//! Owns the queries and the proof that an answer is whole: a list that is shorter than Salesforce says it is would be read
+//! as removals.
+//!
+//! Source: Salesforce, "Query", "QueryAll"; "SOQL and SOSL Limits".
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future::{try_join, try_join_all};
+use reqwest::Method;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::super::client::Call;
+use super::super::{Campaign, CampaignMember, ConnectorError, Page, SalesforcePerson};
+use super::records::{CONTACT, CampaignRow, LEAD, MEMBER, MemberRow, PersonRow, STATUS, StatusRow};
+use super::soql::{ROOM, any_of, quoted, runs};
+use super::{SalesforceClient, broken, refused_with};
+use crate::domain::ids::{PersonType, SalesforceId};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct QueryAnswer<T> {
+    total_size: u64,
+    done: bool,
+    next_records_url: Option<String>,
+    records: Vec<T>,
+}
+
+/// Whether deleted rows are wanted as well.
+#[derive(Clone, Copy)]
+enum Rows {
+    Living,
+    All,
+}
+
+impl SalesforceClient {
+    async fn first_page<T: DeserializeOwned>(
+        &self,
+        endpoint: &'static str,
+        rows: Rows,
+        soql: &str,
+    ) -> Result<QueryAnswer<T>, ConnectorError> {
+        let resource = match rows {
+            Rows::Living => "query",
+            Rows::All => "queryAll",
+        };
+        let query: String = url::form_urlencoded::Serializer::new(String::new()).append_pair("q", soql).finish();
+        let target = format!("{}?{query}", self.data_path(resource));
+        self.ask(Call::read(endpoint), Method::GET, &target, None).await
+    }
+
+    async fn query<T: DeserializeOwned>(
+        &self,
+        endpoint: &'static str,
+        rows: Rows,
+        soql: String,
+    ) -> Result<Vec<T>, ConnectorError> {
+        let mut page: QueryAnswer<T> = self.first_page(endpoint, rows, &soql).await?;
+        let mut records = Vec::new();
+        loop {
+            let empty = page.records.is_empty();
+            records.append(&mut page.records);
+            match page.following(records.len() as u64)? {
+                None => return Ok(records),
+                Some(_) if empty => return Err(broken(false, "a page without rows says that there are more")),
+                Some(next) => page = self.ask(Call::read(endpoint), Method::GET, &next, None).await?,
+            }
+        }
+    }
+
+    /// One query for each run of values; `soql` is given the condition.
+    async fn query_in<T: DeserializeOwned, V: AsRef<str>>(
+        &self,
+        endpoint: &'static str,
+        rows: Rows,
+        (field, values): (&str, &[V]),
+        soql: impl Fn(&str) -> String,
+    ) -> Result<Vec<T>, ConnectorError> {
+        let queries = runs(values, ROOM).into_iter().map(|run| soql(&any_of(field, run)));
+        let parts = try_join_all(queries.map(|soql| self.query(endpoint, rows, soql))).await?;
+        Ok(parts.into_iter().flatten().collect())
+    }
+
+    pub(super) async fn read_campaigns(&self, ids: &[SalesforceId]) -> Result<Vec<Campaign>, ConnectorError> {
+        let ids = texts(ids);
+        let statuses = self.query_in::<StatusRow, _>("statuses", Rows::Living, ("CampaignId", &ids), |condition| {
+            format!("SELECT {STATUS} FROM CampaignMemberStatus WHERE {condition} ORDER BY SortOrder")
+        });
+        let (campaigns, statuses) = try_join(self.campaign_rows(&ids), statuses).await?;
+        let mut by_campaign: BTreeMap<SalesforceId, Vec<_>> = BTreeMap::new();
+        for row in statuses {
+            by_campaign.entry(row.campaign_id.clone()).or_default().push(row.read());
+        }
+        for statuses in by_campaign.values_mut() {
+            statuses.sort_by_key(|status| status.sort_order);
+        }
+        let with_statuses = |row: CampaignRow| {
+            let statuses = by_campaign.remove(&row.id).unwrap_or_default();
+            row.with(statuses)
+        };
+        Ok(campaigns.into_iter().map(with_statuses).collect())
+    }
+
+    /// Field security may hide a field, which then does not exist for the query; the text that names it is translated, so
+    /// that the smaller queries are tried in turn.
+    async fn campaign_rows(&self, ids: &[&str]) -> Result<Vec<CampaignRow>, ConnectorError> {
+        let mut outcome = Ok(Vec::new());
+        for hidden in ["Type, ActualCost", "Type", "ActualCost", ""] {
+            let fields = if hidden.is_empty() { String::new() } else { format!(", {hidden}") };
+            outcome = self
+                .query_in("campaigns", Rows::Living, ("Id", ids), |condition| {
+                    format!("SELECT Id, Name, IsActive{fields} FROM Campaign WHERE {condition}")
+                })
+                .await;
+            match &outcome {
+                Err(error) if refused_with(error, "INVALID_FIELD") => {
+                    tracing::debug!("campaigns have no visible {hidden}");
+                }
+                _ => break,
+            }
+        }
+        outcome
+    }
+
+    pub(super) async fn read_members(
+        &self,
+        campaigns: &[SalesforceId],
+        people: &[SalesforceId],
+    ) -> Result<Vec<CampaignMember>, ConnectorError> {
+        let (campaigns, people) = (texts(campaigns), texts(people));
+        // People share the room that the shorter list leaves, so that each pair is in one query.
+        let half = ROOM / 2;
+        let mut queries = Vec::new();
+        for campaigns in runs(&campaigns, half) {
+            for people in runs(&people, half) {
+                queries.extend(member_query(campaigns, people));
+            }
+        }
+        let queries = queries.into_iter().map(|soql| self.query::<MemberRow>("members", Rows::Living, soql));
+        let rows = try_join_all(queries).await?;
+        // A row of a converted lead is found by its lead and by its contact.
+        let mut seen = BTreeSet::new();
+        let members = rows.into_iter().flatten().map(MemberRow::read);
+        Ok(members.filter(|member| seen.insert(member.id.clone())).collect())
+    }
+
+    pub(super) async fn read_members_by_id(&self, ids: &[SalesforceId]) -> Result<Vec<CampaignMember>, ConnectorError> {
+        let soql = |condition: &str| format!("SELECT {MEMBER} FROM CampaignMember WHERE {condition}");
+        let rows = self.query_in("members_by_id", Rows::All, ("Id", &texts(ids)), soql).await?;
+        Ok(rows.into_iter().map(MemberRow::read).collect())
+    }
+
+    /// The cursor is the number of rows so far and the address of the next ones.
+    pub(super) async fn read_member_page(
+        &self,
+        campaign: &SalesforceId,
+        cursor: Option<&str>,
+    ) -> Result<Page<CampaignMember>, ConnectorError> {
+        let endpoint = "members_of_campaign";
+        let (before, page): (u64, QueryAnswer<MemberRow>) = match cursor {
+            None => {
+                let campaign = quoted(campaign.as_str());
+                let soql = format!("SELECT {MEMBER} FROM CampaignMember WHERE CampaignId = {campaign} ORDER BY Id");
+                (0, self.first_page(endpoint, Rows::Living, &soql).await?)
+            }
+            Some(cursor) => {
+                let (before, next) = cursor.split_once(' ').unwrap_or(("0", cursor));
+                let page = self.ask(Call::read(endpoint), Method::GET, next, None).await?;
+                (before.parse().unwrap_or(0), page)
+            }
+        };
+        let so_far = before + page.records.len() as u64;
+        let next = page.following(so_far)?.map(|next| format!("{so_far} {next}"));
+        if next.is_some() && page.records.is_empty() {
+            return Err(broken(false, "a page without rows says that there are more"));
+        }
+        let total = Some(page.total_size);
+        Ok(Page { rows: page.records.into_iter().map(MemberRow::read).collect(), next, total })
+    }
+
+    pub(super) async fn read_people(&self, ids: &[SalesforceId]) -> Result<Vec<SalesforcePerson>, ConnectorError> {
+        let ids = texts(ids);
+        let (leads, contacts): (Vec<&str>, Vec<&str>) = ids.into_iter().partition(|id| id.starts_with("00Q"));
+        let contacts: Vec<&str> = contacts.into_iter().filter(|id| id.starts_with("003")).collect();
+        let (leads, contacts) = try_join(
+            self.persons(PersonType::Lead, Rows::All, ("Id", &leads)),
+            self.persons(PersonType::Contact, Rows::All, ("Id", &contacts)),
+        )
+        .await?;
+        Ok([leads, contacts].concat())
+    }
+
+    pub(super) async fn read_people_by_email(
+        &self,
+        emails: &[String],
+    ) -> Result<Vec<SalesforcePerson>, ConnectorError> {
+        // An empty literal would find everybody without an address.
+        let emails: Vec<&str> = emails.iter().map(String::as_str).filter(|email| !email.trim().is_empty()).collect();
+        let (leads, contacts) = try_join(
+            self.persons(PersonType::Lead, Rows::Living, ("Email", &emails)),
+            self.persons(PersonType::Contact, Rows::Living, ("Email", &emails)),
+        )
+        .await?;
+        Ok([leads, contacts].concat())
+    }
+
+    async fn persons(
+        &self,
+        person: PersonType,
+        rows: Rows,
+        by: (&str, &[&str]),
+    ) -> Result<Vec<SalesforcePerson>, ConnectorError> {
+        let (endpoint, soql) = person_query(person);
+        let found = self.query_in::<PersonRow, _>(endpoint, rows, by, |condition| format!("{soql} WHERE {condition}"));
+        Ok(found.await?.into_iter().map(|row| row.read(person)).collect())
+    }
+
+    pub(super) async fn read_people_by_external_id(
+        &self,
+        values: &[String],
+    ) -> Result<Vec<(String, SalesforcePerson)>, ConnectorError> {
+        let Some(field) = self.shared.settings.person_external_id_field.as_deref() else { return Ok(Vec::new()) };
+        let values: Vec<&str> = values.iter().map(String::as_str).filter(|value| !value.is_empty()).collect();
+        let leads = self.keyed_persons(PersonType::Lead, field, &values).await?;
+        // The field may be on leads alone.
+        let contacts = match self.keyed_persons(PersonType::Contact, field, &values).await {
+            Err(error) if refused_with(&error, "INVALID_FIELD") => Vec::new(),
+            outcome => outcome?,
+        };
+        Ok([leads, contacts].concat())
+    }
+
+    async fn keyed_persons(
+        &self,
+        person: PersonType,
+        field: &str,
+        values: &[&str],
+    ) -> Result<Vec<(String, SalesforcePerson)>, ConnectorError> {
+        let (endpoint, soql) = person_query(person);
+        let soql = soql.replacen("SELECT Id,", &format!("SELECT Id, {field},"), 1);
+        let rows: Vec<Map<String, Value>> = self
+            .query_in(endpoint, Rows::Living, (field, values), |condition| format!("{soql} WHERE {condition}"))
+            .await?;
+        let read = |row: Map<String, Value>| {
+            // Salesforce answers with the field's own case, whatever case was asked.
+            let key = row.iter().find(|(name, _)| name.eq_ignore_ascii_case(field)).and_then(|(_, v)| v.as_str());
+            let key = key.unwrap_or_default().to_owned();
+            let row: PersonRow =
+                serde_json::from_value(Value::Object(row)).map_err(|e| broken(false, e.to_string()))?;
+            Ok((key, row.read(person)))
+        };
+        rows.into_iter().map(read).collect()
+    }
+}
+
+impl<T> QueryAnswer<T> {
+    /// Where the next page is; none at the end, when `so_far` rows must be all there are.
+    fn following(&self, so_far: u64) -> Result<Option<String>, ConnectorError> {
+        match &self.next_records_url {
+            _ if self.done && so_far < self.total_size => {
+                Err(broken(false, format!("{so_far} rows came of {}", self.total_size)))
+            }
+            _ if self.done => Ok(None),
+            Some(next) => Ok(Some(next.clone())),
+            None => Err(broken(false, "the answer is not the last, and does not say where the next one is")),
+        }
+    }
+}
+
+fn texts(ids: &[SalesforceId]) -> Vec<&str> {
+    let unique: BTreeSet<&str> = ids.iter().map(SalesforceId::as_str).collect();
+    unique.into_iter().collect()
+}
+
+fn person_query(person: PersonType) -> (&'static str, String) {
+    match person {
+        PersonType::Lead => ("leads", format!("SELECT {LEAD} FROM Lead")),
+        PersonType::Contact => ("contacts", format!("SELECT {CONTACT} FROM Contact")),
+    }
+}
+
+/// Memberships of leads and contacts; none when there is neither among the people.
+fn member_query(campaigns: &[&str], people: &[&str]) -> Option<String> {
+    let of = |prefix: &str| people.iter().copied().filter(|id| id.starts_with(prefix)).collect::<Vec<_>>();
+    let conditions: Vec<String> = [("LeadId", of("00Q")), ("ContactId", of("003"))]
+        .into_iter()
+        .filter(|(_, ids)| !ids.is_empty())
+        .map(|(field, ids)| any_of(field, &ids))
+        .collect();
+    let people = conditions.join(" OR ");
+    let campaigns = any_of("CampaignId", campaigns);
+    let soql = format!("SELECT {MEMBER} FROM CampaignMember WHERE {campaigns} AND ({people})");
+    (!conditions.is_empty()).then_some(soql)
+}

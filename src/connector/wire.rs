@@ -1,0 +1,96 @@
+//! Values in the forms in which both vendors write them.
+//!
+//! Owns the lenient reading of times, and of numbers and codes that come as number or as text. Must not know which call
+//! they came from.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+/// A time as either vendor writes it: `2020-01-08T18:10:26Z`, `2021-12-02T18:23:39.000+0000` (no colon), an offset with a
+/// colon. None for anything else: no decision rests on these times alone.
+pub(super) fn time(text: &str) -> Option<Timestamp> {
+    // RFC 3339 wants the colon that Salesforce leaves out.
+    let colonless = text.len() > 5 && matches!(text.as_bytes()[text.len() - 5], b'+' | b'-') && text.contains('T');
+    if colonless && text.is_ascii() {
+        let (hours, minutes) = text.split_at(text.len() - 2);
+        return format!("{hours}:{minutes}").parse().ok();
+    }
+    text.parse().ok()
+}
+
+pub(super) fn optional_time<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Timestamp>, D::Error> {
+    Ok(Option::<String>::deserialize(input)?.as_deref().and_then(time))
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Scalar {
+    Number(i64),
+    Text(String),
+}
+
+/// An id or count: a number, or digits in a text.
+pub(super) fn number<'de, D: Deserializer<'de>>(input: D) -> Result<i64, D::Error> {
+    match Scalar::deserialize(input)? {
+        Scalar::Number(number) => Ok(number),
+        Scalar::Text(text) => text.trim().parse().map_err(D::Error::custom),
+    }
+}
+
+pub(super) fn optional_number<'de, D: Deserializer<'de>>(input: D) -> Result<Option<i64>, D::Error> {
+    match Option::<Scalar>::deserialize(input)? {
+        None => Ok(None),
+        Some(Scalar::Number(number)) => Ok(Some(number)),
+        Some(Scalar::Text(text)) => text.trim().parse().map(Some).map_err(D::Error::custom),
+    }
+}
+
+/// A vendor's code: a text, or a number where it should be one.
+pub(super) fn code<'de, D: Deserializer<'de>>(input: D) -> Result<String, D::Error> {
+    Ok(match Scalar::deserialize(input)? {
+        Scalar::Number(number) => number.to_string(),
+        Scalar::Text(text) => text,
+    })
+}
+
+/// A text that says something: blank and null are none.
+pub(super) fn optional_text<'de, D: Deserializer<'de>>(input: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::<String>::deserialize(input)?.filter(|text| !text.trim().is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_read_in_both_vendors_forms() {
+        let expected: Timestamp = "2021-12-02T18:23:39Z".parse().unwrap();
+        for text in [
+            "2021-12-02T18:23:39Z",
+            "2021-12-02T18:23:39.000+0000",
+            "2021-12-02T18:23:39+00:00",
+            "2021-12-02T10:23:39-0800",
+            "2021-12-02T10:23:39-08:00",
+        ] {
+            assert_eq!(time(text), Some(expected), "{text}");
+        }
+        for text in ["", "yesterday", "2021-12-02", "é+0000T"] {
+            assert_eq!(time(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_and_codes_come_as_number_or_text() {
+        #[derive(Deserialize, PartialEq, Debug)]
+        struct Row {
+            #[serde(deserialize_with = "number")]
+            id: i64,
+            #[serde(deserialize_with = "code")]
+            code: String,
+        }
+        for text in [r#"{"id":7,"code":1037}"#, r#"{"id":"7","code":"1037"}"#] {
+            assert_eq!(serde_json::from_str::<Row>(text).unwrap(), Row { id: 7, code: "1037".into() });
+        }
+        assert!(serde_json::from_str::<Row>(r#"{"id":"seven","code":"1"}"#).is_err());
+    }
+}
