@@ -3,3 +3,5 @@
 pub mod connector;
 pub mod domain;
 pub mod store;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
