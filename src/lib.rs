@@ -2,6 +2,6 @@
 
 pub mod connector;
 pub mod domain;
-pub mod store;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
+pub mod store;

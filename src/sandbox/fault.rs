@@ -286,7 +286,12 @@ mod tests {
         ] {
             assert_eq!(faults.meet(vendor, method, path).is_some(), met, "{vendor:?} {method} {path}");
         }
-        let forms = [json!({"delay": {"ms": 5}}), json!("applied_but_lost"), json!({"answer": {"status": 503}}), json!({"truncate": {"bytes": 3}})];
+        let forms = [
+            json!({"delay": {"ms": 5}}),
+            json!("applied_but_lost"),
+            json!({"answer": {"status": 503}}),
+            json!({"truncate": {"bytes": 3}}),
+        ];
         for form in forms {
             assert!(serde_json::from_value::<Action>(form.clone()).is_ok(), "{form}");
         }

@@ -202,3 +202,77 @@ async fn load(path: &Path, marketo: &Arc<Marketo>, salesforce: &Arc<Salesforce>)
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use marketo::NOT_IN_PROGRAM;
+
+    #[tokio::test]
+    async fn a_seeded_world_is_served_and_controlled() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("seed.json");
+        let seed = json!({"marketo": {
+            "channels": [{"name": "Webinar", "statuses": [{"name": "Registered", "step": 10}, {"name": "Attended", "step": 20, "success": true}]}],
+            "programs": [{"id": 1044, "name": "Spring", "channel": "Webinar"}],
+            "people": [{"id": 1, "email": "a@b.c"}],
+            "members": [{"program": "Spring", "email": "a@b.c", "status": "Registered"}]}});
+        std::fs::write(&path, seed.to_string()).unwrap();
+        let sandbox = start(EmulateOptions { seed: Some(path), ..EmulateOptions::default() }).await.unwrap();
+        let line = sandbox.listening();
+        let http = reqwest::Client::new();
+        let control = |path: &str| format!("{}{path}", line["control"].as_str().unwrap());
+        let token = format!(
+            "{}/identity/oauth/token?grant_type=client_credentials&client_id={}&client_secret={}",
+            sandbox.marketo_url,
+            line["marketo_client_id"].as_str().unwrap(),
+            line["marketo_client_secret"].as_str().unwrap()
+        );
+        assert_eq!(http.get(&token).send().await.unwrap().status(), 200);
+
+        let fault = json!({"vendor": "marketo", "path_contains": "/identity", "action": {"answer": {"status": 503}}});
+        assert_eq!(http.post(control("/faults")).json(&fault).send().await.unwrap().status(), 200);
+        assert_eq!(http.get(&token).send().await.unwrap().status(), 503);
+        assert_eq!(http.get(&token).send().await.unwrap().status(), 200);
+
+        let act = async |method: reqwest::Method, path: &str, body: Value| {
+            let answer = http.request(method, control(path)).json(&body).send().await.unwrap();
+            let status = answer.status().as_u16();
+            (status, answer.json::<Value>().await.unwrap_or_default())
+        };
+        let post = reqwest::Method::POST;
+        let person = act(post.clone(), "/marketo/people", json!({"email": "new@b.c", "sfdcContactId": "003"})).await.1
+            ["id"]
+            .clone();
+        let join = json!({"lead_ids": [1, person], "status": "Attended"});
+        let joined = act(post.clone(), "/marketo/programs/1044/members", join).await;
+        assert_eq!(joined, (200, json!({"created": 1, "updated": 1, "skipped": 0})));
+        let back = json!({"lead_ids": [1], "status": "Registered"});
+        assert_eq!(act(post.clone(), "/marketo/programs/1044/members", back).await.1["skipped"], 1);
+        let unknown = json!({"lead_ids": [1], "status": "Nowhere"});
+        assert_eq!(act(post.clone(), "/marketo/programs/1044/members", unknown).await.0, 422);
+        let out = json!({"lead_ids": [1], "status": NOT_IN_PROGRAM});
+        assert_eq!(act(post.clone(), "/marketo/programs/1044/members", out).await.0, 200);
+        assert_eq!(
+            sandbox.marketo.with(|world| world.members(1044)),
+            [(person.as_i64().unwrap(), "Attended".to_owned())]
+        );
+
+        let rename = json!({"rename": {"from": "Attended", "to": "Was there"}});
+        let channel = sandbox.marketo.with(|world| *world.channels.keys().next().unwrap());
+        assert_eq!(act(reqwest::Method::PATCH, &format!("/marketo/channels/{channel}"), rename).await.0, 200);
+        let members = act(reqwest::Method::GET, "/marketo/programs/1044/members", Value::Null).await.1;
+        assert_eq!(members["members"][0]["status"], "Attended", "members keep the old name");
+        assert_eq!(
+            act(reqwest::Method::PATCH, "/marketo/options", json!({"rate_limit": null})).await.1["rate_limit"],
+            Value::Null
+        );
+        assert_eq!(act(reqwest::Method::PATCH, "/marketo/options", json!({"rate_limits": 3})).await.0, 422);
+        assert_eq!(act(post, "/clock", json!({"advance_seconds": 3600})).await.1["offset_seconds"], 3600);
+        assert!(
+            act(reqwest::Method::GET, "/marketo/state", Value::Null).await.1["activities"].as_array().unwrap().len()
+                >= 4
+        );
+        assert_eq!(act(reqwest::Method::GET, "/marketo/counters", Value::Null).await.1["identity_calls"], 2);
+    }
+}

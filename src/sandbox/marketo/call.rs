@@ -47,7 +47,9 @@ impl Call {
 
     /// A parameter of the Asset API that must be there, or 701.
     pub fn asset_text(&self, name: &str) -> Result<&str, Refusal> {
-        self.param(name).filter(|text| !text.is_empty()).ok_or_else(|| Refusal::new(701, format!("{name} cannot be blank")))
+        self.param(name)
+            .filter(|text| !text.is_empty())
+            .ok_or_else(|| Refusal::new(701, format!("{name} cannot be blank")))
     }
 
     /// All values of a parameter, separated by commas or repeated.
@@ -79,7 +81,9 @@ impl Call {
     pub fn asset_page(&self, world: &mut World) -> Result<(usize, usize), Refusal> {
         let number = |name: &str, default: usize| match self.param(name) {
             None => Ok(default),
-            Some(text) => text.parse::<usize>().map_err(|_| Refusal::new(709, format!("{name} must be a positive integer"))),
+            Some(text) => {
+                text.parse::<usize>().map_err(|_| Refusal::new(709, format!("{name} must be a positive integer")))
+            }
         };
         let (offset, count) = (number("offset", 0)?, number("maxReturn", 20)?);
         if count == 0 || count > ASSET_PAGE {

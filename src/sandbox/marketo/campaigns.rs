@@ -129,14 +129,26 @@ impl World {
             return self.record(kind::CALL_WEBHOOK, lead_id, None, name, attributes);
         }
         let program = campaign.program_id.and_then(|id| self.programs.get(&id));
-        let scope = Scope { people: &self.people, lead_id, program, campaign, passed, now: self.now(), time_zone: &self.options.time_zone };
+        let scope = Scope {
+            people: &self.people,
+            lead_id,
+            program,
+            campaign,
+            passed,
+            now: self.now(),
+            time_zone: &self.options.time_zone,
+        };
         let outgoing = Outgoing {
             webhook: webhook.name.clone(),
             campaign_id,
             lead_id,
             method: webhook.method.clone(),
             url: render(&webhook.url, Encoding::None, &scope),
-            headers: webhook.headers.iter().map(|(name, value)| (name.clone(), render(value, Encoding::None, &scope))).collect(),
+            headers: webhook
+                .headers
+                .iter()
+                .map(|(name, value)| (name.clone(), render(value, Encoding::None, &scope)))
+                .collect(),
             body: render(&webhook.template, webhook.encoding, &scope),
         };
         self.outgoing.push_back(outgoing);
@@ -176,7 +188,9 @@ pub fn trigger(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
     let tokens: Vec<(String, String)> = tokens
         .iter()
         .map(|token| match (token["name"].as_str(), token["value"].as_str()) {
-            (Some(name), Some(value)) if name.starts_with("{{my.") && name.ends_with("}}") => Ok((name.into(), value.into())),
+            (Some(name), Some(value)) if name.starts_with("{{my.") && name.ends_with("}}") => {
+                Ok((name.into(), value.into()))
+            }
             _ => Err(Refusal::invalid("A token needs a name like {{my.name}} and a value")),
         })
         .collect::<Result<_, _>>()?;

@@ -82,7 +82,10 @@ async fn options(State(marketo): Shared) -> Json<Options> {
 }
 
 /// Changes only the options that are named.
-async fn set_options(State(marketo): Shared, Json(changes): Json<BTreeMap<String, Value>>) -> Result<Json<Options>, Refusal> {
+async fn set_options(
+    State(marketo): Shared,
+    Json(changes): Json<BTreeMap<String, Value>>,
+) -> Result<Json<Options>, Refusal> {
     marketo.with(|world| {
         let mut merged = json!(world.options);
         for (name, value) in changes {

@@ -168,7 +168,9 @@ mod tests {
     #[test]
     fn the_envelopes_differ_as_recorded() {
         let refused: Result<Answer, Refusal> = Err(Refusal::new(601, "Access token invalid"));
-        let check = |outcome, asset, expected: Value| assert_eq!(render(outcome, asset, "e42b#14272d07d78".into()), expected);
+        let check = |outcome: &Result<Answer, Refusal>, asset, expected: Value| {
+            assert_eq!(render(outcome, asset, "e42b#14272d07d78".into()), expected);
+        };
         check(
             &refused,
             false,

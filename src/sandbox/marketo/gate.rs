@@ -148,7 +148,8 @@ fn override_method(incoming: &mut Incoming) -> bool {
     if incoming.method != "POST" || !incoming.path.starts_with("/rest/v1/") {
         return false;
     }
-    let wanted = incoming.query.iter().find(|(name, _)| name == "_method").map(|(_, method)| method.to_ascii_uppercase());
+    let wanted =
+        incoming.query.iter().find(|(name, _)| name == "_method").map(|(_, method)| method.to_ascii_uppercase());
     match wanted {
         Some(method) if method == "GET" || method == "DELETE" => {
             incoming.method = method;

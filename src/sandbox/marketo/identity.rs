@@ -70,7 +70,13 @@ impl Identity {
     }
 
     /// The answer of `/identity/oauth/token`: the token, or the body of an HTTP 401.
-    pub fn token(&mut self, params: &[(String, String)], seed: u64, seconds: i64, now: Timestamp) -> Result<Value, Value> {
+    pub fn token(
+        &mut self,
+        params: &[(String, String)],
+        seed: u64,
+        seconds: i64,
+        now: Timestamp,
+    ) -> Result<Value, Value> {
         let param = |name: &str| params.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
         let refuse = |text: &str| Err(json!({"error": "unauthorized", "error_description": text}));
         if param("grant_type") != Some("client_credentials") {

@@ -44,7 +44,8 @@ pub fn sync(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
     let visible: Vec<bool> = (call.horizon..own).map(|id| visible(&id)).collect();
     let mut records = Vec::with_capacity(input.len());
     for record in &input {
-        let hidden = |id: i64| usize::try_from(id - call.horizon).ok().and_then(|at| visible.get(at)).is_some_and(|seen| !seen);
+        let hidden =
+            |id: i64| usize::try_from(id - call.horizon).ok().and_then(|at| visible.get(at)).is_some_and(|seen| !seen);
         records.push(match sync_one(world, action, lookup, record, &hidden) {
             Ok((id, created)) => json!({"id": id, "status": if created { "created" } else { "updated" }}),
             Err(refusal) => skipped(None, refusal.code, &refusal.message),
@@ -80,7 +81,12 @@ fn sync_one(
     }
 }
 
-fn writable_fields(world: &World, action: Action, lookup: &str, record: &Value) -> Result<BTreeMap<String, Value>, Refusal> {
+fn writable_fields(
+    world: &World,
+    action: Action,
+    lookup: &str,
+    record: &Value,
+) -> Result<BTreeMap<String, Value>, Refusal> {
     let mut fields = BTreeMap::new();
     for (name, value) in record.as_object().into_iter().flatten() {
         let field = world.people.field(name)?;
@@ -91,7 +97,8 @@ fn writable_fields(world: &World, action: Action, lookup: &str, record: &Value) 
             record_id(record, "id")?;
             continue;
         }
-        let linking = name.starts_with("sfdc") && field.searchable && (name == lookup || world.options.sfdc_ids_writable);
+        let linking =
+            name.starts_with("sfdc") && field.searchable && (name == lookup || world.options.sfdc_ids_writable);
         if field.read_only && !linking {
             return Err(Refusal::new(1011, format!("Field '{name}' not supported")));
         }
@@ -154,7 +161,13 @@ impl World {
         let name = self.people.get(id).map(super::people::Person::full_name).unwrap_or_default();
         let source = if cause == Cause::Api { "Web service API" } else { "New person" };
         let date = now.strftime("%Y-%m-%d").to_string();
-        self.record(kind::NEW_LEAD, id, None, name, vec![("Created Date", date.into()), ("Source Type", source.into())]);
+        self.record(
+            kind::NEW_LEAD,
+            id,
+            None,
+            name,
+            vec![("Created Date", date.into()), ("Source Type", source.into())],
+        );
         id
     }
 

@@ -92,7 +92,8 @@ pub fn describe(world: &mut World, _: &Call) -> Result<Answer, Refusal> {
 /// `GET leads/describe2.json`
 pub fn describe2(world: &mut World, _: &Call) -> Result<Answer, Refusal> {
     let schema = world.people.schema();
-    let searchable: Vec<Value> = schema.iter().filter(|field| field.searchable).map(|field| json!([field.name])).collect();
+    let searchable: Vec<Value> =
+        schema.iter().filter(|field| field.searchable).map(|field| json!([field.name])).collect();
     let fields: Vec<Value> = schema
         .iter()
         .map(|field| {

@@ -32,7 +32,11 @@ impl Limits {
         }
         self.used_today += 1;
         *self.usage.entry(day).or_default().entry(user.to_owned()).or_default() += 1;
-        while self.window.front().is_some_and(|first| now.as_millisecond() - first.as_millisecond() >= options.rate_window_seconds * 1000) {
+        while self
+            .window
+            .front()
+            .is_some_and(|first| now.as_millisecond() - first.as_millisecond() >= options.rate_window_seconds * 1000)
+        {
             self.window.pop_front();
         }
         self.window.push_back(now);
@@ -71,7 +75,8 @@ impl Limits {
     pub fn usage_report(&self, now: Timestamp, days: usize) -> Vec<Value> {
         let from = first_day(now, days);
         let report = self.usage.range(from..).rev().map(|(date, users)| {
-            let users_json: Vec<Value> = users.iter().map(|(id, count)| json!({"userId": id, "count": count})).collect();
+            let users_json: Vec<Value> =
+                users.iter().map(|(id, count)| json!({"userId": id, "count": count})).collect();
             json!({"date": date, "total": users.values().sum::<u64>(), "users": users_json})
         });
         report.collect()
@@ -82,7 +87,8 @@ impl Limits {
     pub fn error_report(&self, now: Timestamp, days: usize) -> Vec<Value> {
         let from = first_day(now, days);
         let report = self.errors.range(from..).rev().map(|(date, codes)| {
-            let codes_json: Vec<Value> = codes.iter().map(|(code, count)| json!({"errorCode": code, "count": count})).collect();
+            let codes_json: Vec<Value> =
+                codes.iter().map(|(code, count)| json!({"errorCode": code, "count": count})).collect();
             json!({"date": date, "total": codes.values().sum::<u64>(), "errors": codes_json})
         });
         report.collect()
@@ -97,7 +103,7 @@ fn first_day(now: Timestamp, days: usize) -> String {
 /// The date in US Central time, at whose midnight the quota is reset. Without a time zone database, at UTC-6 all year.
 fn central_day(now: Timestamp) -> String {
     let zone = TimeZone::get("America/Chicago").unwrap_or_else(|_| TimeZone::fixed(Offset::constant(-6)));
-    now.to_zoned(zone).strftime("%Y-%m-%d").to_string()
+    now.to_zoned_datetime(zone).strftime("%Y-%m-%d").to_string()
 }
 
 #[cfg(test)]
@@ -116,7 +122,7 @@ mod tests {
     fn the_rate_counts_refused_calls_and_slides() {
         let options = Options { rate_limit: Some(3), ..Options::default() };
         let mut limits = Limits::default();
-        for (second, expected) in [(0, 0), (1, 0), (2, 0), (3, 606), (19, 606), (21, 606), (22, 0), (42, 0)] {
+        for (second, expected) in [(0, 0), (1, 0), (2, 0), (3, 606), (19, 606), (21, 606), (22, 606), (42, 0)] {
             let now = at("2026-03-01T12:00:00Z") + jiff::SignedDuration::from_secs(second);
             assert_eq!(code(limits.admit(&options, now, "a", 1)), expected, "second {second}");
         }

@@ -60,7 +60,9 @@ pub fn query(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
             let ids = ids.iter().filter(|id| **id > after);
             ids.filter_map(|id| world.memberships.get(program_id, *id)).take(size + 1).collect()
         }
-        other => world.memberships.of_program(program_id, after).filter(|row| other.matches(row)).take(size + 1).collect(),
+        other => {
+            world.memberships.of_program(program_id, after).filter(|row| other.matches(row)).take(size + 1).collect()
+        }
     };
     let more = rows.len() > size;
     rows.truncate(size);
@@ -69,7 +71,8 @@ pub fn query(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
         let mut record = Map::new();
         record.insert("seq".into(), seq.into());
         for field in &fields {
-            let value = if field == "program" { world.programs[&program_id].name.as_str().into() } else { member.get(field) };
+            let value =
+                if field == "program" { world.programs[&program_id].name.as_str().into() } else { member.get(field) };
             record.insert(field.clone(), value);
         }
         Value::Object(record)
@@ -155,9 +158,8 @@ pub fn set_status(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
     }
     let mut records = Vec::with_capacity(input.len());
     for (seq, record) in input.iter().enumerate() {
-        let moved = record_id(record, "leadId").and_then(|id| {
-            world.change_status(program_id, id, status, Cause::Api).map(|outcome| (id, outcome))
-        });
+        let moved = record_id(record, "leadId")
+            .and_then(|id| world.change_status(program_id, id, status, Cause::Api).map(|outcome| (id, outcome)));
         records.push(match moved {
             Ok((id, Move::Created)) => json!({"seq": seq, "status": "created", "leadId": id}),
             Ok((id, Move::Updated)) => json!({"seq": seq, "status": "updated", "leadId": id}),
@@ -221,7 +223,13 @@ fn update_one(world: &mut World, program_id: i64, program: &str, record: &Value)
         ]);
     }
     for attributes in rows {
-        world.record(super::log::kind::CHANGE_PROGRAM_MEMBER_DATA, lead_id, Some(program_id), program.into(), attributes);
+        world.record(
+            super::log::kind::CHANGE_PROGRAM_MEMBER_DATA,
+            lead_id,
+            Some(program_id),
+            program.into(),
+            attributes,
+        );
     }
     Ok(lead_id)
 }

@@ -12,7 +12,8 @@ const MASK: [u8; 7] = [0x5a, 0xc3, 0x17, 0x8e, 0x61, 0xf4, 0x2b];
 #[must_use]
 pub fn issue(list: &str, position: i64) -> String {
     let plain = format!("{list}:{position}:{}", check_digits(list, position));
-    let bits: Vec<u8> = masked(plain.as_bytes()).flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
+    let bits: Vec<u8> =
+        masked(plain.as_bytes()).flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1)).collect();
     let mut text: String = bits
         .chunks(5)
         .map(|five| {
@@ -55,7 +56,8 @@ fn masked(bytes: &[u8]) -> impl Iterator<Item = u8> {
 }
 
 fn check_digits(list: &str, position: i64) -> String {
-    let sum = list.bytes().chain(position.to_be_bytes()).fold(7_u32, |sum, byte| sum.wrapping_mul(31) + u32::from(byte));
+    let sum =
+        list.bytes().chain(position.to_be_bytes()).fold(7_u32, |sum, byte| sum.wrapping_mul(31) + u32::from(byte));
     format!("{:04x}", sum & 0xffff)
 }
 

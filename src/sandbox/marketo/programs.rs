@@ -151,7 +151,9 @@ pub fn by_name(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
 pub fn browse(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
     let (offset, count) = call.asset_page(world)?;
     let date = |name: &str| match call.param(name) {
-        Some(text) => query_date(text).map(Some).ok_or_else(|| Refusal::new(704, format!("Invalid date format: {text}"))),
+        Some(text) => {
+            query_date(text).map(Some).ok_or_else(|| Refusal::new(704, format!("Invalid date format: {text}")))
+        }
         None => Ok(None),
     };
     let (earliest, latest) = (date("earliestUpdatedAt")?, date("latestUpdatedAt")?);

@@ -63,9 +63,9 @@ mod tests {
 
     #[test]
     fn the_step_rule() {
-        let status = |name: &str, step| ProgressionStatus { id: step, name: name.into(), step, success: false, hidden: false };
-        let seminar =
-            [status(NOT_IN_PROGRAM, 0), status("Invited", 10), status("No Show", 30), status("Attended", 30)];
+        let status =
+            |name: &str, step| ProgressionStatus { id: step, name: name.into(), step, success: false, hidden: false };
+        let seminar = [status(NOT_IN_PROGRAM, 0), status("Invited", 10), status("No Show", 30), status("Attended", 30)];
         for (current, target, expected) in [
             (None, "Invited", Some(Move::Created)),
             (None, "Attended", Some(Move::Created)),

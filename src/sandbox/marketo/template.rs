@@ -100,7 +100,9 @@ fn value(token: &str, scope: &Scope<'_>) -> Value {
         Some(("Company" | "company", "Company Name")) => lead("Company Name", scope),
         Some(("program", "id")) => scope.program.map_or(Value::Null, |program| program.id.into()),
         Some(("program", "Name")) => scope.program.map_or(Value::Null, |program| program.name.as_str().into()),
-        Some(("program", "Description")) => scope.program.map_or(Value::Null, |program| program.description.as_str().into()),
+        Some(("program", "Description")) => {
+            scope.program.map_or(Value::Null, |program| program.description.as_str().into())
+        }
         Some(("campaign", "id")) => scope.campaign.id.into(),
         Some(("campaign", "name")) => scope.campaign.name.as_str().into(),
         Some(("my", name)) => mine(token, name, scope),
@@ -132,7 +134,7 @@ fn mine(token: &str, name: &str, scope: &Scope<'_>) -> Value {
 
 fn local(scope: &Scope<'_>, format: &str) -> String {
     let zone = TimeZone::get(scope.time_zone).unwrap_or_else(|_| TimeZone::fixed(Offset::constant(-6)));
-    scope.now.to_zoned(zone).strftime(format).to_string()
+    scope.now.to_zoned_datetime(zone).strftime(format).to_string()
 }
 
 #[cfg(test)]

@@ -92,9 +92,8 @@ fn astray(mut calls: Vec<Outgoing>, mishaps: &Mishaps, random: &mut Random) -> V
 
 /// Sends whatever gets in line, until it is dropped.
 pub(super) async fn run(marketo: Arc<Marketo>) {
-    let (wake, seed, limit) = marketo.with(|world| {
-        (world.wake.clone(), world.options.seed, world.options.webhook_concurrency.max(1))
-    });
+    let (wake, seed, limit) =
+        marketo.with(|world| (world.wake.clone(), world.options.seed, world.options.webhook_concurrency.max(1)));
     let client = match reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build() {
         Ok(client) => client,
         Err(error) => return tracing::error!(%error, "no HTTP client for webhooks"),

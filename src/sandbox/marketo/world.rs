@@ -146,7 +146,13 @@ impl World {
     }
 
     /// Changes a program status, with its activity and its smart campaigns.
-    pub(super) fn change_status(&mut self, program_id: i64, lead_id: i64, status: &str, cause: Cause) -> Result<Move, Refusal> {
+    pub(super) fn change_status(
+        &mut self,
+        program_id: i64,
+        lead_id: i64,
+        status: &str,
+        cause: Cause,
+    ) -> Result<Move, Refusal> {
         self.program(program_id)?;
         if self.people.get(lead_id).is_none() {
             return Err(Refusal::new(1004, "Lead not found"));
@@ -154,8 +160,8 @@ impl World {
         let statuses = self.statuses(program_id)?;
         let old = self.memberships.get(program_id, lead_id).cloned();
         let current = old.as_ref().map(|member| (member.status.as_str(), member.step));
-        let outcome = rules::change(statuses, current, status)
-            .ok_or_else(|| Refusal::new(1025, "Program status not found"))?;
+        let outcome =
+            rules::change(statuses, current, status).ok_or_else(|| Refusal::new(1025, "Program status not found"))?;
         let target = statuses.iter().find(|known| known.name == status).cloned();
         let Some(target) = target else { return Ok(outcome) };
         match outcome {
@@ -198,7 +204,9 @@ impl World {
     ) {
         let Some(program) = self.programs.get(&program_id) else { return };
         let statuses = self.channels.get(&program.channel_id).map_or(&[][..], |channel| &channel.statuses);
-        let id_of = |name: &str| statuses.iter().find(|status| status.name == name).map_or(Value::Null, |status| status.id.into());
+        let id_of = |name: &str| {
+            statuses.iter().find(|status| status.name == name).map_or(Value::Null, |status| status.id.into())
+        };
         let old_name = old.map_or(NOT_IN_PROGRAM, |member| member.status.as_str());
         let new_name = new.map_or(NOT_IN_PROGRAM, |status| status.name.as_str());
         let member = self.memberships.get(program_id, lead_id).or(old);
