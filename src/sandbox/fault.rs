@@ -136,13 +136,11 @@ impl Faults {
     }
 
     /// The router of a vendor with the faults around it.
-    #[must_use]
     pub fn around(&self, vendor: Vendor, router: Router) -> Router {
         router.layer(axum::middleware::from_fn_with_state((self.clone(), vendor), obey))
     }
 
     /// `GET`, `POST` and `DELETE` of the list.
-    #[must_use]
     pub fn control(&self) -> Router {
         Router::new().route("/", get(list).post(add).delete(clear)).with_state(self.clone())
     }

@@ -77,13 +77,11 @@ impl Marketo {
     }
 
     /// The vendor's own surface: `/identity` and `/rest`.
-    #[must_use]
     pub fn router(self: &Arc<Self>) -> Router {
         Router::new().fallback(gate::serve).with_state(self.clone())
     }
 
     /// The control API.
-    #[must_use]
     pub fn control(self: &Arc<Self>) -> Router {
         control::router(self.clone())
     }
