@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::call::{Call, record_id, within};
-use super::envelope::{Answer, Refusal, skipped};
+use super::envelope::{Answer, Refusal, lead_date, skipped};
 use super::log::kind;
 use super::people::{Kind, text_of};
 use super::world::{Cause, World};
@@ -160,7 +160,7 @@ impl World {
         let id = self.people.insert(id, now, fields);
         let name = self.people.get(id).map(super::people::Person::full_name).unwrap_or_default();
         let source = if cause == Cause::Api { "Web service API" } else { "New person" };
-        let date = now.strftime("%Y-%m-%d").to_string();
+        let date = lead_date(now)[..10].to_owned();
         self.record(
             kind::NEW_LEAD,
             id,

@@ -143,18 +143,18 @@ async fn smart_campaigns_call_webhooks_and_are_requested() {
 }
 
 #[test]
-fn a_hundred_thousand_members_are_no_burden() {
+fn a_large_program_is_paged_to_its_end() {
     let marketo = Marketo::new(Options::default(), Clock::default().reader());
     marketo.with(|world| {
         world.load(super::seed()).unwrap();
-        let ids: Vec<i64> = (0..100_000)
+        let ids: Vec<i64> = (0..20_000)
             .map(|at| {
                 let fields = [("email".to_owned(), Value::from(format!("p{at}@b.c")))].into();
                 world.add_person(NewPerson { id: None, fields })
             })
             .collect();
-        assert_eq!(world.set_status_of_all(1044, &ids, "Invited").unwrap(), [100_000, 0, 0]);
-        assert_eq!(world.people.find("email", "P99999@b.c"), [*ids.last().unwrap()]);
+        assert_eq!(world.set_status_of_all(1044, &ids, "Invited").unwrap(), [20_000, 0, 0]);
+        assert_eq!(world.people.find("email", "P19999@b.c"), [*ids.last().unwrap()]);
         let (mut call, mut seen) = (call::Call { path_id: 1044, ..call::Call::default() }, 0);
         loop {
             let envelope::Answer::Page { records, next, .. } = members::by_program(world, &call).unwrap() else {
@@ -164,6 +164,6 @@ fn a_hundred_thousand_members_are_no_burden() {
             let Some(next) = next else { break };
             call.params = vec![("nextPageToken".into(), next)];
         }
-        assert_eq!(seen, 100_001);
+        assert_eq!(seen, 20_001);
     });
 }
