@@ -4,6 +4,8 @@ pub mod config;
 pub mod connector;
 pub mod domain;
 pub mod problem;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod store;
 pub mod webhook;
 pub mod worker;
