@@ -2,4 +2,6 @@
 
 pub mod connector;
 pub mod domain;
+#[cfg(feature = "sandbox")]
+pub mod sandbox;
 pub mod store;
