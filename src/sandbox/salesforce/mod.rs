@@ -15,6 +15,7 @@ mod describe;
 mod discovery;
 mod envelope;
 mod error;
+mod fields;
 mod http;
 mod ids;
 mod lifecycle;

@@ -136,3 +136,61 @@ fn der(pem: &str) -> Option<Vec<u8>> {
     let body: String = pem.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with("-----")).collect();
     STANDARD.decode(body).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use aws_lc_rs::encoding::{AsDer, PublicKeyX509Der};
+    use aws_lc_rs::rand::SystemRandom;
+    use aws_lc_rs::rsa::KeySize;
+    use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair};
+
+    use super::*;
+
+    fn assertion(key: &RsaKeyPair, claims: &Value) -> String {
+        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let signed = format!("{}.{}", part(&json!({"alg": "RS256"})), part(claims));
+        let mut signature = vec![0; key.public_modulus_len()];
+        key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), signed.as_bytes(), &mut signature).unwrap();
+        format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+    }
+
+    #[test]
+    fn assertions_must_be_ours_and_fresh() {
+        let (key, other) =
+            (RsaKeyPair::generate(KeySize::Rsa2048).unwrap(), RsaKeyPair::generate(KeySize::Rsa2048).unwrap());
+        let public: PublicKeyX509Der<'_> = key.public_key().as_der().unwrap();
+        let pem =
+            format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", STANDARD.encode(public.as_ref()));
+        let options = Options { jwt_public_key_pem: Some(pem), ..Options::default() };
+        let now: Timestamp = "2026-11-23T20:05:00Z".parse().unwrap();
+        let mut world = World::new(options, Arc::new(move || now));
+        let good = json!({"iss": "3MVG9campaignsync", "sub": "campaign-sync@acme.example",
+                          "aud": "https://login.salesforce.com", "exp": now.as_second() + 180});
+        let with = |name: &str, value: Value| {
+            let mut claims = good.clone();
+            claims[name] = value;
+            claims
+        };
+        let mut ask = |key: &RsaKeyPair, claims: &Value| {
+            let grant = "urn:ietf:params:oauth:grant-type:jwt-bearer".to_owned();
+            let form = [("grant_type".to_owned(), grant), ("assertion".to_owned(), assertion(key, claims))];
+            let (_, body) = Tokens::default().grant(&mut world, "https://acme.example", &form, None);
+            body["error_description"].as_str().unwrap_or("granted").to_owned()
+        };
+        for (claims, answer) in [
+            (good.clone(), "granted"),
+            (with("exp", json!((now.as_second() + 180).to_string())), "granted"),
+            (with("aud", json!("https://acme.example/")), "granted"),
+            (with("aud", json!("https://evil.example")), "audience is invalid"),
+            (with("iss", json!("x")), "client identifier invalid"),
+            (with("sub", json!("x")), "user hasn't approved this consumer"),
+            (with("exp", json!(now.as_second())), "expired authorization code"),
+            (with("exp", json!(now.as_second() + 3600)), "expired authorization code"),
+        ] {
+            assert_eq!(ask(&key, &claims), answer, "{claims}");
+        }
+        assert_eq!(ask(&other, &good), "invalid assertion");
+    }
+}
