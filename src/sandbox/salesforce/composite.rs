@@ -10,6 +10,9 @@ use super::api::{self, Reply, Request};
 use super::error::Fault;
 use super::world::{Actor, World};
 
+/// A decoded query string.
+type Parameters = Vec<(String, String)>;
+
 const MOST: usize = 25;
 /// Parts that are queries or Collections calls.
 const MOST_HEAVY: usize = 5;
@@ -140,7 +143,7 @@ fn sub_request(part: &Value, outer: &Request, nested: bool) -> Result<Request, F
 
 /// `/services/data/v60.0/...?..` in version, segments and parameters.
 #[must_use]
-pub fn split_url(url: &str) -> Option<(String, Vec<String>, Vec<(String, String)>)> {
+pub fn split_url(url: &str) -> Option<(String, Vec<String>, Parameters)> {
     let url = url::Url::parse("http://org.invalid/").ok()?.join(url).ok()?;
     let mut segments = url.path_segments()?.filter(|s| !s.is_empty()).map(decode);
     if segments.next()? != "services" || segments.next()? != "data" {

@@ -15,7 +15,7 @@ pub struct Fault {
     /// Fields that caused it; none when the wire form has no such key.
     pub fields: Option<Vec<String>>,
     /// Further keys of the error of a whole call (`duplicateResut`).
-    pub details: Map<String, Value>,
+    pub details: Option<Box<Map<String, Value>>>,
 }
 
 impl Fault {
@@ -23,7 +23,7 @@ impl Fault {
     #[must_use]
     pub fn new(code: &str, message: impl Into<String>) -> Self {
         let (code, message) = (code.to_owned(), message.into());
-        Self { status: 400, code, message, fields: None, details: Map::new() }
+        Self { status: 400, code, message, fields: None, details: None }
     }
 
     /// With the key `fields`.
@@ -85,7 +85,7 @@ impl Fault {
     /// One element of the array that answers a failed call.
     #[must_use]
     pub fn of_call(&self) -> Value {
-        let mut out = self.details.clone();
+        let mut out = self.details.as_deref().cloned().unwrap_or_default();
         out.insert("message".into(), self.message.as_str().into());
         out.insert("errorCode".into(), self.code.as_str().into());
         if let Some(fields) = &self.fields {

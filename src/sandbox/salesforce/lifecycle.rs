@@ -254,7 +254,7 @@ fn duplicates_detected(found: &[(Object, Id)], allow_save: bool) -> Fault {
     let results: Vec<_> = [of(Object::Lead), of(Object::Contact)].into_iter().flatten().collect();
     let message = "Use one of these records?";
     let mut fault = Fault::new("DUPLICATES_DETECTED", message);
-    fault.details.insert(
+    fault.details.get_or_insert_default().insert(
         "duplicateResut".into(),
         json!({"allowSave": allow_save, "duplicateRule": "Standard_Lead_Duplicate_Rule",
                "duplicateRuleEntityType": "Lead", "errorMessage": message, "matchResults": results}),

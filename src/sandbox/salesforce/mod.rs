@@ -43,6 +43,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
+pub use cell::Cell;
 pub use counters::{Counters, Misuse};
 pub use error::Fault;
 pub use ids::Id;

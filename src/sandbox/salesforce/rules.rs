@@ -216,7 +216,7 @@ fn is_email(text: &str) -> bool {
     let labels: Vec<&str> = domain.split('.').collect();
     let plain = |c: char| c.is_ascii_graphic() && !"@,;<>()[]\"\\:".contains(c);
     let valid = |label: &&str| !label.is_empty() && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    !local.is_empty() && local.chars().all(plain) && labels.len() > 1 && labels.iter().all(|l| valid(&l))
+    !local.is_empty() && local.chars().all(plain) && labels.len() > 1 && labels.iter().all(valid)
 }
 
 fn unreadable(kind: &str, value: &Value) -> Fault {

@@ -3,6 +3,8 @@
 //! Owns the meaning of names: fields, parents, child relationships, and the errors when there is no such thing or when a value
 //! does not fit its field.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value, json};
 
 use super::super::cell::Cell;
@@ -78,10 +80,15 @@ impl Plan {
 
     /// The rows it finds, in order.
     pub fn run(&self, world: &World) -> Vec<Id> {
-        match self.test.as_ref().and_then(|t| t.candidates(world, self.object)) {
+        match self.candidates(world) {
             Some(ids) => self.select(world, ids.iter().filter_map(|id| world.row(*id))),
             None => self.select(world, world.rows(self.object)),
         }
+    }
+
+    /// The rows that need to be looked at, when an index tells.
+    pub fn candidates(&self, world: &World) -> Option<BTreeSet<Id>> {
+        self.test.as_ref()?.candidates(world, self.object)
     }
 
     fn select<'w>(&self, world: &'w World, rows: impl Iterator<Item = &'w Row>) -> Vec<Id> {

@@ -111,3 +111,27 @@ fn records_nest_parents_and_children_in_select_order() {
     assert_eq!(record["Owner"]["attributes"]["type"], "User");
     assert!(record["Parent"].is_null() && record["ChildCampaigns"].is_null());
 }
+
+#[test]
+fn a_large_campaign_is_searched_through_its_indexes() {
+    let mut w = World::new(Options::default(), Arc::new(|| "2026-11-23T20:05:00Z".parse().unwrap()));
+    let campaigns: Vec<Id> = (0..20).map(|n| w.add_campaign(&n.to_string(), "Webinar").unwrap()).collect();
+    let mut leads = Vec::new();
+    for n in 0..2000 {
+        let lead = w.add_lead("F", "L", &format!("p{n}@x.example"), "X").unwrap();
+        w.add_member(campaigns[n % 20], lead, None).unwrap();
+        leads.push(lead);
+    }
+    let list = leads[..100].iter().map(|id| format!("'{id}'")).collect::<Vec<_>>().join(",");
+    for (condition, looked_at) in [
+        (format!("LeadId IN ({list}) AND Status = 'Sent'"), 100),
+        (format!("CampaignId = '{}' AND SystemModstamp >= 2026-11-23T20:00:00Z", campaigns[3]), 100),
+        (format!("CampaignId = '{}' AND LeadId IN ({list})", campaigns[3]), 100),
+        ("SystemModstamp > 2026-11-23T20:05:00Z".into(), 0),
+        ("(Lead.Email = 'P7@x.example' OR Contact.Email IN ('p7@x.example'))".into(), 1),
+    ] {
+        let query = parse(&format!("SELECT Id FROM CampaignMember WHERE {condition}")).unwrap();
+        let plan = Plan::new(&w, &w.schema(true), &query, false).unwrap();
+        assert_eq!(plan.candidates(&w).map(|ids| ids.len()), Some(looked_at), "{condition}");
+    }
+}
