@@ -127,7 +127,7 @@ fn a_large_campaign_is_searched_through_its_indexes() {
         (format!("LeadId IN ({list}) AND Status = 'Sent'"), 100),
         (format!("CampaignId = '{}' AND SystemModstamp >= 2026-11-23T20:00:00Z", campaigns[3]), 100),
         (format!("CampaignId = '{}' AND LeadId IN ({list})", campaigns[3]), 100),
-        ("SystemModstamp > 2026-11-23T20:05:00Z".into(), 0),
+        ("SystemModstamp >= 2026-11-23T20:05:01Z".into(), 0),
         ("(Lead.Email = 'P7@x.example' OR Contact.Email IN ('p7@x.example'))".into(), 1),
     ] {
         let query = parse(&format!("SELECT Id FROM CampaignMember WHERE {condition}")).unwrap();
