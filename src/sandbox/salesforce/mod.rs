@@ -1,49 +1,142 @@
-//! A placeholder with the shape of the Salesforce emulator, on this branch only.
+//! Salesforce, emulated: an org with campaigns, members, leads and contacts behind the REST API, and its webhooks out.
+//!
+//! Strict on purpose: a client that is wrong against the real org must fail here. Every fact about Salesforce that nobody has
+//! verified is a field of [`Options`], with the default that is worst for a careless client. Owns the wiring of the parts.
 
-use std::sync::{Arc, Mutex, PoisonError};
+mod api;
+mod cell;
+mod collections;
+mod composite;
+mod control;
+mod counters;
+mod cursors;
+mod derived;
+mod describe;
+mod discovery;
+mod envelope;
+mod error;
+mod fields;
+mod http;
+mod ids;
+mod lifecycle;
+mod members;
+mod oauth;
+mod objects;
+mod options;
+mod outbound;
+mod outbox;
+mod people;
+mod query;
+mod replication;
+mod row;
+mod rows;
+mod rules;
+mod soql;
+mod world;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use tokio::sync::Notify;
 
-/// The time that the emulator lives in.
+pub use cell::Cell;
+pub use counters::{Counters, Misuse};
+pub use error::Fault;
+pub use ids::Id;
+pub use objects::Object;
+pub use options::{DuplicateRule, FieldAccess, Options};
+pub use outbox::{JsonHook, Noise, OutboundMessageHook, Webhooks};
+pub use people::Member;
+pub use row::Row;
+pub use world::{Actor, World};
+
+use oauth::Tokens;
+use outbox::Outbox;
+
+/// The emulator's clock.
 pub type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// Switches.
-#[derive(Clone, Debug, Default)]
-pub struct Options {
-    pub client_id: String,
-    pub client_secret: String,
-    pub organization_id: String,
-    pub seed: u64,
-}
-
-/// State.
-pub struct World;
-
-/// The emulator.
+/// An emulated org and its doors.
 pub struct Salesforce {
     world: Mutex<World>,
+    tokens: Mutex<Tokens>,
+    outbox: Mutex<Outbox>,
+    base_url: Mutex<String>,
+    calls: AtomicU64,
+    json_ready: Notify,
+    message_ready: Notify,
 }
 
 impl Salesforce {
-    pub fn new(_: Options, _: Now) -> Arc<Self> {
-        Arc::new(Self { world: Mutex::new(World) })
+    /// An empty org.
+    #[must_use]
+    pub fn new(options: Options, now: Now) -> Arc<Self> {
+        let outbox = Outbox::new(options.seed);
+        Arc::new(Self {
+            world: Mutex::new(World::new(options, now)),
+            tokens: Mutex::default(),
+            outbox: Mutex::new(outbox),
+            base_url: Mutex::new("https://acme.my.salesforce.com".into()),
+            calls: AtomicU64::new(0),
+            json_ready: Notify::new(),
+            message_ready: Notify::new(),
+        })
     }
 
-    pub fn set_base_url(&self, _: &str) {}
+    /// Where the org is reached, without a slash at the end: `instance_url` of tokens.
+    pub fn set_base_url(&self, url: &str) {
+        *locked(&self.base_url) = url.trim_end_matches('/').to_owned();
+    }
 
+    /// Where the org is reached.
+    #[must_use]
+    pub fn base_url(&self) -> String {
+        locked(&self.base_url).clone()
+    }
+
+    /// The REST API and the token endpoint.
     pub fn router(self: &Arc<Self>) -> axum::Router {
-        axum::Router::new()
+        http::router(self.clone())
     }
 
+    /// The control API, for tests and demos.
     pub fn control(self: &Arc<Self>) -> axum::Router {
-        axum::Router::new()
+        control::router(self.clone())
     }
 
+    /// The sender of webhooks; ends when it is aborted.
     pub fn start(self: &Arc<Self>) -> tokio::task::JoinHandle<()> {
-        tokio::spawn(std::future::pending())
+        tokio::spawn(outbound::run(self.clone()))
     }
 
-    pub fn with<R>(&self, act: impl FnOnce(&mut World) -> R) -> R {
-        act(&mut self.world.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Where webhooks go from now on. What waits is forgotten.
+    pub fn set_webhooks(&self, webhooks: Webhooks) {
+        locked(&self.outbox).configure(webhooks);
     }
+
+    /// Acts in the org, as one transaction whose changes go out as webhooks.
+    pub fn with<R>(&self, f: impl FnOnce(&mut World) -> R) -> R {
+        let mut world = locked(&self.world);
+        let result = f(&mut world);
+        let changes = world.commit();
+        if !changes.is_empty() {
+            locked(&self.outbox).enqueue(&world, changes);
+            self.json_ready.notify_one();
+            self.message_ready.notify_one();
+        }
+        result
+    }
+
+    fn next_call(&self) -> u64 {
+        self.calls.fetch_add(1, Ordering::Relaxed) + 1
+    }
+}
+
+/// A lock that survives a panic of another holder: the org stays usable for the test that looks into it.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
