@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use reqwest::{Method, RequestBuilder};
 use secrecy::{ExposeSecret, SecretString};
@@ -287,6 +288,11 @@ impl Salesforce for SalesforceClient {
         values: &[String],
     ) -> Result<Vec<(String, SalesforcePerson)>, ConnectorError> {
         self.read_people_by_external_id(values).await
+    }
+
+    async fn leads_created(&self, since: Timestamp) -> Result<Vec<SalesforcePerson>, ConnectorError> {
+        let us = self.identity().await?.user_id;
+        self.read_leads_created(&us, since).await
     }
 
     async fn create_leads(&self, leads: &[NewLead]) -> Result<RecordResults<SalesforceId>, ConnectorError> {

@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::{try_join, try_join_all};
+use jiff::Timestamp;
 use reqwest::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -205,6 +206,20 @@ impl SalesforceClient {
         )
         .await?;
         Ok([leads, contacts].concat())
+    }
+
+    /// Leads created by a user since a time.
+    pub(super) async fn read_leads_created(
+        &self,
+        user: &SalesforceId,
+        since: Timestamp,
+    ) -> Result<Vec<SalesforcePerson>, ConnectorError> {
+        let (endpoint, soql) = person_query(PersonType::Lead);
+        // A time in SOQL has no fractions.
+        let since = since.strftime("%Y-%m-%dT%H:%M:%SZ");
+        let soql = format!("{soql} WHERE CreatedById = '{user}' AND CreatedDate >= {since}");
+        let found: Vec<PersonRow> = self.query(endpoint, Rows::Living, soql).await?;
+        Ok(found.into_iter().map(|row| row.read(PersonType::Lead)).collect())
     }
 
     async fn persons(
