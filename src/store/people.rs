@@ -3,6 +3,7 @@
 //! A row with only one of the two ids is somebody whose other half is not known yet. Must not decide who is who: it
 //! keeps links one-to-one and says no to a second one.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use super::dialect::{Rows, Tx, args};
@@ -66,6 +67,14 @@ impl Store {
             found.extend(self.db.fetch_rows::<PersonRow>(sql, &rows, vec![]).await?);
         }
         distinct(found)
+    }
+
+    /// Which of these people have not been joined with somebody else.
+    pub async fn living_people(&self, ids: &[String]) -> Result<HashSet<String>, StoreError> {
+        let rows: Vec<_> = ids.iter().map(|id| (id,)).collect();
+        let sql = "SELECT p.id FROM {rows} JOIN people p ON p.id = r.id";
+        let found: Vec<(String,)> = self.db.fetch_rows(sql, &Rows::new("id text", &rows)?, vec![]).await?;
+        Ok(found.into_iter().map(|row| row.0).collect())
     }
 
     /// People by either id, made known where they are not.
@@ -132,6 +141,7 @@ impl Store {
         if let Some(other) = holders.iter().find(|p| p.id != person_id && taken(p)) {
             return Err(StoreError::Conflict(format!("{salesforce} or {marketo} is linked to person {}", other.id)));
         }
+        exists(&mut tx, person_id).await?;
         for other in holders.iter().filter(|p| p.id != person_id) {
             join(self, &mut tx, &other.id, person_id).await?;
         }
@@ -149,6 +159,7 @@ impl Store {
     /// already is the same person; the rows are joined.
     pub async fn follow(&self, person_id: &str, to: &Half) -> Result<Person, StoreError> {
         let mut tx = self.db.begin().await?;
+        exists(&mut tx, person_id).await?;
         for other in find_within(&mut tx, std::slice::from_ref(to)).await?.iter().filter(|p| p.id != person_id) {
             join(self, &mut tx, &other.id, person_id).await?;
             // What the other knew of the far side, this one may not know yet.
@@ -254,6 +265,16 @@ fn distinct(mut found: Vec<PersonRow>) -> Result<Vec<Person>, StoreError> {
     found.sort_by(|a, b| a.id.cmp(&b.id));
     found.dedup_by(|a, b| a.id == b.id);
     found.into_iter().map(Person::try_from).collect()
+}
+
+/// # Errors
+/// `Conflict` when the person was joined with somebody else.
+async fn exists(tx: &mut Tx, person_id: &str) -> Result<(), StoreError> {
+    let lock = tx.backend().for_update();
+    let found: Vec<(String,)> =
+        tx.fetch(&format!("SELECT id FROM people WHERE id = $1 {lock}"), args![person_id]).await?;
+    let gone = || StoreError::Conflict(format!("person {person_id} was joined with somebody else"));
+    if found.is_empty() { Err(gone()) } else { Ok(()) }
 }
 
 async fn find_within(tx: &mut Tx, halves: &[Half]) -> Result<Vec<Person>, StoreError> {

@@ -166,6 +166,7 @@ impl Worker {
             mappings: mappings.clone(),
             campaigns: BTreeMap::new(),
             failed: BTreeMap::new(),
+            moved: false,
             detected_by: DetectedBy::Webhook,
         };
         settled.extend(self.gather(&mut pass, &claim.changes).await?);

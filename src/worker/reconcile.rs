@@ -94,6 +94,7 @@ impl Worker {
         let rows: Vec<(SalesforceId, CampaignMember)> =
             page.rows.into_iter().filter_map(|row| Some((row.person()?.clone(), row))).collect();
         add(run, "salesforce_read", rows.len());
+        self.follow_rows(rows.iter().map(|(_, row)| row)).await?;
         let halves: Vec<Half> = rows.iter().map(|(id, _)| Half::Salesforce(id.clone())).collect();
         let people = self.store.ensure_people(&halves).await?;
         let by_id: HashMap<SalesforceId, Person> =
@@ -208,6 +209,7 @@ impl Worker {
             mappings: mappings.clone(),
             campaigns: BTreeMap::new(),
             failed: BTreeMap::new(),
+            moved: false,
             detected_by: DetectedBy::Reconciliation,
         };
         if !pass.items.is_empty() {

@@ -100,7 +100,8 @@ impl History {
         let vendor = Arc::new(worlds.clone());
         let worker = Worker::new(store.clone(), vendor.clone(), vendor, settings(), points);
         let names = STATUSES.map(|(name, _)| name);
-        let (program_id, campaign_id) = (worlds.get().program, worlds.get().campaign.clone());
+        let program_id = worlds.get().program;
+        let campaign_id = worlds.get().campaign.clone();
         let mapping = Mapping {
             id: store.new_id(),
             program_id,

@@ -262,7 +262,10 @@ impl Worker {
         let Some((marketo, salesforce)): Option<(MarketoId, SalesforceId)> = pair else { return Ok(()) };
         let person_id = person.id.clone();
         match self.store.link(&person_id, marketo, &salesforce).await {
-            Ok(person) => pass.items[n].member.person = person,
+            Ok(person) => {
+                pass.items[n].member.person = person;
+                pass.moved = true;
+            }
             Err(StoreError::Conflict(_)) => pass.items[n].park(Reason::AmbiguousPerson),
             Err(error) => return Err(error.into()),
         }

@@ -25,7 +25,9 @@ impl Worker {
             for n in &item.causes {
                 settled.push(settle(&changes[*n], end.clone()));
             }
-            recorded.push(self.record_of(item, detected_by, &end));
+            if item.fate != Fate::Joined {
+                recorded.push(self.record_of(item, detected_by, &end));
+            }
         }
         (recorded, settled)
     }
@@ -40,6 +42,8 @@ impl Worker {
                     None => End::NoOp,
                 },
             },
+            // By its subject it is found as who it is now.
+            Fate::Joined => End::Retry { due_at: self.store.now(), reason: Reason::Waiting.to_string(), error: None },
             Fate::Parked { reason, error } => End::Parked { reason: reason.to_string(), error: error.clone() },
             Fate::Retry { reason, after, counted, error } => {
                 let attempts = item.causes.iter().map(|n| changes[*n].attempts).max().unwrap_or(1);

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::{Item, Missing, Pass};
+use super::{Fate, Item, Missing, Pass};
 use crate::connector::{ConnectorError, MarketoPerson, PersonKey, SalesforcePerson};
 use crate::domain::ids::{MarketoId, PersonType, SalesforceId};
 use crate::domain::mapping::AmbiguousPerson;
@@ -93,8 +93,9 @@ impl Worker {
                 continue;
             };
             if now != id {
-                let person_id = pass.items[n].member.person.id.clone();
-                pass.items[n].member.person = self.store.follow(&person_id, &Half::Salesforce(now.clone())).await?;
+                if !self.move_to(pass, n, Half::Salesforce(now.clone())).await? {
+                    continue;
+                }
                 if pass.items[n].member.person.marketo_id.is_some() {
                     continue;
                 }
@@ -137,9 +138,15 @@ impl Worker {
     ) -> Result<(), PassError> {
         let person_id = pass.items[n].member.person.id.clone();
         match self.store.link(&person_id, marketo, salesforce).await {
-            Ok(person) => pass.items[n].member.person = person,
+            Ok(person) => {
+                pass.items[n].member.person = person;
+                pass.moved = true;
+            }
             // Another lane was faster, with another answer or the same: the next attempt sees which.
-            Err(StoreError::Conflict(_)) => pass.items[n].retry(Reason::Waiting, None),
+            Err(StoreError::Conflict(_)) => {
+                pass.items[n].retry(Reason::Waiting, None);
+                pass.moved = true;
+            }
             Err(error) => return Err(error.into()),
         }
         Ok(())
@@ -156,6 +163,7 @@ impl Worker {
             .into_iter()
             .map(|member| ((member.campaign_id.clone(), member.person.id.clone()), member))
             .collect();
+        let living = self.store.living_people(&pairs.iter().map(|pair| pair.1.clone()).collect::<Vec<_>>()).await?;
         let mut at: HashMap<(String, String), usize> = HashMap::new();
         let mut items: Vec<Item> = Vec::with_capacity(pass.items.len());
         for (mut item, pair) in std::mem::take(&mut pass.items).into_iter().zip(pairs) {
@@ -170,6 +178,9 @@ impl Worker {
                 }
                 let fresh = Item::new(member, baseline);
                 (item.member, item.seen) = (fresh.member, fresh.seen);
+            }
+            if !living.contains(&pair.1) {
+                item.fate = Fate::Joined;
             }
             at.insert(pair, items.len());
             items.push(item);

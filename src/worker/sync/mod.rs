@@ -7,7 +7,7 @@ mod create;
 mod decide;
 mod finish;
 mod identify;
-mod read;
+pub(super) mod read;
 mod write;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -68,6 +68,8 @@ pub(super) enum Fate {
     Retry { reason: Reason, after: Option<Duration>, counted: bool, error: Option<VendorError> },
     /// Waits for a change by a person.
     Parked { reason: Reason, error: Option<VendorError> },
+    /// Turned out to be the person of another item, which goes on for both.
+    Joined,
     /// The lane was lost to another worker: nothing may be recorded.
     Lost,
 }
@@ -167,6 +169,8 @@ pub(super) struct Pass {
     pub campaigns: BTreeMap<String, Campaign>,
     /// Lanes whose program or campaign is gone or cannot be read: no member of theirs is decided.
     pub failed: BTreeMap<String, String>,
+    /// People were linked, merged or converted: some items may be about somebody who is somebody else now.
+    pub moved: bool,
     /// How the changes that are found came to be noticed.
     pub detected_by: DetectedBy,
 }
@@ -191,11 +195,26 @@ impl Worker {
     pub(super) async fn process(&self, pass: &mut Pass) -> Result<(), PassError> {
         self.identify(pass).await?;
         self.read(pass).await?;
+        self.drop_joined(pass).await?;
         self.points.reach(Point::Read)?;
         self.decide(pass).await?;
         self.points.reach(Point::Decided)?;
         self.create(pass).await?;
+        self.drop_joined(pass).await?;
         self.write(pass).await
+    }
+
+    /// Items of people who were joined with others since they were loaded: whoever joined them goes on for both.
+    async fn drop_joined(&self, pass: &mut Pass) -> Result<(), PassError> {
+        if !std::mem::take(&mut pass.moved) {
+            return Ok(());
+        }
+        let people: Vec<_> = pass.items.iter().map(|item| item.member.person.id.clone()).collect();
+        let living = self.store.living_people(&people).await?;
+        for item in pass.items.iter_mut().filter(|item| !living.contains(&item.member.person.id)) {
+            item.fate = Fate::Joined;
+        }
+        Ok(())
     }
 
     /// To be called before each write: the vendors check no fence, so the lease has to outlast the call.

@@ -11,6 +11,7 @@ use crate::connector::{CampaignMember, ConnectorError};
 use crate::domain::ids::{MarketoId, ProgramId, SalesforceId};
 use crate::domain::merge::{Reading, Reason};
 use crate::domain::person::{Followed, follow};
+use crate::store::StoreError;
 use crate::store::people::Half;
 use crate::worker::{PassError, Worker};
 
@@ -90,6 +91,9 @@ impl Worker {
                 return Ok(Vec::new());
             }
         };
+        if self.follow_rows(rows.values()).await? {
+            pass.moved = true;
+        }
         let mut again = Vec::new();
         let mut missing = Vec::new();
         for n in items {
@@ -113,6 +117,37 @@ impl Worker {
         }
         again.extend(self.why_not_in_campaign(pass, missing).await?);
         Ok(again)
+    }
+
+    /// A row that is known as somebody else's has changed hands: its lead was converted, or its person merged. Who it was
+    /// known for is who it is of now, and what was recorded of it goes on.
+    pub(in crate::worker) async fn follow_rows(
+        &self,
+        rows: impl Iterator<Item = &CampaignMember>,
+    ) -> Result<bool, PassError> {
+        let owners: HashMap<SalesforceId, SalesforceId> =
+            rows.filter_map(|row| Some((row.id.clone(), row.person()?.clone()))).collect();
+        let mut moved = false;
+        if owners.is_empty() {
+            return Ok(moved);
+        }
+        for member in self.store.members_by_campaign_member(&owners.keys().cloned().collect::<Vec<_>>()).await? {
+            let now = member.campaign_member_id.as_ref().and_then(|id| owners.get(id));
+            let Some(now) = now.filter(|now| member.person.salesforce_id.as_ref() != Some(*now)) else { continue };
+            let to = Half::Salesforce(now.clone());
+            let holder = self.store.people(std::slice::from_ref(&to)).await?.into_iter().next();
+            let other_human = holder.is_some_and(|p| {
+                p.marketo_id.is_some() && member.person.marketo_id.is_some_and(|id| p.marketo_id != Some(id))
+            });
+            if other_human {
+                continue;
+            }
+            match self.store.follow(&member.person.id, &to).await {
+                Ok(_) | Err(StoreError::Conflict(_)) => moved = true,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(moved)
     }
 
     async fn why_not_in_campaign(
@@ -155,7 +190,7 @@ impl Worker {
     }
 
     /// The person is known by another id from now on. False when that cannot be, and the member's fate is set.
-    async fn move_to(&self, pass: &mut Pass, n: usize, to: Half) -> Result<bool, PassError> {
+    pub(super) async fn move_to(&self, pass: &mut Pass, n: usize, to: Half) -> Result<bool, PassError> {
         let person = &pass.items[n].member.person;
         let (person_id, marketo, salesforce) = (person.id.clone(), person.marketo_id, person.salesforce_id.clone());
         let holder = self.store.people(std::slice::from_ref(&to)).await?.into_iter().find(|p| p.id != person_id);
@@ -170,7 +205,15 @@ impl Worker {
             return Ok(false);
         }
         let joined = holder.is_some();
-        pass.items[n].member.person = self.store.follow(&person_id, &to).await?;
+        pass.moved = true;
+        match self.store.follow(&person_id, &to).await {
+            Ok(person) => pass.items[n].member.person = person,
+            Err(StoreError::Conflict(_)) => {
+                pass.items[n].retry(Reason::Waiting, Some(Duration::ZERO));
+                return Ok(false);
+            }
+            Err(error) => return Err(error.into()),
+        }
         if joined {
             // Rows were joined: this member is looked at again from the start, by the hint that the join left.
             pass.items[n].retry(Reason::Waiting, Some(Duration::ZERO));

@@ -72,6 +72,10 @@ impl Marketo for Worlds {
         })
     }
 
+    async fn program_cost(&self, _: &Program) -> Result<Option<i64>, ConnectorError> {
+        Ok(None)
+    }
+
     async fn channel(&self, name: &str) -> Result<Option<Channel>, ConnectorError> {
         let statuses = STATUSES.map(|(name, step)| ProgramStatus {
             name: name.to_owned(),
