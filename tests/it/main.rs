@@ -6,4 +6,5 @@
 mod support;
 
 mod harness;
+mod store;
 mod tidy;
