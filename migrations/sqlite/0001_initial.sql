@@ -66,6 +66,8 @@ CREATE TABLE intents (
   owner      TEXT NOT NULL,
   until      BIGINT NOT NULL,
   started_at BIGINT NOT NULL,
+  -- More than one: an earlier attempt has ended nobody knows how.
+  attempts   BIGINT NOT NULL DEFAULT 1,
   PRIMARY KEY (key, side)
 );
 

@@ -64,6 +64,10 @@ impl Rows {
     /// Each row is a tuple in the order of `columns`.
     pub(super) fn new<T: Serialize>(columns: &'static str, rows: &[T]) -> Result<Self, StoreError> {
         let json = serde_json::to_string(rows).map_err(|e| StoreError::Corrupt(format!("rows of {columns}: {e}")))?;
+        if has_nul(&json) {
+            // Postgres keeps no NUL, and SQLite would keep what it has no functions for.
+            return Err(StoreError::Corrupt(format!("a text among rows of {columns} contains NUL")));
+        }
         Ok(Self { columns, json })
     }
 
@@ -85,6 +89,12 @@ impl Rows {
     }
 }
 
+/// Whether a JSON text has an escaped NUL; an escaped backslash before `u0000` makes it plain text.
+fn has_nul(json: &str) -> bool {
+    let backslashes = |before: &str| before.bytes().rev().take_while(|byte| *byte == b'\\').count();
+    json.match_indices("\\u0000").any(|(at, _)| backslashes(&json[..at]).is_multiple_of(2))
+}
+
 /// Which database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Backend {
@@ -98,6 +108,14 @@ impl Backend {
         match self {
             Self::Sqlite => "",
             Self::Postgres => "FOR UPDATE",
+        }
+    }
+
+    /// The same against deletion only.
+    pub(super) fn for_key_share(self) -> &'static str {
+        match self {
+            Self::Sqlite => "",
+            Self::Postgres => "FOR KEY SHARE",
         }
     }
 

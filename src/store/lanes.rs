@@ -4,7 +4,7 @@
 //! index, and costs the same whatever waits elsewhere. The fence grows with each claim; what is recorded under an old
 //! one is dropped.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::dialect::{Rows, Tx, args};
@@ -81,7 +81,12 @@ impl Store {
             if leases.is_empty() {
                 break;
             }
-            let share = (room / leases.len()).max(1);
+            // Halted while it was leased, and never released.
+            let (halted, leases): (Vec<_>, Vec<_>) = leases.into_iter().partition(|(_, halted)| *halted);
+            let [halted, leases] =
+                [halted, leases].map(|found| found.into_iter().map(|(lease, _)| lease).collect::<Vec<_>>());
+            give_back(self, &mut tx, &halted).await?;
+            let share = (room / leases.len().max(1)).max(1);
             claim.changes.extend(self.take(&mut tx, &leases, share).await?);
             claim.runs.extend(self.due_runs(&mut tx, &leases).await?);
             claim.leases.extend(leases);
@@ -96,18 +101,21 @@ impl Store {
         owner: &str,
         lease: Duration,
         limit: usize,
-    ) -> Result<Vec<Lease>, StoreError> {
+    ) -> Result<Vec<(Lease, bool)>, StoreError> {
         let now = self.now();
         let until = now + i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
         let skip = tx.backend().for_update_skip_locked();
         let sql = format!(
             "WITH due AS MATERIALIZED (SELECT id FROM lanes WHERE next_due_at <= $1 ORDER BY next_due_at, id LIMIT $2 {skip})
              UPDATE lanes SET lease_owner = $3, lease_until = $4, next_due_at = $4, fence = fence + 1
-             WHERE id IN (SELECT id FROM due) RETURNING id, fence, baseline"
+             WHERE id IN (SELECT id FROM due) RETURNING id, fence, baseline, halted"
         );
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let leases: Vec<(String, i64, bool)> = tx.fetch(&sql, args![now, limit, owner, until]).await?;
-        Ok(leases.into_iter().map(|(lane, fence, baseline)| Lease { lane, fence, baseline }).collect())
+        let leases: Vec<(String, i64, bool, bool)> = tx.fetch(&sql, args![now, limit, owner, until]).await?;
+        Ok(leases
+            .into_iter()
+            .map(|(lane, fence, baseline, halted)| (Lease { lane, fence, baseline }, halted))
+            .collect())
     }
 
     async fn take(&self, tx: &mut Tx, leases: &[Lease], share: usize) -> Result<Vec<Claimed>, StoreError> {
@@ -152,25 +160,20 @@ impl Store {
     pub async fn renew(&self, leases: &[Lease], lease: Duration) -> Result<(Vec<Lease>, Duration), StoreError> {
         let deadline = self.clock.monotonic() + lease;
         let until = self.now() + i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
-        let rows: Vec<_> = leases.iter().map(|l| (&l.lane, l.fence)).collect();
         let mut tx = self.db.begin().await?;
-        let kept: Vec<(String, i64)> = tx
-            .fetch_rows(
-                "UPDATE lanes SET lease_until = $2, next_due_at = $2 FROM {rows}
-                 WHERE lanes.id = r.id AND lanes.fence = r.fence AND lanes.lease_owner IS NOT NULL RETURNING lanes.id, lanes.fence",
-                &Rows::new("id text, fence int", &rows)?,
-                args![until],
-            )
-            .await?;
+        let held = hold(&mut tx, leases).await?;
+        let rows: Vec<_> = held.iter().map(|l| (&l.lane,)).collect();
+        let sql = "UPDATE lanes SET lease_until = $2, next_due_at = $2 WHERE id IN (SELECT r.id FROM {rows})";
+        tx.execute_rows(sql, &Rows::new("id text", &rows)?, args![until]).await?;
         tx.commit().await?;
-        Ok((still(leases, &kept), deadline))
+        Ok((held, deadline))
     }
 
     /// Gives lanes back without having recorded anything: their rows are due again at once.
     pub async fn release(&self, leases: &[Lease]) -> Result<(), StoreError> {
         let mut tx = self.db.begin().await?;
         let held = hold(&mut tx, leases).await?;
-        give_back(&mut tx, &held).await?;
+        give_back(self, &mut tx, &held).await?;
         tx.commit().await?;
         self.work.notify_one();
         Ok(())
@@ -183,11 +186,26 @@ impl Store {
     }
 }
 
-/// Locks those of the lanes whose fence has not moved, until the transaction ends.
+/// Locks lanes until the transaction ends. Whatever belongs to a lane (its rows of the outbox, members, runs, counters) is
+/// written under this lock, and it is taken before any of them and in the order of ids, so that nobody waits in a circle.
+///
+/// It also keeps a hint from being forgotten: a lane that is released computes its next due time from its rows; rows that
+/// are being added are seen by that, or find the lane released.
+pub(super) async fn lock_lanes<'a>(tx: &mut Tx, lanes: impl IntoIterator<Item = &'a str>) -> Result<(), StoreError> {
+    let lanes: BTreeSet<_> = lanes.into_iter().map(|lane| (lane,)).collect();
+    let lanes: Vec<_> = lanes.into_iter().collect();
+    let lock = tx.backend().for_update();
+    let sql = format!("SELECT id FROM lanes WHERE id IN (SELECT r.id FROM {{rows}}) ORDER BY id {lock}");
+    tx.fetch_rows::<(String,)>(&sql, &Rows::new("id text", &lanes)?, vec![]).await.map(drop)
+}
+
+/// Locks those of the lanes that are still leased under their fence, until the transaction ends.
 pub(super) async fn hold(tx: &mut Tx, leases: &[Lease]) -> Result<Vec<Lease>, StoreError> {
     let rows: Vec<_> = leases.iter().map(|l| (&l.lane, l.fence)).collect();
     let lock = tx.backend().for_update();
-    let sql = format!("SELECT id, fence FROM lanes WHERE id IN (SELECT r.id FROM {{rows}}) ORDER BY id {lock}");
+    let sql = format!(
+        "SELECT id, fence FROM lanes WHERE id IN (SELECT r.id FROM {{rows}}) AND lease_owner IS NOT NULL ORDER BY id {lock}"
+    );
     let found: Vec<(String, i64)> = tx.fetch_rows(&sql, &Rows::new("id text, fence int", &rows)?, vec![]).await?;
     Ok(still(leases, &found))
 }
@@ -198,18 +216,22 @@ fn still(leases: &[Lease], lanes: &[(String, i64)]) -> Vec<Lease> {
     leases.iter().filter(|lease| fences.get(lease.lane.as_str()) == Some(&lease.fence)).cloned().collect()
 }
 
-/// Ends leases that are held in this transaction; the lanes are due when the first of their rows is.
-pub(super) async fn give_back(tx: &mut Tx, held: &[Lease]) -> Result<(), StoreError> {
+/// Ends leases that are held in this transaction; the lanes are due when the first of their rows is, but behind those that
+/// are due already: a long backlog gives way after each batch.
+pub(super) async fn give_back(store: &Store, tx: &mut Tx, held: &[Lease]) -> Result<(), StoreError> {
+    if held.is_empty() {
+        return Ok(());
+    }
     let rows: Vec<_> = held.iter().map(|l| (&l.lane,)).collect();
     tx.execute_rows(
         "UPDATE lanes SET lease_owner = NULL, lease_until = NULL, next_due_at = CASE WHEN halted THEN NULL ELSE
-           (SELECT MIN(due_at) FROM (
+           (SELECT CASE WHEN MIN(due_at) < $2 THEN $2 ELSE MIN(due_at) END FROM (
               SELECT MIN(due_at) AS due_at FROM outbox WHERE lane = lanes.id AND state IN ('available', 'retryable', 'running')
               UNION ALL
               SELECT MIN(due_at) AS due_at FROM runs WHERE lane = lanes.id AND state = 'running') AS due) END
          FROM {rows} WHERE lanes.id = r.id",
         &Rows::new("id text", &rows)?,
-        vec![],
+        args![store.now()],
     )
     .await
     .map(drop)

@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::dialect::{Arg, Rows, Tx, args};
+use super::lanes::lock_lanes;
 use super::runs::start_run;
 use super::{Store, StoreError, read_json, write_json};
 use crate::domain::ids::{ProgramId, SalesforceId};
@@ -123,12 +124,14 @@ impl Store {
         (mapping.version, mapping.created_at, mapping.updated_at) = (1, now, now);
         let campaign = mapping.campaign_id.as_str();
         let mut tx = self.db.begin().await?;
+        let lane = tx.execute("INSERT INTO lanes (id) VALUES ($1) ON CONFLICT (id) DO NOTHING", args![campaign]);
+        lane.await?;
+        lock_lanes(&mut tx, [campaign]).await?;
         let other = "SELECT id FROM mappings WHERE deleted_at IS NULL AND (program_id = $1 OR campaign_id = $2) ORDER BY id LIMIT 1";
         let other_args = || args![mapping.program_id, campaign];
         if let Some((mapping_id,)) = tx.fetch::<(String,)>(other, other_args()).await?.pop() {
             return Ok(Created::AlreadyMapped { mapping_id });
         }
-        tx.execute("INSERT INTO lanes (id) VALUES ($1) ON CONFLICT (id) DO NOTHING", args![campaign]).await?;
         // What was recorded while the campaign was tracked before is old; nobody was told of what happened since, and
         // nobody shall be told of it now.
         let sql = "UPDATE members SET marketo = NULL, salesforce = CASE WHEN (SELECT baseline FROM lanes WHERE id = $1) THEN salesforce END,
@@ -197,7 +200,8 @@ impl Store {
         add(" AND m.program_id = $?", filter.program_id.map(Arg::from));
         add(" AND m.campaign_id = $?", filter.campaign_id.as_ref().map(Arg::from));
         add(
-            " AND (LOWER(m.program_name) LIKE '%' || LOWER($?) || '%' OR LOWER(m.campaign_name) LIKE '%' || LOWER($?) || '%')",
+            " AND (REPLACE(LOWER(m.program_name), LOWER($?), '') <> LOWER(m.program_name)
+               OR REPLACE(LOWER(m.campaign_name), LOWER($?), '') <> LOWER(m.campaign_name))",
             filter.q.as_ref().map(Arg::from),
         );
         sql += " ORDER BY m.id LIMIT $2";
@@ -216,6 +220,7 @@ impl Store {
         detail: &str,
     ) -> Result<Option<String>, StoreError> {
         let mut tx = self.db.begin().await?;
+        lock_lanes(&mut tx, [mapping.campaign_id.as_str()]).await?;
         let updated = tx
             .execute(
                 "UPDATE mappings SET program_name = $3, campaign_name = $4, state = $5, reason = $6, status_map = $7, custom_map = $8,
@@ -244,6 +249,7 @@ impl Store {
     /// Stops a mapping whose program or campaign is gone; what waits goes on waiting.
     pub async fn fail_mapping(&self, mapping: &Mapping, reason: &str) -> Result<(), StoreError> {
         let mut tx = self.db.begin().await?;
+        lock_lanes(&mut tx, [mapping.campaign_id.as_str()]).await?;
         let sql = "UPDATE mappings SET state = 'failed', reason = $2, version = version + 1, updated_at = $3
                    WHERE id = $1 AND deleted_at IS NULL AND state <> 'failed'";
         if tx.execute(sql, args![&mapping.id, reason, self.now()]).await? > 0 {
@@ -265,14 +271,19 @@ impl Store {
         let now = self.now();
         let lane = mapping.campaign_id.as_str();
         let mut tx = self.db.begin().await?;
-        tx.execute("UPDATE mappings SET deleted_at = $2 WHERE id = $1", args![&mapping.id, now]).await?;
+        lock_lanes(&mut tx, [lane]).await?;
+        let sql = "UPDATE mappings SET deleted_at = $2 WHERE id = $1 AND deleted_at IS NULL";
+        if tx.execute(sql, args![&mapping.id, now]).await? == 0 {
+            return Ok(());
+        }
         tx.execute(
             "UPDATE runs SET state = 'failed', message = 'the mapping was removed', completed_at = $2
                     WHERE mapping_id = $1 AND state = 'running'",
             args![&mapping.id, now],
         )
         .await?;
-        let sql = "UPDATE outbox SET state = 'discarded', completed_at = $2 WHERE mapping_id = $1 AND kind = 'hint'
+        let sql = "UPDATE outbox SET state = 'discarded', reason = NULL, completed_at = $2
+                   WHERE mapping_id = $1 AND kind = 'hint'
                    AND state IN ('available', 'retryable') RETURNING window_start";
         let windows: Vec<(i64,)> = tx.fetch(sql, args![&mapping.id, now]).await?;
         let mut ledger = super::outbox::Ledger::default();

@@ -249,7 +249,7 @@ impl Store {
         add(" AND m.sync_state = $?", &filter.sync_state);
         add(" AND m.reason = $?", &filter.reason);
         add(
-            " AND (LOWER(p.email) LIKE '%' || LOWER($?) || '%' OR CAST(p.marketo_id AS TEXT) = $? OR p.salesforce_id = $?)",
+            " AND (REPLACE(LOWER(p.email), LOWER($?), '') <> LOWER(p.email) OR CAST(p.marketo_id AS TEXT) = $? OR p.salesforce_id = $?)",
             &filter.q,
         );
         sql += " ORDER BY m.id LIMIT $3";
@@ -259,7 +259,10 @@ impl Store {
     /// How many members of a campaign are in each state for each reason.
     pub async fn member_counts(&self, campaign_id: &str) -> Result<Vec<(String, Option<String>, i64)>, StoreError> {
         let sql = "SELECT sync_state, reason, COUNT(*) FROM members WHERE campaign_id = $1 AND sync_state <> 'closed'
-                   GROUP BY sync_state, reason ORDER BY sync_state, reason";
-        self.db.fetch(sql, args![campaign_id]).await
+                   GROUP BY sync_state, reason";
+        // Sorted here, since the databases disagree on where NULL goes.
+        let mut counts: Vec<(String, Option<String>, i64)> = self.db.fetch(sql, args![campaign_id]).await?;
+        counts.sort();
+        Ok(counts)
     }
 }

@@ -3,6 +3,7 @@
 //! Owns the schema, the transactions and what may happen together in one of them. Must not call a vendor, nor decide
 //! anything that `domain` decides: it keeps what it is told.
 
+pub mod changes;
 mod dialect;
 pub mod guards;
 pub mod ingest;
@@ -13,6 +14,7 @@ pub mod outbox;
 pub mod people;
 pub mod record;
 pub mod runs;
+mod settle;
 pub mod triggers;
 
 use std::sync::{Arc, Mutex, PoisonError};

@@ -7,6 +7,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::dialect::{Rows, Tx, args};
+use super::lanes::lock_lanes;
 use super::outbox::{Kind, NewWork, Subject, enqueue};
 use super::{Store, StoreError};
 use crate::domain::ids::{MarketoId, SalesforceId};
@@ -125,23 +126,22 @@ impl Store {
     /// become one and their memberships are joined; the other campaigns they are in are looked at again.
     ///
     /// # Errors
-    /// `Conflict` when either id belongs to somebody who is linked to a third.
+    /// `Conflict` when either id, or the person, is linked to a third; and when the person was joined with another meanwhile.
     pub async fn link(
         &self,
         person_id: &str,
         marketo: MarketoId,
         salesforce: &SalesforceId,
     ) -> Result<Person, StoreError> {
-        let mut tx = self.db.begin().await?;
         let halves = [Half::Marketo(marketo), Half::Salesforce(salesforce.clone())];
         let taken = |p: &Person| {
             p.marketo_id.is_some_and(|id| id != marketo) || p.salesforce_id.as_ref().is_some_and(|id| id != salesforce)
         };
-        let holders = find_within(&mut tx, &halves).await?;
-        if let Some(other) = holders.iter().find(|p| p.id != person_id && taken(p)) {
+        let mut tx = self.db.begin().await?;
+        let holders = lock_people(&mut tx, person_id, &halves).await?;
+        if let Some(other) = holders.iter().find(|p| taken(p)) {
             return Err(StoreError::Conflict(format!("{salesforce} or {marketo} is linked to person {}", other.id)));
         }
-        exists(&mut tx, person_id).await?;
         for other in holders.iter().filter(|p| p.id != person_id) {
             join(self, &mut tx, &other.id, person_id).await?;
         }
@@ -152,15 +152,18 @@ impl Store {
         .await?;
         let linked = find_within(&mut tx, &halves[..1]).await?.pop();
         tx.commit().await?;
-        linked.ok_or_else(|| StoreError::Conflict(format!("person {person_id} is gone")))
+        linked.ok_or_else(|| gone(person_id))
     }
 
     /// Follows a merge or a conversion: the person is known by another id of one side from now on. Somebody who has that id
     /// already is the same person; the rows are joined.
+    ///
+    /// # Errors
+    /// `Conflict` when the person was joined with another meanwhile.
     pub async fn follow(&self, person_id: &str, to: &Half) -> Result<Person, StoreError> {
         let mut tx = self.db.begin().await?;
-        exists(&mut tx, person_id).await?;
-        for other in find_within(&mut tx, std::slice::from_ref(to)).await?.iter().filter(|p| p.id != person_id) {
+        let holders = lock_people(&mut tx, person_id, std::slice::from_ref(to)).await?;
+        for other in holders.iter().filter(|p| p.id != person_id) {
             join(self, &mut tx, &other.id, person_id).await?;
             // What the other knew of the far side, this one may not know yet.
             tx.execute(
@@ -177,12 +180,16 @@ impl Store {
         tx.execute(&sql, vec![person_id.into(), value, self.now().into()]).await?;
         let followed = find_within(&mut tx, std::slice::from_ref(to)).await?.pop();
         tx.commit().await?;
-        followed.ok_or_else(|| StoreError::Conflict(format!("person {person_id} is gone")))
+        followed.ok_or_else(|| gone(person_id))
     }
 
     /// Keeps the addresses as last seen.
     pub async fn keep_emails(&self, emails: &[(String, String)]) -> Result<(), StoreError> {
         let mut tx = self.db.begin().await?;
+        let lock = tx.backend().for_update();
+        let sql = format!("SELECT id FROM people WHERE id IN (SELECT r.id FROM {{rows}}) ORDER BY id {lock}");
+        let ids: Vec<_> = emails.iter().map(|(id, _)| (id,)).collect();
+        tx.fetch_rows::<(String,)>(&sql, &Rows::new("id text", &ids)?, vec![]).await?;
         tx.execute_rows(
             "UPDATE people SET email = r.email FROM {rows} WHERE people.id = r.id AND (people.email IS NULL OR people.email <> r.email)",
             &Rows::new("id text, email text", emails)?,
@@ -207,31 +214,32 @@ impl Store {
         keys.sort();
         keys.dedup();
         let mut tx = self.db.begin().await?;
-        let held: Vec<(String, i64)> = tx
+        let held: Vec<(String, i64, i64)> = tx
             .fetch_rows(
                 "INSERT INTO intents (key, side, owner, until, started_at) SELECT key, $2, $3, $4, $5 FROM {rows} WHERE true
-                 ON CONFLICT (key, side) DO UPDATE SET owner = excluded.owner, until = excluded.until
+                 ON CONFLICT (key, side) DO UPDATE SET owner = excluded.owner, until = excluded.until, attempts = intents.attempts + 1
                    WHERE intents.until <= $5 OR intents.owner = excluded.owner
-                 RETURNING key, started_at",
+                 RETURNING key, started_at, attempts",
                 &Rows::new("key text", &keys)?,
                 args![side.as_str(), owner, until, now],
             )
             .await?;
         tx.commit().await?;
-        let intent = |(key, started_at)| Intent { key, started_at, taken_over: started_at != now };
+        let intent = |(key, started_at, attempts)| Intent { key, started_at, taken_over: attempts > 1 };
         Ok(held.into_iter().map(intent).collect())
     }
 
     /// Ends intents: it is known what became of them.
     pub async fn conclude(&self, owner: &str, side: Side, keys: &[String]) -> Result<(), StoreError> {
         let keys: Vec<_> = keys.iter().map(|key| (key,)).collect();
+        let rows = Rows::new("key text", &keys)?;
+        let ours = "side = $2 AND owner = $3 AND key IN (SELECT r.key FROM {rows})";
         let mut tx = self.db.begin().await?;
-        tx.execute_rows(
-            "DELETE FROM intents WHERE side = $2 AND owner = $3 AND key IN (SELECT r.key FROM {rows})",
-            &Rows::new("key text", &keys)?,
-            args![side.as_str(), owner],
-        )
-        .await?;
+        // In the order in which others announce theirs.
+        let lock = tx.backend().for_update();
+        let sql = format!("SELECT key FROM intents WHERE {ours} ORDER BY key {lock}");
+        tx.fetch_rows::<(String,)>(&sql, &rows, args![side.as_str(), owner]).await?;
+        tx.execute_rows(&format!("DELETE FROM intents WHERE {ours}"), &rows, args![side.as_str(), owner]).await?;
         tx.commit().await
     }
 }
@@ -267,14 +275,28 @@ fn distinct(mut found: Vec<PersonRow>) -> Result<Vec<Person>, StoreError> {
     found.into_iter().map(Person::try_from).collect()
 }
 
-/// # Errors
-/// `Conflict` when the person was joined with somebody else.
-async fn exists(tx: &mut Tx, person_id: &str) -> Result<(), StoreError> {
+fn gone(person_id: &str) -> StoreError {
+    StoreError::Conflict(format!("person {person_id} is gone"))
+}
+
+/// The person and whoever has one of the halves, so locked that they can be joined: lanes of their memberships first, as
+/// always, then their own rows.
+async fn lock_people(tx: &mut Tx, person_id: &str, halves: &[Half]) -> Result<Vec<Person>, StoreError> {
+    let holders = find_within(tx, halves).await?;
+    let ids: Vec<_> = holders.iter().map(|p| p.id.as_str()).chain([person_id]).map(|id| (id,)).collect();
+    let people = Rows::new("id text", &ids)?;
+    let lanes = "SELECT DISTINCT m.campaign_id FROM {rows} JOIN members m ON m.person_id = r.id";
+    let lanes: Vec<(String,)> = tx.fetch_rows(lanes, &people, vec![]).await?;
+    lock_lanes(tx, lanes.iter().map(|lane| lane.0.as_str())).await?;
     let lock = tx.backend().for_update();
-    let found: Vec<(String,)> =
-        tx.fetch(&format!("SELECT id FROM people WHERE id = $1 {lock}"), args![person_id]).await?;
-    let gone = || StoreError::Conflict(format!("person {person_id} was joined with somebody else"));
-    if found.is_empty() { Err(gone()) } else { Ok(()) }
+    let sql = format!(
+        "SELECT id, marketo_id, salesforce_id, email FROM people WHERE id IN (SELECT r.id FROM {{rows}}) ORDER BY id {lock}"
+    );
+    let person = distinct(tx.fetch_rows(&sql, &people, vec![]).await?)?.into_iter().find(|p| p.id == person_id);
+    let mut holders = find_within(tx, halves).await?;
+    holders.retain(|p| p.id != person_id);
+    holders.push(person.ok_or_else(|| gone(person_id))?);
+    Ok(holders)
 }
 
 async fn find_within(tx: &mut Tx, halves: &[Half]) -> Result<Vec<Person>, StoreError> {

@@ -4,7 +4,7 @@
 //! It is fenced: what belongs to a lane that another worker has leased since is dropped, and the rest recorded. Trigger
 //! events are inserted here and nowhere else.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
@@ -12,10 +12,13 @@ use super::dialect::{Rows, Tx, args};
 use super::lanes::{Lease, give_back, hold};
 use super::mappings::Mapping;
 use super::members::{Member, write_base, write_seen};
-use super::outbox::{Kind, Ledger, NewWork, Subject, counter, enqueue};
+use super::outbox::{Kind, NewWork, Subject, enqueue};
 use super::runs::{Run, save_run};
+use super::settle::settle;
 use super::{Store, StoreError, time, write_json};
 use crate::domain::trigger::{Circumstances, DetectedBy, Origin, Transition, TriggerEvent};
+
+pub use super::settle::{End, Settled, VendorError};
 
 /// What became of one member.
 #[derive(Clone, Debug)]
@@ -25,41 +28,6 @@ pub struct Recorded {
     pub events: Vec<(Transition, DetectedBy, Origin)>,
     /// Kind and detail, oldest first.
     pub history: Vec<(&'static str, serde_json::Value)>,
-}
-
-/// What became of one row of the outbox.
-#[derive(Clone, Debug)]
-pub struct Settled {
-    pub id: String,
-    pub lane: String,
-    pub subject: Subject,
-    pub kind: Kind,
-    pub end: End,
-}
-
-/// How an attempt ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
-    /// Something was written, or had been already.
-    Applied,
-    /// Nothing was to be done.
-    NoOp,
-    /// A younger row sees to it.
-    Superseded,
-    /// Another attempt, not before `due_at` (epoch milliseconds).
-    Retry { due_at: i64, reason: String, error: Option<VendorError> },
-    /// Waits for a person, the mapping, or the vendor's configuration.
-    Parked { reason: String, error: Option<VendorError> },
-    /// Every allowed attempt was made.
-    GivenUp { reason: String, error: Option<VendorError> },
-}
-
-/// What a vendor said.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VendorError {
-    pub vendor: String,
-    pub code: String,
-    pub message: String,
 }
 
 /// The outcome of a batch.
@@ -97,10 +65,11 @@ impl Store {
         let mut tx = self.db.begin().await?;
         let held = hold(&mut tx, &batch.leases).await?;
         let ours: HashSet<&str> = held.iter().map(|lease| lease.lane.as_str()).collect();
-        let mut members: Vec<Recorded> =
+        let members: Vec<Recorded> =
             batch.members.into_iter().filter(|r| ours.contains(r.member.campaign_id.as_str())).collect();
+        let rows = self.store_members(&mut tx, &members).await?;
+        let (mut members, gone): (Vec<_>, Vec<_>) = members.into_iter().partition(|r| rows.contains(&r.member.id));
         let told = members.iter().any(|r| !r.events.is_empty());
-        self.store_members(&mut tx, &members).await?;
         let settled: Vec<_> = batch.settled.into_iter().filter(|s| ours.contains(s.lane.as_str())).collect();
         settle(self, &mut tx, &settled).await?;
         for run in batch.runs.iter().filter(|run| ours.contains(run.lane.as_str())) {
@@ -112,7 +81,9 @@ impl Store {
             let sql = "UPDATE lanes SET baseline = TRUE WHERE id IN (SELECT r.id FROM {rows})";
             tx.execute_rows(sql, &Rows::new("id text", &baselines)?, vec![]).await?;
         }
-        let work: Vec<_> = batch.work.into_iter().filter(|w| ours.contains(w.lane.as_str())).collect();
+        let again = gone.iter().map(|r| look_again(&r.member, batch.mappings.get(&r.member.campaign_id), self.now()));
+        let work = batch.work.into_iter().filter(|w| ours.contains(w.lane.as_str()));
+        let work: Vec<_> = work.chain(again).collect();
         enqueue(self, &mut tx, &work).await?;
         self.store_history(&mut tx, &members).await?;
         if told {
@@ -120,7 +91,7 @@ impl Store {
             self.store_events(&mut tx, &mut members, &batch.mappings).await?;
         }
         let ended: Vec<_> = held.iter().filter(|lease| !batch.keep.contains(&lease.lane)).cloned().collect();
-        give_back(&mut tx, &ended).await?;
+        give_back(self, &mut tx, &ended).await?;
         tx.commit().await?;
         if told {
             self.events.notify_waiters();
@@ -142,11 +113,11 @@ impl Store {
         Ok(held)
     }
 
-    /// A row that is new is inserted unless somebody made it meanwhile; one that is gone (its person was joined with
-    /// another) stays gone: that has been enqueued again by whoever joined them.
-    async fn store_members(&self, tx: &mut Tx, members: &[Recorded]) -> Result<(), StoreError> {
+    /// The ids of the rows that were written. The others are of people who were joined with another meanwhile: their rows
+    /// belong to that one now, or were never made.
+    async fn store_members(&self, tx: &mut Tx, members: &[Recorded]) -> Result<HashSet<String>, StoreError> {
         if members.is_empty() {
-            return Ok(());
+            return Ok(HashSet::new());
         }
         let now = self.now();
         let rows: Vec<_> = members
@@ -176,33 +147,37 @@ impl Store {
              salesforce_modstamp int, base_marketo text, base_salesforce text, sent text, sync_state text, reason text, rule text, \
              after_merge bool, frozen bool, marketo_scan text, salesforce_scan text, added_to_marketo bool, added_to_salesforce bool, sequence int, stored bool";
         let rows = Rows::new(columns, &rows)?;
-        tx.execute_rows(
+        let updated: Vec<(String,)> = tx.fetch_rows(
             "UPDATE members SET campaign_member_id = r.campaign_member_id, marketo = r.marketo, salesforce = r.salesforce,
                salesforce_modstamp = r.salesforce_modstamp, base_marketo = r.base_marketo, base_salesforce = r.base_salesforce,
                sent = r.sent, sync_state = r.sync_state, reason = r.reason, rule = r.rule, after_merge = r.after_merge, frozen = r.frozen,
                marketo_scan = r.marketo_scan, salesforce_scan = r.salesforce_scan, added_to_marketo = r.added_to_marketo,
                added_to_salesforce = r.added_to_salesforce, sequence = r.sequence,
                updated_at = $2
-             FROM {rows} WHERE members.id = r.id AND members.person_id = r.person_id",
+             FROM {rows} WHERE members.id = r.id AND members.person_id = r.person_id RETURNING members.id",
             &rows,
             args![now],
         )
         .await?;
-        if members.iter().any(|r| !r.member.stored) {
-            tx.execute_rows(
-                "INSERT INTO members (id, campaign_id, person_id, campaign_member_id, marketo, salesforce, salesforce_modstamp,
+        let mut written: HashSet<String> = updated.into_iter().map(|row| row.0).collect();
+        let new: Vec<_> = members.iter().filter(|r| !r.member.stored).map(|r| (&r.member.person.id,)).collect();
+        if !new.is_empty() {
+            // Whoever is joining one of them is waited for, so that what is inserted has its person.
+            let lock = tx.backend().for_key_share();
+            let sql = format!("SELECT id FROM people WHERE id IN (SELECT r.id FROM {{rows}}) ORDER BY id {lock}");
+            tx.fetch_rows::<(String,)>(&sql, &Rows::new("id text", &new)?, vec![]).await?;
+            let sql = "INSERT INTO members (id, campaign_id, person_id, campaign_member_id, marketo, salesforce, salesforce_modstamp,
                    base_marketo, base_salesforce, sent, sync_state, reason, rule, after_merge, frozen, marketo_scan,
                    salesforce_scan, added_to_marketo, added_to_salesforce, sequence, updated_at)
                  SELECT id, campaign_id, person_id, campaign_member_id, marketo, salesforce, salesforce_modstamp, base_marketo,
                    base_salesforce, sent, sync_state, reason, rule, after_merge, frozen, marketo_scan, salesforce_scan, added_to_marketo,
                    added_to_salesforce, sequence, $2
-                 FROM {rows} WHERE NOT r.stored ON CONFLICT (campaign_id, person_id) DO NOTHING",
-                &rows,
-                args![now],
-            )
-            .await?;
+                 FROM {rows} WHERE NOT r.stored AND EXISTS (SELECT 1 FROM people p WHERE p.id = r.person_id)
+                 ON CONFLICT (campaign_id, person_id) DO NOTHING RETURNING id";
+            let inserted: Vec<(String,)> = tx.fetch_rows(sql, &rows, args![now]).await?;
+            written.extend(inserted.into_iter().map(|row| row.0));
         }
-        Ok(())
+        Ok(written)
     }
 
     async fn store_history(&self, tx: &mut Tx, members: &[Recorded]) -> Result<(), StoreError> {
@@ -280,8 +255,24 @@ impl Store {
     }
 }
 
+/// Work for a member whose person was joined with another while it was worked off: the next pass finds who that is now.
+fn look_again(member: &Member, mapping: Option<&Mapping>, now: i64) -> NewWork {
+    let person = &member.person;
+    let subject = person.marketo_id.map(Subject::Marketo);
+    let subject = subject.or_else(|| person.salesforce_id.clone().map(Subject::Salesforce));
+    NewWork {
+        lane: member.campaign_id.clone(),
+        mapping_id: mapping.map(|m| m.id.clone()),
+        kind: Kind::Hint,
+        subject: subject.unwrap_or_else(|| Subject::Person(person.id.clone())),
+        source: "policy",
+        payload: None,
+        due_at: now,
+    }
+}
+
 /// Nested tuples as one row: serde writes tuples of at most sixteen.
-fn flatten<T: serde::Serialize>(row: &T) -> Result<serde_json::Value, StoreError> {
+pub(super) fn flatten<T: serde::Serialize>(row: &T) -> Result<serde_json::Value, StoreError> {
     let nested = serde_json::to_value(row).map_err(|e| StoreError::Corrupt(e.to_string()))?;
     let serde_json::Value::Array(groups) = nested else { return Ok(nested) };
     Ok(groups
@@ -296,83 +287,4 @@ fn count(n: usize) -> i64 {
 
 fn unsigned(n: i64) -> u64 {
     u64::try_from(n).unwrap_or(0)
-}
-
-/// Ends attempts, and moves what the ledger counts.
-async fn settle(store: &Store, tx: &mut Tx, settled: &[Settled]) -> Result<(), StoreError> {
-    if settled.is_empty() {
-        return Ok(());
-    }
-    let now = store.now();
-    let mut newest: BTreeMap<(&str, String), &str> = BTreeMap::new();
-    for s in settled.iter().filter(|s| s.kind == Kind::Hint && matches!(s.end, End::Retry { .. })) {
-        let id = newest.entry((&s.lane, s.subject.to_string())).or_insert(&s.id);
-        *id = (*id).max(&s.id);
-    }
-    let mut ledger = Ledger::default();
-    let mut rows = Vec::new();
-    let mut over = Vec::new();
-    for s in settled {
-        let overtaken = newest.get(&(s.lane.as_str(), s.subject.to_string())).is_some_and(|id| *id != s.id);
-        let end = if overtaken && matches!(s.end, End::Retry { .. }) { &End::Superseded } else { &s.end };
-        let (state, outcome, due_at, reason, error) = match end {
-            End::Applied => ("completed", Some("applied"), now, None, None),
-            End::NoOp => ("completed", Some("no_op"), now, None, None),
-            End::Superseded => ("completed", Some("superseded"), now, None, None),
-            End::Retry { due_at, reason, error } => ("retryable", None, *due_at, Some(reason), error.as_ref()),
-            End::Parked { reason, error } => ("parked", None, now, Some(reason), error.as_ref()),
-            End::GivenUp { reason, error } => ("discarded", None, now, Some(reason), error.as_ref()),
-        };
-        if state == "completed" && s.kind == Kind::Hint {
-            over.push((&s.lane, s.subject.to_string(), &s.id));
-        }
-        let completed_at = (state != "retryable").then_some(now);
-        let error = (error.map(|e| &e.vendor), error.map(|e| &e.code), error.map(|e| &e.message));
-        rows.push(((&s.id, state, outcome, due_at, reason, completed_at), error));
-    }
-    let rows: Vec<_> = rows.iter().map(flatten).collect::<Result<_, _>>()?;
-    let columns = "id text, state text, outcome text, due_at int, reason text, completed_at int, vendor text, code text, message text";
-    // A row that has to be tried again while a younger one about the same subject waits leaves it to that one.
-    let moved: Vec<(Option<String>, i64, String, Option<String>, Option<String>)> = tx
-        .fetch_rows(
-            "UPDATE outbox SET
-               state = CASE WHEN r.state = 'retryable' AND y.id IS NOT NULL THEN 'completed' ELSE r.state END,
-               outcome = CASE WHEN r.state = 'retryable' AND y.id IS NOT NULL THEN 'superseded' ELSE r.outcome END,
-               completed_at = CASE WHEN r.state = 'retryable' AND y.id IS NOT NULL THEN $2 ELSE r.completed_at END,
-               due_at = r.due_at, reason = r.reason, vendor = r.vendor, code = r.code, message = r.message,
-               payload = CASE WHEN r.state = 'retryable' THEN NULL ELSE outbox.payload END
-             FROM {rows} JOIN outbox o ON o.id = r.id
-             LEFT JOIN outbox y ON y.lane = o.lane AND y.subject = o.subject AND y.kind = 'hint' AND o.kind = 'hint'
-               AND y.state IN ('available', 'retryable') AND y.id <> o.id
-             WHERE outbox.id = r.id AND outbox.state = 'running'
-             RETURNING outbox.mapping_id, outbox.window_start, outbox.state, outbox.outcome, outbox.reason",
-            &Rows::new(columns, &rows)?,
-            args![now],
-        )
-        .await?;
-    for (mapping, window, state, outcome, reason) in moved {
-        let to = counter(&state, outcome.as_deref(), reason.as_deref());
-        if let Some(mapping) = mapping.filter(|_| to != "waiting") {
-            ledger.add(&mapping, window, "waiting", -1);
-            ledger.add(&mapping, window, to, 1);
-        }
-    }
-    // What was parked or given up earlier about the same subject is settled with it.
-    if !over.is_empty() {
-        let rows = Rows::new("lane text, subject text, id text", &over)?;
-        for (state, counted) in [("parked", "held"), ("discarded", "failed")] {
-            let sql = "UPDATE outbox SET state = 'completed', outcome = 'superseded', completed_at = $2
-                       FROM {rows} WHERE outbox.lane = r.lane AND outbox.subject = r.subject AND outbox.id < r.id
-                         AND outbox.kind = 'hint' AND outbox.state = $3 AND outbox.reason IS NOT NULL
-                       RETURNING outbox.mapping_id, outbox.window_start";
-            let earlier: Vec<(Option<String>, i64)> = tx.fetch_rows(sql, &rows, args![now, state]).await?;
-            for (mapping, window) in earlier {
-                if let Some(mapping) = mapping {
-                    ledger.add(&mapping, window, counted, -1);
-                    ledger.add(&mapping, window, "superseded", 1);
-                }
-            }
-        }
-    }
-    ledger.store(tx).await
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::dialect::{Rows, Tx, args};
-use super::lanes::Lease;
+use super::lanes::{Lease, lock_lanes};
 use super::{Store, StoreError, read_json, write_json};
 
 /// What a run has done so far, by name: `salesforce_read`, `marketo_read`, `decided`, `changed`.
@@ -153,10 +153,9 @@ pub(super) async fn start_run(
     kind: &str,
 ) -> Result<String, StoreError> {
     let now = store.now();
-    let lock = tx.backend().for_update();
-    tx.fetch::<(String,)>(&format!("SELECT id FROM lanes WHERE id = $1 {lock}"), args![lane]).await?;
+    lock_lanes(tx, [lane]).await?;
     let sql =
-        "UPDATE runs SET stage = 'salesforce', cursor = NULL, due_at = $2, attempts = 0, generation = generation + 1
+        "UPDATE runs SET stage = 'salesforce', cursor = NULL, counts = '{}', message = NULL, due_at = $2, attempts = 0, generation = generation + 1
                WHERE mapping_id = $1 AND state = 'running' RETURNING id";
     let going_on: Vec<(String,)> = tx.fetch(sql, args![mapping_id, now]).await?;
     let id = match going_on.into_iter().next() {

@@ -7,4 +7,5 @@ mod support;
 
 mod harness;
 mod histories;
+mod store;
 mod tidy;

@@ -6,10 +6,12 @@ mod database;
 mod http;
 mod postgres;
 mod process;
+mod tables;
 mod wait;
 
 pub use database::TestDatabase;
 pub(crate) use database::on_both;
 pub use http::Api;
 pub use process::Launch;
+pub use tables::Tables;
 pub use wait::eventually;

@@ -1,0 +1,70 @@
+//! A look into the database past the store, for what the store does not show.
+//!
+//! The one place that knows which database a case got: plans and dumps are asked for in the words of each.
+
+use sqlx::postgres::PgPool;
+use sqlx::sqlite::SqlitePool;
+use sqlx::{AssertSqlSafe, Row};
+
+/// A connection of the tests' own.
+#[derive(Clone, Debug)]
+pub enum Tables {
+    File(SqlitePool),
+    Server(PgPool),
+}
+
+impl Tables {
+    /// Of a database whose schema is there.
+    pub async fn open(url: &str) -> Self {
+        if url.starts_with("postgres") {
+            Self::Server(PgPool::connect(url).await.unwrap())
+        } else {
+            Self::File(SqlitePool::connect(url).await.unwrap())
+        }
+    }
+
+    /// The rows of a statement that selects one column of text.
+    pub async fn texts(&self, sql: &str) -> Vec<String> {
+        let sql = AssertSqlSafe(sql);
+        match self {
+            Self::File(pool) => sqlx::query_scalar(sql).fetch_all(pool).await.unwrap(),
+            Self::Server(pool) => sqlx::query_scalar(sql).fetch_all(pool).await.unwrap(),
+        }
+    }
+
+    /// The columns of a table as lines of text, sorted.
+    pub async fn lines(&self, table: &str, columns: &[&str]) -> Vec<String> {
+        let text = |column: &&str| format!("COALESCE(CAST({column} AS TEXT), '~')");
+        let line = columns.iter().map(text).collect::<Vec<_>>().join(" || '|' || ");
+        let mut lines = self.texts(&format!("SELECT {line} FROM {table}")).await;
+        lines.sort();
+        lines
+    }
+
+    /// One or more statements.
+    pub async fn execute(&self, sql: &str) {
+        let sql = sqlx::raw_sql(AssertSqlSafe(sql));
+        match self {
+            Self::File(pool) => drop(sql.execute(pool).await.unwrap()),
+            Self::Server(pool) => drop(sql.execute(pool).await.unwrap()),
+        }
+    }
+
+    /// The tables that a statement with these arguments would read from one end to the other.
+    pub async fn scanned(&self, on_file: &str, on_server: &str) -> Vec<String> {
+        let (lines, mark) = match self {
+            Self::File(pool) => {
+                let sql = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {on_file}"));
+                let rows = sqlx::query(sql).fetch_all(pool).await.unwrap();
+                (rows.iter().map(|row| row.get::<String, _>("detail")).collect::<Vec<_>>(), "SCAN ")
+            }
+            Self::Server(pool) => {
+                let sql = AssertSqlSafe(format!("EXPLAIN {on_server}"));
+                (sqlx::query_scalar(sql).fetch_all(pool).await.unwrap(), "Seq Scan on ")
+            }
+        };
+        assert!(!lines.is_empty());
+        let found = lines.iter().filter_map(|line| line.split_once(mark)).map(|(_, rest)| rest.to_owned());
+        found.collect()
+    }
+}
