@@ -3,6 +3,7 @@
 pub mod config;
 pub mod connector;
 pub mod domain;
+pub mod http;
 pub mod problem;
 pub mod store;
 pub mod webhook;

@@ -6,12 +6,14 @@
 mod dialect;
 pub mod guards;
 pub mod ingest;
+pub mod keys;
 pub mod lanes;
 pub mod mappings;
 pub mod members;
 pub mod outbox;
 pub mod people;
 pub mod record;
+pub mod reports;
 pub mod runs;
 pub mod triggers;
 
