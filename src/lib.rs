@@ -3,6 +3,7 @@
 pub mod config;
 pub mod connector;
 pub mod domain;
+pub mod http;
 pub mod problem;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

@@ -1,0 +1,268 @@
+//! How requests are read: bodies, ids in paths, parameters, and pages of lists.
+//!
+//! Owns every way in which reading can fail, so that each of them is a problem with the field to blame. Must not know what
+//! is done with what was read.
+
+use std::str::FromStr;
+
+use axum::Json as AxumJson;
+use axum::extract::rejection::JsonRejection;
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::refusal::{Answer, Refusal};
+use crate::domain::ids::SalesforceId;
+
+const PAGE: i64 = 50;
+const LONGEST_PAGE: i64 = 500;
+
+/// A JSON body, in or out.
+pub(super) struct Json<T>(pub(super) T);
+
+impl<T: Serialize> IntoResponse for Json<T> {
+    fn into_response(self) -> Response {
+        AxumJson(self.0).into_response()
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        AxumJson::from_request(request, state).await.map(|AxumJson(body)| Self(body)).map_err(refused_body)
+    }
+}
+
+/// A JSON body that may be left out.
+pub(super) struct Optional<T>(pub(super) T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Optional<T> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let body = axum::body::Bytes::from_request(request, state).await;
+        let body = body.map_err(|rejection| refused_bytes(rejection.status()))?;
+        if body.trim_ascii().is_empty() {
+            return Ok(Self(T::default()));
+        }
+        AxumJson::from_bytes(&body).map(|AxumJson(body)| Self(body)).map_err(refused_body)
+    }
+}
+
+fn refused_bytes(status: StatusCode) -> Refusal {
+    match status {
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Refusal::new(413, "body-too-large", "Body too large", "the body is longer than limits.max_body_bytes")
+        }
+        _ => Refusal::new(400, "malformed-body", "Malformed body", "the body ended too early"),
+    }
+}
+
+fn refused_body(rejection: JsonRejection) -> Refusal {
+    match rejection {
+        JsonRejection::JsonDataError(error) => {
+            let text = error.body_text();
+            let text = text.split_once("target type: ").map_or(text.as_str(), |(_, rest)| rest);
+            let (field, message) = field_to_blame(text);
+            Refusal::field(field, "invalid", message)
+        }
+        JsonRejection::JsonSyntaxError(error) => {
+            let text = error.body_text();
+            let text = text.split_once(": ").map_or(text.as_str(), |(_, rest)| rest);
+            Refusal::new(400, "malformed-body", "Malformed body", format!("the body is not JSON: {text}"))
+        }
+        JsonRejection::MissingJsonContentType(_) => Refusal::new(
+            415,
+            "unsupported-media-type",
+            "Unsupported media type",
+            "the body has to be sent as Content-Type: application/json",
+        ),
+        other => refused_bytes(other.status()),
+    }
+}
+
+/// Serde's text begins with the path to the field, but for the root, where it quotes an unknown or missing one.
+fn field_to_blame(text: &str) -> (String, String) {
+    let quoted = || text.split('`').nth(1).unwrap_or_default().to_owned();
+    match text.split_once(": ") {
+        Some((path, message)) if !path.contains(' ') => {
+            let names = message.starts_with("missing field") || message.starts_with("unknown field");
+            let named = message.split('`').nth(1).unwrap_or_default();
+            let path = path.trim_start_matches('.');
+            let field = match () {
+                () if names && path.is_empty() => named.to_owned(),
+                () if names && path != named && !path.ends_with(&format!(".{named}")) => format!("{path}.{named}"),
+                () => path.to_owned(),
+            };
+            (field, message.to_owned())
+        }
+        _ if text.starts_with("missing field") || text.starts_with("unknown field") => (quoted(), text.to_owned()),
+        _ => (String::new(), text.to_owned()),
+    }
+}
+
+/// An id of ours in the path. What is not even a UUID names nothing that exists.
+pub(super) struct Id(pub(super) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let missing = || Refusal::not_found("id");
+        let Path(id) = Path::<String>::from_request_parts(parts, state).await.map_err(|_| missing())?;
+        let id = Uuid::parse_str(&id).map_err(|_| missing())?;
+        Ok(Self(id.to_string()))
+    }
+}
+
+/// The parameters behind the question mark. Each is taken by its name; `end` refuses what nobody took.
+pub(super) struct Parameters(Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Parameters {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
+        let query = parts.uri.query().unwrap_or_default();
+        Ok(Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
+    }
+}
+
+impl Parameters {
+    /// All values of a parameter.
+    pub(super) fn all(&mut self, name: &str) -> Vec<String> {
+        self.0.extract_if(.., |(given, _)| given == name).map(|(_, value)| value).collect()
+    }
+
+    /// The value of a parameter that may be given once.
+    pub(super) fn one(&mut self, name: &'static str) -> Answer<Option<String>> {
+        let mut values = self.all(name);
+        let last = values.pop();
+        if values.is_empty() { Ok(last) } else { Err(Refusal::field(name, "repeated", "may be given once")) }
+    }
+
+    pub(super) fn parsed<T: FromStr>(&mut self, name: &'static str, what: &str) -> Answer<Option<T>> {
+        let invalid = |_| Refusal::field(name, "invalid", format!("has to be {what}"));
+        self.one(name)?.map(|value| value.parse().map_err(invalid)).transpose()
+    }
+
+    /// Values that are each one of a closed list.
+    pub(super) fn all_of(&mut self, name: &'static str, known: &[&str]) -> Answer<Vec<String>> {
+        let values = self.all(name);
+        match values.iter().find(|value| !known.contains(&value.as_str())) {
+            Some(_) => Err(Refusal::field(name, "unknown", format!("has to be one of {}", known.join(", ")))),
+            None => Ok(values),
+        }
+    }
+
+    pub(super) fn one_of(&mut self, name: &'static str, known: &[&str]) -> Answer<Option<String>> {
+        let mut values = self.all_of(name, known)?;
+        let last = values.pop();
+        if values.is_empty() { Ok(last) } else { Err(Refusal::field(name, "repeated", "may be given once")) }
+    }
+
+    /// A Salesforce id, in its 18 character form.
+    pub(super) fn salesforce_ids(&mut self, name: &'static str) -> Answer<Vec<String>> {
+        let id = |value: String| value.parse::<SalesforceId>().map(|id| id.to_string());
+        let ids: Result<Vec<_>, _> = self.all(name).into_iter().map(id).collect();
+        ids.map_err(|error| Refusal::field(name, "invalid", error.to_string()))
+    }
+
+    pub(super) fn salesforce_id(&mut self, name: &'static str) -> Answer<Option<String>> {
+        let mut ids = self.salesforce_ids(name)?;
+        let last = ids.pop();
+        if ids.is_empty() { Ok(last) } else { Err(Refusal::field(name, "repeated", "may be given once")) }
+    }
+
+    /// `limit` and `cursor`.
+    pub(super) fn page(&mut self) -> Answer<Page> {
+        let limit = self.parsed::<i64>("limit", "a number from 1 to 500")?.unwrap_or(PAGE);
+        if !(1..=LONGEST_PAGE).contains(&limit) {
+            return Err(Refusal::field("limit", "invalid", "has to be a number from 1 to 500"));
+        }
+        let invalid = || Refusal::field("cursor", "invalid", "is not a cursor that was handed out here");
+        let decode = |text: String| {
+            let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| invalid())?;
+            String::from_utf8(bytes).map_err(|_| invalid())
+        };
+        let after = self.one("cursor")?.map(decode).transpose()?;
+        Ok(Page { limit, after })
+    }
+
+    /// Refuses a parameter that nobody asked for: a filter with a typing error would list everything.
+    pub(super) fn end(self) -> Answer<()> {
+        match self.0.into_iter().next() {
+            Some((name, _)) => Err(Refusal::field(name, "unknown", "is not a parameter of this operation")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Which part of a list is asked for.
+#[derive(Clone, Debug)]
+pub(super) struct Page {
+    limit: i64,
+    after: Option<String>,
+}
+
+impl Page {
+    /// The id after which the page begins; none at the beginning.
+    pub(super) fn after_id(&self) -> Answer<Option<String>> {
+        match &self.after {
+            Some(id) if Uuid::parse_str(id).is_err() => {
+                Err(Refusal::field("cursor", "invalid", "is a cursor of another list"))
+            }
+            after => Ok(after.clone()),
+        }
+    }
+
+    /// The position after which the page begins.
+    pub(super) fn after_position(&self) -> Answer<Option<i64>> {
+        let invalid = |_| Refusal::field("cursor", "invalid", "is a cursor of another list");
+        self.after.as_ref().map(|after| after.parse().map_err(invalid)).transpose()
+    }
+
+    /// How many rows to fetch: one more than are shown tells whether there are more.
+    pub(super) fn fetch(&self) -> i64 {
+        self.limit + 1
+    }
+
+    /// The page out of the rows that were fetched; `key` is what the next page begins after.
+    pub(super) fn list<R, T>(
+        &self,
+        mut rows: Vec<R>,
+        key: impl Fn(&R) -> String,
+        show: impl FnMut(R) -> T,
+    ) -> Json<List<T>> {
+        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let next_cursor = rows.last().filter(|_| more).map(|row| URL_SAFE_NO_PAD.encode(key(row)));
+        Json(List { data: rows.into_iter().map(show).collect(), next_cursor })
+    }
+}
+
+/// A page of a list.
+#[derive(Serialize, ToSchema)]
+pub(super) struct List<T> {
+    pub(super) data: Vec<T>,
+    /// For the next page; null at the end.
+    pub(super) next_cursor: Option<String>,
+}
+
+/// A time in RFC 3339, or a number.
+pub(super) fn time_or_number(text: &str) -> Option<Result<Timestamp, i64>> {
+    match text.parse::<i64>() {
+        Ok(number) if number >= 0 => Some(Err(number)),
+        Ok(_) => None,
+        Err(_) => text.parse::<Timestamp>().ok().map(Ok),
+    }
+}

@@ -1,0 +1,248 @@
+//! Mappings: making, showing, changing, pausing and removing them.
+//!
+//! Owns the operations; `compatible` has the questions that are asked of the vendors before a mapping is made or its map is
+//! changed, `shown` the bodies. One-to-one is the store's to enforce.
+
+mod compatible;
+mod shown;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::ApiState;
+use super::auth::Caller;
+use super::extract::{Id, Json, List, Parameters};
+use super::refusal::{Answer, Refusal};
+use crate::domain::mapping::MappingState;
+use crate::store::mappings::{Created, Mapping, MappingFilter};
+use shown::{MappingAnswer, MappingBody, MappingDetail, MappingPatch, NewMapping, RunStarted};
+
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::default()
+        .routes(routes!(create, list))
+        .routes(routes!(show, change, remove))
+        .routes(routes!(pause))
+        .routes(routes!(resume))
+        .routes(routes!(reconcile))
+}
+
+/// The version of a mapping, as `ETag`.
+fn etag(mapping: &Mapping) -> [(header::HeaderName, String); 1] {
+    [(header::ETAG, format!("\"{}\"", mapping.version))]
+}
+
+async fn found(api: &ApiState, id: &str) -> Answer<Mapping> {
+    api.store.mapping(id).await?.ok_or_else(|| Refusal::not_found("mapping"))
+}
+
+/// Refuses when the caller has seen another version (RFC 9110, 13.1.1).
+fn check_version(headers: &HeaderMap, mapping: &Mapping) -> Answer<()> {
+    let current = format!("\"{}\"", mapping.version);
+    let given: Vec<&str> = headers.get_all(header::IF_MATCH).iter().filter_map(|value| value.to_str().ok()).collect();
+    let matches =
+        given.iter().flat_map(|line| line.split(',')).any(|tag| matches!(tag.trim(), "*") || tag.trim() == current);
+    if given.is_empty() || matches {
+        return Ok(());
+    }
+    let detail = format!("the mapping is at version {current} by now; read it again");
+    Err(Refusal::new(412, "precondition-failed", "Precondition failed", detail))
+}
+
+/// Map a program to a campaign
+///
+/// Asks both vendors whether program, campaign and statuses fit, then makes the mapping and starts its first sync. Members
+/// who were in the campaign before give no trigger events.
+#[utoipa::path(
+    post, path = "/mappings", tag = "mappings", request_body = NewMapping,
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition within 24 hours give the first answer again")),
+    responses(
+        (status = 201, description = "Made; the first sync has started", body = MappingAnswer,
+            headers(("Location" = String, description = "Path of the mapping"), ("ETag" = String, description = "Its version"))),
+        (status = 409, description = "`already-mapped` (with `mapping_id`), or `native-sync-active`"),
+        (status = 422, description = "`invalid-input`, `unknown-program`, `unknown-campaign`, `unsupported-program-type`, or `incompatible-statuses` (with `differences`)"),
+        (status = 502, description = "A vendor refuses to answer (`vendor-error`)"),
+        (status = 503, description = "A vendor is down or has no calls left (`vendor-unavailable`), or the database is (`unavailable`)"),
+    )
+)]
+async fn create(
+    State(api): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    Json(new): Json<NewMapping>,
+) -> Answer<Response> {
+    let mapping = compatible::new_mapping(&api, new).await?;
+    match api.store.create_mapping(mapping, &caller.actor).await? {
+        Created::New { mapping, run_id } => {
+            let location = [(header::LOCATION, format!("{}/mappings/{}", super::BASE, mapping.id))];
+            let tag = etag(&mapping);
+            let body = MappingAnswer { mapping: MappingBody::of(mapping), run_id: Some(run_id) };
+            Ok((StatusCode::CREATED, location, tag, Json(body)).into_response())
+        }
+        Created::AlreadyMapped { mapping_id } => Err(compatible::already_mapped(mapping_id)),
+    }
+}
+
+/// List mappings
+#[utoipa::path(
+    get, path = "/mappings", tag = "mappings",
+    params(
+        ("state" = Option<MappingState>, Query, description = "Only those in this state"),
+        ("program_id" = Option<i64>, Query, description = "Only the mapping of this program"),
+        ("campaign_id" = Option<String>, Query, description = "Only the mapping of this campaign"),
+        ("q" = Option<String>, Query, description = "Part of the program's or the campaign's name"),
+        ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+    ),
+    responses((status = 200, description = "In the order they were made", body = List<MappingBody>))
+)]
+async fn list(State(api): State<ApiState>, mut given: Parameters) -> Answer<Json<List<MappingBody>>> {
+    let states: Vec<_> = MappingState::ALL.iter().map(|state| state.as_str()).collect();
+    let filter = MappingFilter {
+        state: given.one_of("state", &states)?,
+        program_id: given.parsed("program_id", "a number")?,
+        campaign_id: given.salesforce_id("campaign_id")?,
+        q: given.one("q")?,
+    };
+    let page = given.page()?;
+    given.end()?;
+    let rows = api.store.list_mappings(&filter, &page.after_id()?.unwrap_or_default(), page.fetch()).await?;
+    Ok(page.list(rows, |mapping| mapping.id.clone(), MappingBody::of))
+}
+
+/// Show a mapping
+///
+/// With the bridge from one side's members to the other's: what agrees, what is on one side only, what differs, and why.
+#[utoipa::path(
+    get, path = "/mappings/{id}", tag = "mappings", params(("id" = uuid::Uuid, Path)),
+    responses((status = 200, description = "The mapping", body = MappingDetail, headers(("ETag" = String, description = "Its version"))))
+)]
+async fn show(State(api): State<ApiState>, Id(id): Id) -> Answer<Response> {
+    let mapping = found(&api, &id).await?;
+    let bridge = api.store.bridge(mapping.campaign_id.as_str()).await?;
+    let tag = etag(&mapping);
+    Ok((tag, Json(MappingDetail { mapping: MappingBody::of(mapping), bridge: bridge.into() })).into_response())
+}
+
+/// Change a mapping
+///
+/// `policies` is laid over what is there, `status_map` replaces the whole map (null goes back to the automatic one). When
+/// either changes, everybody is decided anew in the run that `run_id` names.
+#[utoipa::path(
+    patch, path = "/mappings/{id}", tag = "mappings", request_body = MappingPatch,
+    params(("id" = uuid::Uuid, Path), ("If-Match" = Option<String>, Header, description = "The version that was seen, as in `ETag`")),
+    responses(
+        (status = 200, description = "The mapping as it is now", body = MappingAnswer, headers(("ETag" = String, description = "Its version"))),
+        (status = 409, description = "Somebody else changed it at this moment (`conflict`)"),
+        (status = 412, description = "It is at another version (`precondition-failed`)"),
+        (status = 422, description = "`invalid-input`, or `incompatible-statuses` (with `differences`)"),
+        (status = 502, description = "A vendor refuses to answer (`vendor-error`)"),
+        (status = 503, description = "A vendor is down or has no calls left (`vendor-unavailable`), or the database is (`unavailable`)"),
+    )
+)]
+async fn change(
+    State(api): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id,
+    headers: HeaderMap,
+    Json(patch): Json<MappingPatch>,
+) -> Answer<Response> {
+    let mapping = found(&api, &id).await?;
+    check_version(&headers, &mapping)?;
+    let changed = compatible::changed_mapping(&api, &mapping, patch).await?;
+    if changed == mapping {
+        let tag = etag(&mapping);
+        return Ok((tag, Json(MappingAnswer { mapping: MappingBody::of(mapping), run_id: None })).into_response());
+    }
+    let rerun = changed.policies != mapping.policies || changed.status_map != mapping.status_map;
+    let run_id =
+        api.store.update_mapping(&changed, rerun, &caller.actor, &compatible::what_changed(&mapping, &changed)).await?;
+    let mapping = found(&api, &id).await?;
+    let tag = etag(&mapping);
+    Ok((tag, Json(MappingAnswer { mapping: MappingBody::of(mapping), run_id })).into_response())
+}
+
+/// Remove a mapping
+///
+/// The members stay on both sides.
+#[utoipa::path(
+    delete, path = "/mappings/{id}", tag = "mappings",
+    params(("id" = uuid::Uuid, Path), ("If-Match" = Option<String>, Header, description = "The version that was seen, as in `ETag`")),
+    responses(
+        (status = 204, description = "Removed"),
+        (status = 412, description = "It is at another version (`precondition-failed`)"),
+    )
+)]
+async fn remove(
+    State(api): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id,
+    headers: HeaderMap,
+    given: Parameters,
+) -> Answer<StatusCode> {
+    given.end()?;
+    let mapping = found(&api, &id).await?;
+    check_version(&headers, &mapping)?;
+    api.store.delete_mapping(&mapping, &caller.actor).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Pause a mapping
+///
+/// Changes are still received, and applied when it is resumed.
+#[utoipa::path(
+    post, path = "/mappings/{id}/pause", tag = "mappings", params(("id" = uuid::Uuid, Path)),
+    responses(
+        (status = 200, description = "Paused", body = MappingBody),
+        (status = 409, description = "Somebody else changed it at this moment (`conflict`)"),
+    )
+)]
+async fn pause(State(api): State<ApiState>, Extension(caller): Extension<Caller>, Id(id): Id) -> Answer<Response> {
+    set_state(&api, &caller, &id, MappingState::Paused).await
+}
+
+/// Resume a mapping
+///
+/// Also one that has failed: everybody is then decided anew.
+#[utoipa::path(
+    post, path = "/mappings/{id}/resume", tag = "mappings", params(("id" = uuid::Uuid, Path)),
+    responses(
+        (status = 200, description = "Active", body = MappingBody),
+        (status = 409, description = "Somebody else changed it at this moment (`conflict`)"),
+    )
+)]
+async fn resume(State(api): State<ApiState>, Extension(caller): Extension<Caller>, Id(id): Id) -> Answer<Response> {
+    set_state(&api, &caller, &id, MappingState::Active).await
+}
+
+async fn set_state(api: &ApiState, caller: &Caller, id: &str, state: MappingState) -> Answer<Response> {
+    let mut mapping = found(api, id).await?;
+    if mapping.state != state {
+        // What happened while it had failed is not known to the last hint.
+        let rerun = mapping.state == MappingState::Failed && state == MappingState::Active;
+        let changed = Mapping { state, reason: None, ..mapping };
+        api.store.update_mapping(&changed, rerun, &caller.actor, state.as_str()).await?;
+        mapping = found(api, id).await?;
+    }
+    Ok((etag(&mapping), Json(MappingBody::of(mapping))).into_response())
+}
+
+/// Compare both sides and mend
+///
+/// A run that goes on already is begun anew.
+#[utoipa::path(
+    post, path = "/mappings/{id}/reconcile", tag = "mappings", params(("id" = uuid::Uuid, Path)),
+    responses((status = 202, description = "Started", body = RunStarted))
+)]
+async fn reconcile(
+    State(api): State<ApiState>,
+    Id(id): Id,
+    given: Parameters,
+) -> Answer<(StatusCode, Json<RunStarted>)> {
+    given.end()?;
+    let mapping = found(&api, &id).await?;
+    let run_id = api.store.start_run(&mapping.id, mapping.campaign_id.as_str(), "reconciliation").await?;
+    Ok((StatusCode::ACCEPTED, Json(RunStarted { run_id })))
+}

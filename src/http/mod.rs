@@ -1,0 +1,172 @@
+//! REST: what users, dashboards and scripts see of the service.
+//!
+//! Owns the paths, bodies and errors under `/api/v1`, the document that describes them, and the health of the process. Asks
+//! the store and, where a mapping is made, the vendors; must not know the worker or the webhooks.
+
+pub mod auth;
+mod document;
+mod extract;
+mod health;
+mod mappings;
+mod refusal;
+mod schema;
+
+use std::any::Any;
+use std::sync::Arc;
+
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::{HeaderName, HeaderValue, Method, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Router, http};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+use utoipa_axum::router::OpenApiRouter;
+
+use crate::config::Config;
+use crate::connector::{Marketo, Salesforce};
+use crate::domain::mapping::Policies;
+use crate::problem;
+use crate::store::Store;
+use auth::BootstrapKey;
+pub use document::openapi;
+use refusal::Refusal;
+
+const BASE: &str = "/api/v1";
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// How a vendor's calls stand, as far as this process knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VendorHealth {
+    /// Calls made since the vendor's day began.
+    pub calls_today: Option<u64>,
+    /// Calls that the vendor allows in a day.
+    pub limit: Option<u64>,
+    /// Whether calls are held back because the vendor is down.
+    pub circuit_open: bool,
+}
+
+/// Asked for both vendors whenever somebody looks: Marketo first.
+pub type VendorGauge = Arc<dyn Fn() -> (VendorHealth, VendorHealth) + Send + Sync>;
+
+/// What the operations need; cheap to clone.
+#[derive(Clone)]
+pub struct ApiState {
+    store: Store,
+    marketo: Arc<dyn Marketo>,
+    salesforce: Arc<dyn Salesforce>,
+    vendors: Option<VendorGauge>,
+    bootstrap_key: BootstrapKey,
+    /// Of a mapping that says nothing else.
+    policies: Policies,
+    cors_origins: Arc<[String]>,
+    most_bytes: usize,
+}
+
+impl ApiState {
+    /// From the configuration, the store and the vendors.
+    #[must_use]
+    pub fn new(store: Store, marketo: Arc<dyn Marketo>, salesforce: Arc<dyn Salesforce>, config: &Config) -> Self {
+        Self {
+            store,
+            marketo,
+            salesforce,
+            vendors: None,
+            bootstrap_key: BootstrapKey::new(&config.auth.bootstrap_key),
+            policies: policies(config),
+            cors_origins: config.server.cors_origins.clone().into(),
+            most_bytes: usize::try_from(config.limits.max_body_bytes).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// With figures of the vendors' calls for `/stats`.
+    #[must_use]
+    pub fn with_vendors(self, vendors: VendorGauge) -> Self {
+        Self { vendors: Some(vendors), ..self }
+    }
+}
+
+/// The configured defaults; the configuration has checked that each is of its list.
+fn policies(config: &Config) -> Policies {
+    let defaults = &config.sync.defaults;
+    let built_in = Policies::default();
+    Policies {
+        direction: defaults.direction.parse().unwrap_or(built_in.direction),
+        conflict: defaults.conflict.parse().unwrap_or(built_in.conflict),
+        regression: defaults.regression.parse().unwrap_or(built_in.regression),
+        removal: defaults.removal.parse().unwrap_or(built_in.removal),
+        create_leads: defaults.create_leads,
+        ambiguous_person: defaults.ambiguous_person.parse().unwrap_or(built_in.ambiguous_person),
+        gate: None,
+    }
+}
+
+/// The operations with their description. Whatever is here needs a key; `administration` needs one of an administrator.
+fn operations() -> (OpenApiRouter<ApiState>, OpenApiRouter<ApiState>) {
+    let operations = OpenApiRouter::default().merge(mappings::routes());
+    let administration = OpenApiRouter::default();
+    (operations, administration)
+}
+
+/// Everything that this module serves.
+pub fn router(state: ApiState) -> Router {
+    let (operations, administration) = operations();
+    let administration = Router::from(administration).layer(middleware::from_fn(auth::administrators));
+    let api = Router::from(operations)
+        .merge(administration)
+        .fallback(async || Refusal::not_found("operation"))
+        .method_not_allowed_fallback(async || {
+            Refusal::new(405, "method-not-allowed", "Method not allowed", "the path has other methods")
+        })
+        .layer(middleware::from_fn_with_state(state.clone(), auth::authorize));
+    let limit = state.most_bytes;
+    let cors = cors(&state.cors_origins);
+    Router::new()
+        .nest(BASE, api)
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/openapi.json", get(document::serve))
+        .route("/docs", get(document::page))
+        .with_state(state)
+        .fallback(async || Refusal::not_found("path"))
+        .layer(DefaultBodyLimit::max(limit))
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(cors)
+        .layer(middleware::from_fn(with_request_id))
+}
+
+/// Gives a request its id, and writes out what was refused.
+async fn with_request_id(request: Request, next: Next) -> Response {
+    let id = problem::request_id(request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok()));
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let response = next.run(request).await;
+    if response.status().is_server_error() {
+        tracing::warn!(request_id = %id, %method, path, status = response.status().as_u16(), "a request failed");
+    }
+    let mut response = refusal::finish(response, &id);
+    if let Ok(header) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, header);
+    }
+    response
+}
+
+fn panicked(panic: Box<dyn Any + Send + 'static>) -> http::Response<axum::body::Body> {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    tracing::error!(panic = text.unwrap_or("of no text"), "a request met a fault of ours");
+    let detail = "a fault of ours; the log has more under this request_id";
+    Refusal::new(500, "internal", "Internal error", detail).into_response()
+}
+
+fn cors(origins: &[String]) -> CorsLayer {
+    let origin = match origins.iter().any(|origin| origin == "*") {
+        true => AllowOrigin::any(),
+        false => AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok())),
+    };
+    CorsLayer::new()
+        .allow_origin(origin)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH, REQUEST_ID, IDEMPOTENCY_KEY])
+        .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER, REQUEST_ID])
+}
