@@ -1,5 +1,6 @@
 //! campaign-sync: keeps Marketo programs and Salesforce campaigns the same, both ways. See `ARCHITECTURE.md`.
 
+pub mod app;
 pub mod config;
 pub mod connector;
 pub mod domain;
@@ -8,5 +9,6 @@ pub mod problem;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;
 pub mod store;
+pub mod telemetry;
 pub mod webhook;
 pub mod worker;

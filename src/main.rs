@@ -1,2 +1,214 @@
-//! placeholder
-fn main() {}
+//! The command line. Exit codes: 0 good, 1 a check or comparison failed, 2 usage or configuration.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use campaign_sync::app::{self, Options, Role};
+use campaign_sync::config::Config;
+use campaign_sync::domain::clock::Clock;
+use campaign_sync::worker::points::Points;
+use campaign_sync::{http, telemetry};
+use clap::{Args, Parser, Subcommand};
+use secrecy::ExposeSecret;
+
+/// Keeps Marketo programs and Salesforce campaigns the same, both ways.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true)]
+struct Cli {
+    /// TOML file; else `campaign-sync.toml` when there is one. The environment (`CAMPAIGN_SYNC__SECTION__KEY`) comes after it.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the service: webhooks, REST API, workers.
+    Serve(Serve),
+    /// Bring the database schema up to date.
+    Migrate,
+    /// Print the OpenAPI document.
+    Openapi,
+    /// Print the effective configuration, secrets hidden.
+    Config,
+    /// API keys.
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Only the emulated vendors.
+    #[cfg(feature = "sandbox")]
+    Emulate(Emulate),
+}
+
+#[derive(Args, Debug)]
+struct Serve {
+    /// What this process does.
+    #[arg(long, value_enum, default_value_t)]
+    role: Role,
+    /// Address and port instead of `server.listen`; port 0 takes a free one.
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Option<std::net::SocketAddr>,
+    /// Leave the schema as it is.
+    #[arg(long)]
+    no_migrate: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Keys {
+    /// Make a key; prints it, and nothing else. It cannot be shown again.
+    Create {
+        #[arg(long)]
+        name: String,
+        /// `read`, `write`, `admin`, separated by commas.
+        #[arg(long, value_delimiter = ',', required = true)]
+        scope: Vec<http::Scope>,
+    },
+    /// List keys that are in use.
+    List,
+    /// Revoke a key by its id.
+    Revoke { id: String },
+}
+
+/// `emulate`
+#[cfg(feature = "sandbox")]
+#[derive(Args, Debug)]
+struct Emulate {
+    #[arg(long, default_value = "127.0.0.1:0")]
+    marketo_listen: std::net::SocketAddr,
+    #[arg(long, default_value = "127.0.0.1:0")]
+    salesforce_listen: std::net::SocketAddr,
+    #[arg(long, default_value = "127.0.0.1:0")]
+    control_listen: std::net::SocketAddr,
+    /// JSON file of channels, programs, people, campaigns and members.
+    #[arg(long, value_name = "FILE")]
+    seed: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let config = match Config::load(cli.config.as_deref(), std::env::vars()) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(2);
+        }
+    };
+    telemetry::start();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("no threads to run on: {error}");
+            return ExitCode::from(2);
+        }
+    };
+    match runtime.block_on(run(cli.command, config)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "what a command prints is its result")]
+async fn run(command: Command, mut config: Config) -> anyhow::Result<ExitCode> {
+    match command {
+        Command::Serve(serve) => {
+            if let Some(listen) = serve.listen {
+                config.server.listen = listen;
+            }
+            let options = Options { role: serve.role, migrate: !serve.no_migrate, announce: true, points: points()? };
+            let service = app::start(&config, options).await?;
+            service.run_until(told_to_stop()?).await;
+        }
+        Command::Migrate => {
+            let store = app::connect(&config, Clock::system()).await?;
+            store.migrate().await.context("the schema cannot be brought up to date")?;
+            println!("the schema is up to date");
+        }
+        Command::Openapi => print!("{}", http::openapi_json()?),
+        Command::Config => print!("{}", config.effective()?),
+        Command::Keys(keys) => return manage_keys(keys, &config).await,
+        #[cfg(feature = "sandbox")]
+        Command::Emulate(emulate) => {
+            let emulators = campaign_sync::sandbox::start(campaign_sync::sandbox::EmulateOptions {
+                marketo_listen: emulate.marketo_listen,
+                salesforce_listen: emulate.salesforce_listen,
+                control_listen: emulate.control_listen,
+                seed: emulate.seed,
+                ..Default::default()
+            })
+            .await?;
+            println!("{}", emulators.listening());
+            tokio::select! {
+                () = emulators.run() => {}
+                () = told_to_stop()? => {}
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[expect(clippy::print_stdout, reason = "what a command prints is its result")]
+async fn manage_keys(keys: Keys, config: &Config) -> anyhow::Result<ExitCode> {
+    let store = app::connect(config, Clock::system()).await?;
+    store.migrate().await.context("the schema cannot be brought up to date")?;
+    match keys {
+        Keys::Create { name, scope } => {
+            let (_, key) = http::create_key(&store, &name, &scope, "command line").await?;
+            println!("{}", key.expose_secret());
+        }
+        Keys::List => {
+            println!("{:36}  {:24}  {:17}  last used", "id", "name", "scopes");
+            for key in store.keys("", 1000).await? {
+                let used = key.last_used_at.map_or_else(|| "never".to_owned(), |at| campaign_sync::store::time(at).to_string());
+                println!("{:36}  {:24}  {:17}  {used}", key.id, key.name, key.scopes.join(","));
+            }
+        }
+        Keys::Revoke { id } => {
+            if !store.revoke_key(&id, "command line").await? {
+                eprintln!("no key in use has the id {id}; `campaign-sync keys list` shows them");
+                return Ok(ExitCode::from(2));
+            }
+            println!("revoked {id}");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// SIGTERM or ctrl-c.
+fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+    })
+}
+
+/// Fault tests end the process at a named point: `CAMPAIGN_SYNC_KILL_AT=written:2` on the third time it is reached.
+#[cfg(feature = "sandbox")]
+fn points() -> anyhow::Result<Points> {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use campaign_sync::worker::points::Point;
+
+    let Ok(plan) = std::env::var("CAMPAIGN_SYNC_KILL_AT") else { return Ok(Points::default()) };
+    let (name, times) = plan.split_once(':').unwrap_or((&plan, "0"));
+    let at = Point::ALL.into_iter().find(|point| point.as_str() == name);
+    let at = at.with_context(|| format!("CAMPAIGN_SYNC_KILL_AT names no point: {name}"))?;
+    let left = AtomicUsize::new(times.parse()?);
+    Ok(Points::new(move |point| {
+        if point == at && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_err() {
+            std::process::abort();
+        }
+        false
+    }))
+}
+
+#[cfg(not(feature = "sandbox"))]
+fn points() -> anyhow::Result<Points> {
+    Ok(Points::default())
+}

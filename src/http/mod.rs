@@ -30,7 +30,8 @@ use crate::domain::mapping::Policies;
 use crate::problem;
 use crate::store::Store;
 use auth::BootstrapKey;
-pub use document::openapi;
+pub use auth::{Scope, create_key};
+pub use document::{openapi, openapi_json};
 use refusal::Refusal;
 
 const BASE: &str = "/api/v1";
@@ -135,6 +136,12 @@ pub fn router(state: ApiState) -> Router {
         .layer(CatchPanicLayer::custom(panicked))
         .layer(cors)
         .layer(middleware::from_fn(with_request_id))
+}
+
+/// Only the health of the process: for one that works and does not answer.
+pub fn health_router(state: ApiState) -> Router {
+    let routes = Router::new().route("/healthz", get(health::live)).route("/readyz", get(health::ready));
+    routes.with_state(state).layer(middleware::from_fn(with_request_id))
 }
 
 /// Gives a request its id, and writes out what was refused.

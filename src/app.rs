@@ -1,0 +1,254 @@
+//! Puts the rooms together: one process that receives, works and answers.
+//!
+//! Owns start and stop. Everything that runs is started here and ended here, in an order in which nothing accepted is
+//! lost: first no new work is claimed, then requests end, then what was accepted is stored.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use axum::Router;
+use axum::routing::get;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use secrecy::{ExposeSecret, SecretString};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::config::Config;
+use crate::connector::budget::Limits;
+use crate::connector::marketo::{MarketoClient, MarketoSettings};
+use crate::connector::salesforce::{SalesforceClient, SalesforceSettings};
+use crate::domain::clock::Clock;
+use crate::http::ApiState;
+use crate::store::Store;
+use crate::store::guards::GuardLimits;
+use crate::store::ingest::Ingest;
+use crate::webhook::WebhookState;
+use crate::worker::points::Points;
+use crate::worker::{Settings, Worker};
+use crate::{http, webhook};
+
+/// Lanes that one process works at the same time: enough to keep the vendors' concurrency busy.
+const WORKERS: usize = 4;
+/// How long the batch in hand may take once the process is told to stop.
+const GRACE: Duration = Duration::from_secs(25);
+/// The longest call, a little less than a lease: it must have ended before another worker may begin.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// What a process does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// Receives, answers and works.
+    #[default]
+    All,
+    /// Receives and answers.
+    Http,
+    /// Works; answers only for its health.
+    Worker,
+}
+
+/// How a process is run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    pub role: Role,
+    /// Bring the schema up to date first.
+    pub migrate: bool,
+    /// Told once the listener accepts, on standard output.
+    pub announce: bool,
+    pub points: Points,
+}
+
+/// A service that accepts requests.
+#[derive(Debug)]
+pub struct Service {
+    pub address: SocketAddr,
+    stop: CancellationToken,
+    tasks: JoinSet<()>,
+}
+
+impl Service {
+    /// Runs until told to stop, then ends what is in hand.
+    pub async fn run_until(mut self, told: impl Future<Output = ()>) {
+        tokio::select! {
+            () = told => tracing::info!("stopping"),
+            _ = self.tasks.join_next() => tracing::error!("a part of the service ended by itself"),
+        }
+        self.stop.cancel();
+        let ended = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(GRACE, ended).await.is_err() {
+            tracing::warn!("what was in hand did not end in time; its leases run out");
+        }
+    }
+}
+
+/// Connects to the database.
+///
+/// # Errors
+/// When it is not there.
+pub async fn connect(config: &Config, clock: Clock) -> anyhow::Result<Store> {
+    let url = config.database.url.expose_secret();
+    let store = Store::connect(url, config.database.max_connections, clock).await;
+    store.context("the database of database.url cannot be used")
+}
+
+/// Starts the service.
+///
+/// # Errors
+/// When the database, the schema or the address does not let it.
+pub async fn start(config: &Config, options: Options) -> anyhow::Result<Service> {
+    let clock = Clock::system();
+    let store = connect(config, clock.clone()).await?;
+    if options.migrate {
+        store.migrate().await.context("the schema cannot be brought up to date")?;
+    }
+    let marketo = Arc::new(marketo(config, clock.clone())?);
+    let salesforce = Arc::new(salesforce(config, clock.clone())?);
+    let stop = CancellationToken::new();
+    let mut tasks = JoinSet::new();
+
+    let mut router = Router::new();
+    let api = ApiState::new(store.clone(), marketo.clone(), salesforce.clone(), config);
+    match options.role {
+        Role::Worker => router = router.merge(http::health_router(api)),
+        Role::All | Role::Http => {
+            let (ingest, waiting) = Ingest::channel();
+            let writer = store.clone();
+            tasks.spawn(async move { writer.write_deliveries(waiting).await });
+            router = router.merge(http::router(api)).merge(webhook::router(WebhookState::new(config, ingest, clock)));
+        }
+    }
+    router = router.route("/metrics", get({
+        let metrics = metrics()?;
+        async move || metrics.render()
+    }));
+    if options.role != Role::Http {
+        let worker = Worker::new(store, marketo, salesforce, settings(config), options.points);
+        for _ in 0..WORKERS {
+            tasks.spawn(worker.another().run(stop.clone()));
+        }
+    }
+
+    let listener = TcpListener::bind(config.server.listen).await;
+    let listener = listener.with_context(|| format!("cannot listen on server.listen {}", config.server.listen))?;
+    let address = listener.local_addr()?;
+    let ended = stop.clone().cancelled_owned();
+    tasks.spawn(async move {
+        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(ended).await {
+            tracing::error!(%error, "the listener failed");
+        }
+    });
+    if options.announce {
+        announce(address)?;
+    }
+    tracing::info!(%address, role = ?options.role, "listening");
+    Ok(Service { address, stop, tasks })
+}
+
+fn announce(address: SocketAddr) -> anyhow::Result<()> {
+    let line = serde_json::json!({"event": "listening", "url": format!("http://{address}")});
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    Ok(out.flush()?)
+}
+
+/// The one recorder of this process.
+fn metrics() -> anyhow::Result<PrometheusHandle> {
+    static HANDLE: std::sync::OnceLock<PrometheusHandle> = std::sync::OnceLock::new();
+    if let Some(handle) = HANDLE.get() {
+        return Ok(handle.clone());
+    }
+    let handle = PrometheusBuilder::new().install_recorder().context("the metrics cannot be recorded")?;
+    Ok(HANDLE.get_or_init(|| handle).clone())
+}
+
+/// The client of the configured Marketo instance.
+///
+/// # Errors
+/// When a setting cannot be used.
+pub fn marketo(config: &Config, clock: Clock) -> anyhow::Result<MarketoClient> {
+    let (own, limits) = (&config.marketo, &config.limits.marketo);
+    if own.base_url.is_none() {
+        tracing::warn!("marketo.base_url is not set: nothing can be read from or written to Marketo");
+    }
+    let identity = own.identity_url().map(|url| Url::parse(&url)).transpose()?;
+    let settings = MarketoSettings {
+        base_url: own.base_url.clone().map_or_else(|| not_set("marketo"), Ok)?,
+        identity_url: identity.map_or_else(|| not_set("marketo"), Ok)?,
+        client_id: own.client_id.clone(),
+        client_secret: own.client_secret.clone(),
+        salesforce_lead_field: own.salesforce_lead_field.clone(),
+        salesforce_contact_field: own.salesforce_contact_field.clone(),
+        limits: Limits {
+            concurrency: usize::try_from(limits.concurrency)?,
+            window: (limits.calls_per_window > 0).then_some((limits.calls_per_window, limits.window)),
+            daily_calls: Some(u64::from(limits.daily_calls)),
+            daily_share: None,
+            timeout: timeout(config),
+        },
+    };
+    Ok(MarketoClient::new(settings, clock)?)
+}
+
+/// The client of the configured Salesforce organisation.
+///
+/// # Errors
+/// When a setting cannot be used.
+pub fn salesforce(config: &Config, clock: Clock) -> anyhow::Result<SalesforceClient> {
+    let (own, limits) = (&config.salesforce, &config.limits.salesforce);
+    let configured = own.login_url.is_some();
+    if !configured {
+        tracing::warn!("salesforce.login_url is not set: nothing can be read from or written to Salesforce");
+    }
+    let some = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    let secret = |secret: &SecretString| (!secret.expose_secret().is_empty()).then(|| secret.clone());
+    let settings = SalesforceSettings {
+        login_url: own.login_url.clone().map_or_else(|| not_set("salesforce"), Ok)?,
+        instance_url: own.instance_url.clone(),
+        client_id: own.client_id.clone(),
+        client_secret: secret(&own.client_secret).or_else(|| (!configured).then(|| SecretString::from("not set"))),
+        username: some(&own.username),
+        private_key: secret(&own.private_key),
+        api_version: own.api_version.clone(),
+        organization_id: own.organization_id.clone(),
+        person_external_id_field: some(&own.person_external_id_field),
+        auto_assign: config.sync.lead_assignment_rules,
+        limits: Limits {
+            concurrency: usize::try_from(limits.concurrency)?,
+            window: None,
+            daily_calls: None,
+            daily_share: Some(limits.daily_share),
+            timeout: timeout(config),
+        },
+    };
+    Ok(SalesforceClient::new(settings, clock)?)
+}
+
+/// A name that resolves nowhere and says why, so that the service can be looked at before it is connected.
+fn not_set(vendor: &str) -> anyhow::Result<Url> {
+    Ok(Url::parse(&format!("https://{vendor}-is-not-configured.invalid"))?)
+}
+
+fn timeout(config: &Config) -> Duration {
+    config.sync.lease.saturating_sub(MARGIN).max(config.sync.lease / 2)
+}
+
+fn settings(config: &Config) -> Settings {
+    let sync = &config.sync;
+    Settings {
+        lease: sync.lease,
+        max_attempts: sync.max_attempts,
+        retry_base: sync.retry_base,
+        retry_cap: sync.retry_cap,
+        guard: GuardLimits {
+            members: i64::from(sync.removal_guard_members),
+            percent: i64::from(sync.removal_guard_percent),
+            window: i64::try_from(sync.removal_guard_window.as_millis()).unwrap_or(i64::MAX),
+        },
+        lead_last_name: sync.lead_last_name.clone(),
+        lead_company: sync.lead_company.clone(),
+    }
+}
