@@ -202,7 +202,7 @@ impl Store {
         add(
             " AND (REPLACE(LOWER(m.program_name), LOWER($?), '') <> LOWER(m.program_name)
                OR REPLACE(LOWER(m.campaign_name), LOWER($?), '') <> LOWER(m.campaign_name))",
-            filter.q.as_ref().map(Arg::from),
+            filter.q.as_ref().filter(|q| !q.is_empty()).map(Arg::from),
         );
         sql += " ORDER BY m.id LIMIT $2";
         mappings(self.db.fetch(&sql, args).await?)

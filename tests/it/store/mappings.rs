@@ -34,7 +34,7 @@ on_both! {
         let all = list(MappingFilter::default(), "").await;
         assert_eq!(all.len(), 10);
         assert_eq!(list(MappingFilter::default(), &all[3].id).await, all[4..]);
-        for (q, found) in [("GRAM", 10), ("campaign_", 10), ("campaignX", 0), ("%", 0)] {
+        for (q, found) in [("", 10), ("GRAM", 10), ("campaign_", 10), ("campaignX", 0), ("%", 0)] {
             let filter = MappingFilter { q: Some(q.to_owned()), state: Some("active".to_owned()), ..MappingFilter::default() };
             assert_eq!(list(filter, "").await.len(), found, "{q}");
         }

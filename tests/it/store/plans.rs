@@ -16,7 +16,7 @@ on_both! {
              WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 20000)
              INSERT INTO outbox (id, lane, kind, subject, source, state, due_at, window_start, created_at)
              SELECT 'o' || CAST(n AS TEXT), CASE WHEN n % 2 = 0 THEN 'router' ELSE '7014S0000000001AAA' END, 'hint',
-               'marketo:' || CAST(n AS TEXT), 'marketo', CASE WHEN n % 4 = 0 THEN 'completed' ELSE 'available' END, n, 0, 0 FROM n;
+               'marketo:' || CAST(n AS TEXT), 'marketo', CASE n % 4 WHEN 0 THEN 'completed' WHEN 1 THEN 'parked' ELSE 'available' END, n, 0, 0 FROM n;
              WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 20000)
              INSERT INTO inbox (source, delivery_id, position, hint, received_at)
              SELECT 'marketo', CAST(n AS TEXT), 0, '{}', n FROM n;
