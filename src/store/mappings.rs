@@ -100,6 +100,7 @@ fn mappings(rows: Vec<MappingRow>) -> Result<Vec<Mapping>, StoreError> {
 
 /// A mapping that cannot be made because of one that is there.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and taken apart at once")]
 pub enum Created {
     /// Made; with the run of its first sync, unless it starts paused.
     New { mapping: Mapping, run_id: String },

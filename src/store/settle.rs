@@ -44,6 +44,9 @@ pub struct VendorError {
     pub message: String,
 }
 
+/// Mapping, window, state, outcome and reason of a row.
+type Moved = (Option<String>, i64, String, Option<String>, Option<String>);
+
 /// Ends attempts, and moves what the ledger counts.
 pub(super) async fn settle(store: &Store, tx: &mut Tx, settled: &[Settled]) -> Result<(), StoreError> {
     if settled.is_empty() {
@@ -79,7 +82,7 @@ pub(super) async fn settle(store: &Store, tx: &mut Tx, settled: &[Settled]) -> R
     let rows: Vec<_> = rows.iter().map(flatten).collect::<Result<_, _>>()?;
     let columns = "id text, state text, outcome text, due_at int, reason text, completed_at int, vendor text, code text, message text";
     // A row that has to be tried again while a younger one about the same subject waits leaves it to that one.
-    let moved: Vec<(Option<String>, i64, String, Option<String>, Option<String>)> = tx
+    let moved: Vec<Moved> = tx
         .fetch_rows(
             "UPDATE outbox SET
                state = CASE WHEN r.state = 'retryable' AND y.id IS NOT NULL THEN 'completed' ELSE r.state END,
