@@ -91,7 +91,10 @@ impl Store {
         let mut tx = self.db.begin().await?;
         let mut seen = seen_before(&mut tx, deliveries).await?;
         let mut fresh: Vec<(Source, &DeliveredHint)> = Vec::new();
-        for delivery in deliveries {
+        // How many of a delivery's records have no id and are work.
+        let mut nameless = vec![0; deliveries.len()];
+        let mut delivery_of = Vec::new();
+        for (nth, delivery) in deliveries.iter().enumerate() {
             for record in &delivery.records {
                 let new = key(delivery.source, record).is_none_or(|key| {
                     let new = !seen.contains_key(&key);
@@ -101,16 +104,15 @@ impl Store {
                 });
                 if new {
                     fresh.push((delivery.source, record));
+                    delivery_of.push(nth);
                 }
             }
         }
         let places = places(&mut tx, &fresh).await?;
-        let mut queued: HashSet<*const DeliveredHint> = HashSet::new();
         let mut work = Vec::new();
         let mut positions = Vec::new();
         for (n, (source, record)) in fresh.iter().enumerate() {
             if let Some(place) = places.of(&record.hint) {
-                queued.insert(std::ptr::from_ref(*record));
                 positions.push(n);
                 work.push(NewWork {
                     lane: place.lane,
@@ -121,8 +123,9 @@ impl Store {
                     payload: Some(write_json("hint", &record.hint)?),
                     due_at: self.now(),
                 });
-                if let Some(key) = key(*source, record) {
-                    seen.insert(key, true);
+                match key(*source, record) {
+                    Some(key) => drop(seen.insert(key, true)),
+                    None => nameless[delivery_of[n]] += 1,
                 }
             }
         }
@@ -146,15 +149,12 @@ impl Store {
         if !work.is_empty() {
             self.work.notify_one();
         }
-        let receipt = |delivery: &Delivery| {
-            let events = delivery.records.iter().filter(|record| {
-                key(delivery.source, record)
-                    .map_or_else(|| queued.contains(&std::ptr::from_ref(*record)), |key| seen[&key])
-            });
-            let events = events.count();
+        let receipt = |(delivery, nameless): (&Delivery, usize)| {
+            let keys = delivery.records.iter().filter_map(|record| key(delivery.source, record));
+            let events = nameless + keys.filter(|key| seen[key]).count();
             Receipt { events: count(events), ignored: count(delivery.records.len() - events) }
         };
-        Ok(deliveries.iter().map(receipt).collect())
+        Ok(deliveries.iter().zip(nameless).map(receipt).collect())
     }
 }
 

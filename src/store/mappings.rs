@@ -100,6 +100,7 @@ fn mappings(rows: Vec<MappingRow>) -> Result<Vec<Mapping>, StoreError> {
 
 /// A mapping that cannot be made because of one that is there.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, and taken apart at once")]
 pub enum Created {
     /// Made; with the run of its first sync, unless it starts paused.
     New { mapping: Mapping, run_id: String },
@@ -202,7 +203,7 @@ impl Store {
         add(
             " AND (REPLACE(LOWER(m.program_name), LOWER($?), '') <> LOWER(m.program_name)
                OR REPLACE(LOWER(m.campaign_name), LOWER($?), '') <> LOWER(m.campaign_name))",
-            filter.q.as_ref().map(Arg::from),
+            filter.q.as_ref().filter(|q| !q.is_empty()).map(Arg::from),
         );
         sql += " ORDER BY m.id LIMIT $2";
         mappings(self.db.fetch(&sql, args).await?)

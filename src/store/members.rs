@@ -250,7 +250,7 @@ impl Store {
         add(" AND m.reason = $?", &filter.reason);
         add(
             " AND (REPLACE(LOWER(p.email), LOWER($?), '') <> LOWER(p.email) OR CAST(p.marketo_id AS TEXT) = $? OR p.salesforce_id = $?)",
-            &filter.q,
+            &filter.q.clone().filter(|q| !q.is_empty()),
         );
         sql += " ORDER BY m.id LIMIT $3";
         members(self.db.fetch(&sql, args).await?)

@@ -44,6 +44,9 @@ pub struct VendorError {
     pub message: String,
 }
 
+/// Mapping, window, state, outcome and reason of a row.
+type Moved = (Option<String>, i64, String, Option<String>, Option<String>);
+
 /// Ends attempts, and moves what the ledger counts.
 pub(super) async fn settle(store: &Store, tx: &mut Tx, settled: &[Settled]) -> Result<(), StoreError> {
     if settled.is_empty() {
@@ -79,7 +82,7 @@ pub(super) async fn settle(store: &Store, tx: &mut Tx, settled: &[Settled]) -> R
     let rows: Vec<_> = rows.iter().map(flatten).collect::<Result<_, _>>()?;
     let columns = "id text, state text, outcome text, due_at int, reason text, completed_at int, vendor text, code text, message text";
     // A row that has to be tried again while a younger one about the same subject waits leaves it to that one.
-    let moved: Vec<(Option<String>, i64, String, Option<String>, Option<String>)> = tx
+    let moved: Vec<Moved> = tx
         .fetch_rows(
             "UPDATE outbox SET
                state = CASE WHEN r.state = 'retryable' AND y.id IS NOT NULL THEN 'completed' ELSE r.state END,
@@ -106,10 +109,12 @@ pub(super) async fn settle(store: &Store, tx: &mut Tx, settled: &[Settled]) -> R
     // What was parked or given up earlier about the same subject is settled with it.
     if !over.is_empty() {
         let rows = Rows::new("lane text, subject text, id text", &over)?;
+        // The list of states is that of the partial index, which is not used without it.
         for (state, counted) in [("parked", "held"), ("discarded", "failed")] {
             let sql = "UPDATE outbox SET state = 'completed', outcome = 'superseded', completed_at = $2
                        FROM {rows} WHERE outbox.lane = r.lane AND outbox.subject = r.subject AND outbox.id < r.id
-                         AND outbox.kind = 'hint' AND outbox.state = $3 AND outbox.reason IS NOT NULL
+                         AND outbox.kind = 'hint' AND outbox.state IN ('parked', 'discarded') AND outbox.state = $3
+                         AND outbox.reason IS NOT NULL
                        RETURNING outbox.mapping_id, outbox.window_start";
             let earlier: Vec<(Option<String>, i64)> = tx.fetch_rows(sql, &rows, args![now, state]).await?;
             for (mapping, window) in earlier {

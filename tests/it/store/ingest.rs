@@ -23,7 +23,8 @@ on_both! {
         assert_eq!(world.tables.lines("inbox WHERE change_id IS NULL", &["delivery_id"]).await, ["d2"]);
         // Without an id each counts.
         let nameless = delivery(None, 1, &[7]);
-        world.store.ingest(&[nameless.clone(), nameless]).await.unwrap();
+        let one = Receipt { events: 1, ignored: 0 };
+        assert_eq!(world.store.ingest(&[nameless.clone(), nameless]).await.unwrap(), [one; 2]);
         assert_eq!(world.tables.lines("inbox WHERE delivery_id IS NULL", &["position"]).await, ["0", "0"]);
         assert_eq!(world.rows().await.len(), 3);
         world.recount().await;
@@ -35,11 +36,12 @@ on_both! {
         let (door, queue) = Ingest::channel();
         let good = tokio::spawn({ let door = door.clone(); async move { door.accept(delivery(Some("d1"), 1, &[1])).await } });
         let bad = tokio::spawn({ let door = door.clone(); async move { door.accept(delivery(Some("d\u{0}2"), 1, &[2])).await } });
+        let writer = tokio::spawn({ let store = world.store.clone(); async move { store.write_deliveries(queue).await } });
         let more = tokio::spawn(async move { door.accept(delivery(Some("d3"), 1, &[3])).await });
-        world.store.write_deliveries(queue).await;
         assert_eq!(good.await.unwrap(), Ok(Receipt { events: 1, ignored: 0 }));
         assert_eq!(more.await.unwrap(), Ok(Receipt { events: 1, ignored: 0 }));
         assert_eq!(bad.await.unwrap(), Err(IngestError::NotStored));
+        writer.await.unwrap();
         assert_eq!(world.tables.lines("inbox", &["delivery_id"]).await, ["d1", "d3"]);
     }
 

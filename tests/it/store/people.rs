@@ -1,1 +1,121 @@
-//! x
+//! People and intents: one row for each, linked one-to-one, and never created by two at once.
+
+use std::time::Duration;
+
+use campaign_sync::domain::merge::Side;
+use campaign_sync::store::StoreError;
+use campaign_sync::store::members::Member;
+use campaign_sync::store::people::{Half, Person};
+use campaign_sync::store::record::{Batch, Recorded};
+
+use super::{LEASE, World, lead};
+use crate::support::on_both;
+
+async fn join_lane(world: &World, lane: &str, person: &Person, sequence: i64) {
+    let claim = world.claim().await;
+    let mut member = Member::new(world.store.new_id(), lane.to_owned(), person.clone());
+    (member.sequence, member.added_to_marketo) = (sequence, sequence > 1);
+    let members = vec![Recorded { member, events: vec![], history: vec![] }];
+    world.store.record(Batch { leases: claim.leases, members, ..Batch::default() }).await.unwrap();
+}
+
+on_both! {
+    async fn people_are_made_known_once(database: TestDatabase) {
+        let world = World::new(database).await;
+        let halves: Vec<_> = (1..=40).flat_map(|n: u32| [Half::Marketo(n.into()), Half::Salesforce(lead(n))]).collect();
+        let mut tasks = tokio::task::JoinSet::new();
+        for turn in 0..6 {
+            let (store, mut halves) = (world.store.clone(), halves.clone());
+            halves.rotate_left(turn * 13);
+            tasks.spawn(async move { store.ensure_people(&halves).await.unwrap() });
+        }
+        let found = tasks.join_all().await;
+        assert!(found.iter().all(|people| people.len() == 80 && *people == found[0]));
+        assert_eq!(world.store.people(&halves[..3]).await.unwrap().len(), 3);
+        assert!(world.store.people(&[Half::Marketo(99)]).await.unwrap().is_empty());
+    }
+
+    async fn two_rows_of_one_human_are_joined(database: TestDatabase) {
+        let world = World::new(database).await;
+        let (both, one) = (world.mapped(1).await, world.mapped(2).await);
+        let people = world.people(&[Half::Marketo(1), Half::Salesforce(lead(1))]).await;
+        let marketo = people.iter().find(|p| p.marketo_id.is_some()).unwrap();
+        let salesforce = people.iter().find(|p| p.salesforce_id.is_some()).unwrap();
+        for (mapping, person, sequence) in [(&both, marketo, 1), (&both, salesforce, 2), (&one, salesforce, 3)] {
+            world.enqueue(&[world.hint(mapping, 1)]).await;
+            join_lane(&world, mapping.campaign_id.as_str(), person, sequence).await;
+        }
+        let linked = world.store.link(&marketo.id, 1, &lead(1)).await.unwrap();
+        assert_eq!((&linked.id, linked.marketo_id, &linked.salesforce_id), (&marketo.id, Some(1), &Some(lead(1))));
+        assert_eq!(world.people(&[Half::Marketo(1), Half::Salesforce(lead(1))]).await, [linked.clone()]);
+        let mut rows = world.store.memberships(&[linked.id.clone()]).await.unwrap();
+        rows.sort_by_key(|m| m.sequence);
+        assert_eq!(rows.iter().map(|m| (m.sequence, m.added_to_marketo, m.after_merge)).collect::<Vec<_>>(), [(1, true, true), (3, true, true)]);
+        let subject = format!("person:{}", linked.id);
+        let again = world.tables.lines(&format!("outbox WHERE subject = '{subject}'"), &["lane"]).await;
+        assert_eq!(again, [both.campaign_id.as_str(), one.campaign_id.as_str()]);
+        assert_eq!(world.store.link(&linked.id, 1, &lead(1)).await.unwrap(), linked, "the same again changes nothing");
+        world.recount().await;
+    }
+
+    async fn links_are_one_to_one(database: TestDatabase) {
+        let world = World::new(database).await;
+        let first = world.people(&[Half::Marketo(1)]).await.remove(0);
+        world.store.link(&first.id, 1, &lead(1)).await.unwrap();
+        let other = world.people(&[Half::Marketo(2)]).await.remove(0);
+        let conflict = |result| assert!(matches!(result, Err(StoreError::Conflict(_))), "{result:?}");
+        conflict(world.store.link(&other.id, 2, &lead(1)).await);
+        conflict(world.store.link(&first.id, 1, &lead(2)).await);
+        conflict(world.store.link("nobody", 2, &lead(2)).await);
+        // A conversion moves the link; whoever has the new id already is the same person.
+        let contact = Half::Salesforce(super::id("003", 1));
+        let known = world.people(std::slice::from_ref(&contact)).await.remove(0);
+        let followed = world.store.follow(&first.id, &contact).await.unwrap();
+        assert_eq!((&followed.id, followed.marketo_id), (&first.id, Some(1)));
+        assert_eq!(world.people(&[contact]).await, [followed]);
+        conflict(world.store.follow(&known.id, &Half::Marketo(9)).await);
+        assert!(world.store.people(&[Half::Salesforce(lead(1))]).await.unwrap().is_empty());
+    }
+
+    async fn links_of_the_same_two_at_once_end_in_one_person(database: TestDatabase) {
+        let world = World::new(database).await;
+        for n in 1..=15_u32 {
+            let halves = [Half::Marketo(n.into()), Half::Salesforce(lead(n))];
+            let people = world.people(&halves).await;
+            let salesforce = lead(n);
+            let link = |person: &Person| { let (store, id, salesforce) = (world.store.clone(), person.id.clone(), salesforce.clone());
+                async move { store.link(&id, n.into(), &salesforce).await } };
+            let (one, two) = tokio::join!(link(&people[0]), link(&people[1]));
+            assert!(one.is_ok() != two.is_ok(), "{one:?} {two:?}");
+            assert!(matches!(one.and(two), Err(StoreError::Conflict(_))));
+            assert_eq!(world.people(&halves).await.len(), 1);
+        }
+    }
+
+    async fn one_at_a_time_creates_a_person(database: TestDatabase) {
+        let world = World::new(database).await;
+        let keys: Vec<_> = ["b@x.org", "a@x.org"].map(str::to_owned).into();
+        let intend = |owner: &'static str, keys: &[String]| {
+            let (store, keys) = (world.store.clone(), keys.to_vec());
+            async move { store.intend(owner, Side::Salesforce, &keys, LEASE).await.unwrap() }
+        };
+        let reversed: Vec<_> = keys.iter().rev().cloned().collect();
+        let (one, two) = tokio::join!(intend("one", &keys), intend("two", &reversed));
+        assert_eq!(one.len() + two.len(), 2);
+        assert!(one.is_empty() || two.is_empty());
+        let (winner, loser) = if two.is_empty() { ("one", "two") } else { ("two", "one") };
+        assert!(one.iter().chain(&two).all(|intent| !intent.taken_over && intent.started_at == world.now()));
+        assert!(intend(winner, &keys).await.iter().all(|intent| intent.taken_over));
+        assert_eq!(world.store.intend(loser, Side::Marketo, &keys, LEASE).await.unwrap().len(), 2);
+        world.store.conclude(loser, Side::Salesforce, &keys).await.unwrap();
+        assert!(intend(loser, &keys).await.is_empty());
+        world.store.conclude(winner, Side::Salesforce, &keys[..1]).await.unwrap();
+        let freed = intend(loser, &keys).await;
+        assert_eq!(freed.iter().map(|i| (&i.key, i.taken_over)).collect::<Vec<_>>(), [(&keys[0], false)]);
+        let started = world.now();
+        world.clock.advance(LEASE);
+        let late = intend("three", &keys[1..]).await;
+        assert!(late[0].taken_over && late[0].started_at == started);
+        world.clock.advance(Duration::from_millis(1));
+    }
+}

@@ -23,6 +23,11 @@ enum Guard {
 }
 
 impl TestDatabase {
+    /// One of each kind that there is, for what has to be the same on all.
+    pub async fn each() -> Vec<Self> {
+        [Some(Self::sqlite()), Self::postgres().await].into_iter().flatten().collect()
+    }
+
     /// A file of its own in a temporary directory.
     pub fn sqlite() -> Self {
         let dir = tempfile::tempdir().unwrap();
