@@ -265,6 +265,9 @@ impl Store {
         let now = self.now();
         let lane = mapping.campaign_id.as_str();
         let mut tx = self.db.begin().await?;
+        // The lane before its rows, as whoever adds work does: two who hold one and want the other would wait forever.
+        let lock = tx.backend().for_update();
+        tx.fetch::<(String,)>(&format!("SELECT id FROM lanes WHERE id = $1 {lock}"), args![lane]).await?;
         tx.execute("UPDATE mappings SET deleted_at = $2 WHERE id = $1", args![&mapping.id, now]).await?;
         tx.execute(
             "UPDATE runs SET state = 'failed', message = 'the mapping was removed', completed_at = $2
@@ -272,7 +275,7 @@ impl Store {
             args![&mapping.id, now],
         )
         .await?;
-        let sql = "UPDATE outbox SET state = 'discarded', completed_at = $2 WHERE mapping_id = $1 AND kind = 'hint'
+        let sql = "UPDATE outbox SET state = 'discarded', reason = NULL, completed_at = $2 WHERE mapping_id = $1 AND kind = 'hint'
                    AND state IN ('available', 'retryable') RETURNING window_start";
         let windows: Vec<(i64,)> = tx.fetch(sql, args![&mapping.id, now]).await?;
         let mut ledger = super::outbox::Ledger::default();
