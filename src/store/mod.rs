@@ -3,6 +3,7 @@
 //! Owns the schema, the transactions and what may happen together in one of them. Must not call a vendor, nor decide
 //! anything that `domain` decides: it keeps what it is told.
 
+pub mod changes;
 mod dialect;
 pub mod guards;
 pub mod ingest;
@@ -15,6 +16,7 @@ pub mod people;
 pub mod record;
 pub mod reports;
 pub mod runs;
+pub mod settings;
 pub mod triggers;
 
 use std::sync::{Arc, Mutex, PoisonError};
