@@ -3,13 +3,22 @@
 //! Owns the paths, bodies and errors under `/api/v1`, the document that describes them, and the health of the process. Asks
 //! the store and, where a mapping is made, the vendors; must not know the worker or the webhooks.
 
+mod administration;
 pub mod auth;
+mod changes;
 mod document;
+mod events;
 mod extract;
+mod guards;
 mod health;
+mod idempotency;
 mod mappings;
+mod members;
 mod refusal;
+mod runs;
 mod schema;
+mod stats;
+mod table;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -30,7 +39,7 @@ use crate::domain::mapping::Policies;
 use crate::problem;
 use crate::store::Store;
 use auth::BootstrapKey;
-pub use document::openapi;
+pub use document::{openapi, openapi_json};
 use refusal::Refusal;
 
 const BASE: &str = "/api/v1";
@@ -105,16 +114,23 @@ fn policies(config: &Config) -> Policies {
 
 /// The operations with their description. Whatever is here needs a key; `administration` needs one of an administrator.
 fn operations() -> (OpenApiRouter<ApiState>, OpenApiRouter<ApiState>) {
-    let operations = OpenApiRouter::default().merge(mappings::routes());
-    let administration = OpenApiRouter::default();
-    (operations, administration)
+    let operations = OpenApiRouter::default()
+        .merge(mappings::routes())
+        .merge(guards::routes())
+        .merge(runs::routes())
+        .merge(members::routes())
+        .merge(changes::routes())
+        .merge(events::routes())
+        .merge(stats::routes());
+    (operations, administration::routes())
 }
 
 /// Everything that this module serves.
 pub fn router(state: ApiState) -> Router {
     let (operations, administration) = operations();
-    let administration = Router::from(administration).layer(middleware::from_fn(auth::administrators));
+    let administration = Router::from(administration).route_layer(middleware::from_fn(auth::administrators));
     let api = Router::from(operations)
+        .route_layer(middleware::from_fn_with_state(state.clone(), idempotency::once))
         .merge(administration)
         .fallback(async || Refusal::not_found("operation"))
         .method_not_allowed_fallback(async || {
