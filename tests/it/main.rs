@@ -5,5 +5,7 @@
 
 mod support;
 
+mod api;
 mod harness;
+mod openapi;
 mod tidy;
