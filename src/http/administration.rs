@@ -55,7 +55,7 @@ impl From<ApiKey> for KeyBody {
 
 /// List keys
 #[utoipa::path(
-    get, path = "/keys", tag = "administration",
+    get, path = "/keys", operation_id = "list_keys", tag = "administration",
     params(
         ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
@@ -89,7 +89,7 @@ struct MadeKey {
 
 /// Make a key
 #[utoipa::path(
-    post, path = "/keys", tag = "administration", request_body = NewKey,
+    post, path = "/keys", operation_id = "create_key", tag = "administration", request_body = NewKey,
     responses((status = 201, description = "Made", body = MadeKey))
 )]
 async fn create_key(
@@ -114,7 +114,7 @@ async fn create_key(
 
 /// Revoke a key
 #[utoipa::path(
-    delete, path = "/keys/{id}", tag = "administration", params(("id" = uuid::Uuid, Path)),
+    delete, path = "/keys/{id}", operation_id = "revoke_key", tag = "administration", params(("id" = uuid::Uuid, Path)),
     responses((status = 204, description = "Revoked"))
 )]
 async fn revoke_key(
@@ -136,7 +136,7 @@ struct CampaignSync {
 
 /// Show whether campaign sync is on
 #[utoipa::path(
-    get, path = "/settings/campaign-sync", tag = "administration",
+    get, path = "/settings/campaign-sync", operation_id = "show_campaign_sync", tag = "administration",
     responses((status = 200, description = "The switch", body = CampaignSync))
 )]
 async fn show_sync(State(api): State<ApiState>) -> Answer<Json<CampaignSync>> {
@@ -147,7 +147,7 @@ async fn show_sync(State(api): State<ApiState>) -> Answer<Json<CampaignSync>> {
 ///
 /// While it is off nothing is read or written at the vendors; webhooks are still stored.
 #[utoipa::path(
-    put, path = "/settings/campaign-sync", tag = "administration", request_body = CampaignSync,
+    put, path = "/settings/campaign-sync", operation_id = "switch_campaign_sync", tag = "administration", request_body = CampaignSync,
     responses((status = 200, description = "The switch as it is now", body = CampaignSync))
 )]
 async fn switch_sync(
@@ -175,7 +175,7 @@ struct AuditBody {
 
 /// Show who did what
 #[utoipa::path(
-    get, path = "/audit", tag = "administration",
+    get, path = "/audit", operation_id = "list_audit", tag = "administration",
     params(
         ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),

@@ -114,7 +114,7 @@ impl Table for ChangeBody {
 ///
 /// As `text/csv` when that is accepted; the next page is then in the header `Link`.
 #[utoipa::path(
-    get, path = "/changes", tag = "changes",
+    get, path = "/changes", operation_id = "list_changes", tag = "changes",
     params(
         ("state" = Option<Vec<String>>, Query, description = "Only those in one of these states"),
         ("mapping_id" = Option<uuid::Uuid>, Query, description = "Only those of this mapping"),
@@ -122,7 +122,7 @@ impl Table for ChangeBody {
         ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
     ),
-    responses((status = 200, description = "In the order they came", body = List<ChangeBody>))
+    responses((status = 200, description = "In the order they came", content((List<ChangeBody> = "application/json"), (String = "text/csv"))))
 )]
 async fn list(State(api): State<ApiState>, headers: HeaderMap, mut given: Parameters) -> Answer<Response> {
     let again = given.without_cursor();
@@ -144,7 +144,7 @@ async fn found(api: &ApiState, id: &str) -> Answer<Change> {
 
 /// Show a change
 #[utoipa::path(
-    get, path = "/changes/{id}", tag = "changes", params(("id" = uuid::Uuid, Path)),
+    get, path = "/changes/{id}", operation_id = "show_change", tag = "changes", params(("id" = uuid::Uuid, Path)),
     responses((status = 200, description = "The change", body = ChangeBody))
 )]
 async fn show(State(api): State<ApiState>, Id(id): Id) -> Answer<Json<ChangeBody>> {
@@ -153,7 +153,7 @@ async fn show(State(api): State<ApiState>, Id(id): Id) -> Answer<Json<ChangeBody
 
 /// Try a change again, now
 #[utoipa::path(
-    post, path = "/changes/{id}/retry", tag = "changes", params(("id" = uuid::Uuid, Path)),
+    post, path = "/changes/{id}/retry", operation_id = "retry_change", tag = "changes", params(("id" = uuid::Uuid, Path)),
     responses(
         (status = 200, description = "As it is now", body = ChangeBody),
         (status = 409, description = "It is running, waits already, or is completed (`conflict`)"),
@@ -165,7 +165,7 @@ async fn retry(State(api): State<ApiState>, Id(id): Id) -> Answer<Json<ChangeBod
 
 /// Give a change up
 #[utoipa::path(
-    post, path = "/changes/{id}/discard", tag = "changes", params(("id" = uuid::Uuid, Path)),
+    post, path = "/changes/{id}/discard", operation_id = "discard_change", tag = "changes", params(("id" = uuid::Uuid, Path)),
     responses(
         (status = 200, description = "As it is now", body = ChangeBody),
         (status = 409, description = "It is running or done with (`conflict`)"),
@@ -222,7 +222,7 @@ struct BulkCount {
 ///
 /// Those that are not in a state for the action are passed over.
 #[utoipa::path(
-    post, path = "/changes/bulk", tag = "changes", request_body = BulkDecision,
+    post, path = "/changes/bulk", operation_id = "decide_changes", tag = "changes", request_body = BulkDecision,
     responses((status = 200, description = "How many", body = BulkCount))
 )]
 async fn bulk(State(api): State<ApiState>, Json(bulk): Json<BulkDecision>) -> Answer<Json<BulkCount>> {

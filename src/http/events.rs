@@ -19,7 +19,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 ///
 /// CloudEvents 1.0. A reader that goes on from the last `sequence` it has seen never misses one.
 #[utoipa::path(
-    get, path = "/trigger-events", tag = "trigger events",
+    get, path = "/trigger-events", operation_id = "list_trigger_events", tag = "trigger events",
     params(
         ("type" = Option<Vec<String>>, Query, description = "`campaign.member.added`, `.removed`, `.status_changed`; several mean any of them, as below"),
         ("campaign_id" = Option<Vec<String>>, Query, description = "Only of these campaigns"),

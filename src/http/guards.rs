@@ -73,7 +73,7 @@ async fn shown(api: &ApiState, guard: Guard) -> Answer<GuardBody> {
 ///
 /// A guard trips when more removals are due than a mapping usually sees; the members that it lists are left alone meanwhile.
 #[utoipa::path(
-    get, path = "/mappings/{id}/guards", tag = "guards",
+    get, path = "/mappings/{id}/guards", operation_id = "list_guards", tag = "guards",
     params(
         ("id" = uuid::Uuid, Path),
         ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
@@ -98,7 +98,7 @@ async fn list(State(api): State<ApiState>, Id(id): Id, mut given: Parameters) ->
 ///
 /// Holds for the members that are listed; more need a new guard.
 #[utoipa::path(
-    post, path = "/guards/{id}/approve", tag = "guards", params(("id" = uuid::Uuid, Path)),
+    post, path = "/guards/{id}/approve", operation_id = "approve_guard", tag = "guards", params(("id" = uuid::Uuid, Path)),
     responses(
         (status = 200, description = "As it is now", body = GuardBody),
         (status = 409, description = "It does not wait any more (`conflict`)"),
@@ -122,7 +122,7 @@ struct Discard {
 
 /// Discard removals
 #[utoipa::path(
-    post, path = "/guards/{id}/discard", tag = "guards", params(("id" = uuid::Uuid, Path)), request_body = Option<Discard>,
+    post, path = "/guards/{id}/discard", operation_id = "discard_guard", tag = "guards", params(("id" = uuid::Uuid, Path)), request_body = Option<Discard>,
     responses(
         (status = 200, description = "As it is now", body = GuardBody),
         (status = 409, description = "It does not wait any more (`conflict`)"),

@@ -131,7 +131,7 @@ impl Table for MemberBody {
 ///
 /// As `text/csv` when that is accepted; the next page is then in the header `Link`.
 #[utoipa::path(
-    get, path = "/mappings/{id}/members", tag = "members",
+    get, path = "/mappings/{id}/members", operation_id = "list_members", tag = "members",
     params(
         ("id" = uuid::Uuid, Path),
         ("status" = Option<String>, Query, description = "Only those who hold this status on either side"),
@@ -141,7 +141,7 @@ impl Table for MemberBody {
         ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
     ),
-    responses((status = 200, description = "Those who are on a side at least", body = List<MemberBody>))
+    responses((status = 200, description = "Those who are on a side at least", content((List<MemberBody> = "application/json"), (String = "text/csv"))))
 )]
 async fn list(State(api): State<ApiState>, Id(id): Id, headers: HeaderMap, mut given: Parameters) -> Answer<Response> {
     let again = given.without_cursor();
@@ -174,7 +174,7 @@ async fn found(api: &ApiState, id: &str) -> Answer<(Member, Option<Mapping>)> {
 
 /// Show a member
 #[utoipa::path(
-    get, path = "/members/{id}", tag = "members", params(("id" = uuid::Uuid, Path)),
+    get, path = "/members/{id}", operation_id = "show_member", tag = "members", params(("id" = uuid::Uuid, Path)),
     responses((status = 200, description = "The member", body = MemberBody))
 )]
 async fn show(State(api): State<ApiState>, Id(id): Id) -> Answer<Json<MemberBody>> {
@@ -205,7 +205,7 @@ struct Explanation {
 
 /// Explain a member
 #[utoipa::path(
-    get, path = "/members/{id}/explain", tag = "members", params(("id" = uuid::Uuid, Path)),
+    get, path = "/members/{id}/explain", operation_id = "explain_member", tag = "members", params(("id" = uuid::Uuid, Path)),
     responses((status = 200, description = "Both values, what decided, what comes next", body = Explanation))
 )]
 async fn explain(State(api): State<ApiState>, Id(id): Id) -> Answer<Json<Explanation>> {
@@ -263,7 +263,7 @@ struct HistoryBody {
 
 /// Show what happened to a member
 #[utoipa::path(
-    get, path = "/members/{id}/history", tag = "members",
+    get, path = "/members/{id}/history", operation_id = "show_history", tag = "members",
     params(
         ("id" = uuid::Uuid, Path),
         ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),

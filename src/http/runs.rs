@@ -60,7 +60,7 @@ impl From<Run> for RunBody {
 
 /// List the runs of a mapping
 #[utoipa::path(
-    get, path = "/mappings/{id}/runs", tag = "runs",
+    get, path = "/mappings/{id}/runs", operation_id = "list_runs", tag = "runs",
     params(
         ("id" = uuid::Uuid, Path),
         ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
@@ -78,7 +78,7 @@ async fn list(State(api): State<ApiState>, Id(id): Id, mut given: Parameters) ->
 
 /// Show a run
 #[utoipa::path(
-    get, path = "/runs/{id}", tag = "runs", params(("id" = uuid::Uuid, Path)),
+    get, path = "/runs/{id}", operation_id = "show_run", tag = "runs", params(("id" = uuid::Uuid, Path)),
     responses((status = 200, description = "The run", body = RunBody))
 )]
 async fn show(State(api): State<ApiState>, Id(id): Id) -> Answer<Json<RunBody>> {

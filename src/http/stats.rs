@@ -93,7 +93,7 @@ impl Vendor {
 
 /// Show how everything stands
 #[utoipa::path(
-    get, path = "/stats", tag = "stats",
+    get, path = "/stats", operation_id = "show_stats", tag = "stats",
     responses((status = 200, description = "Figures of this moment", body = Stats))
 )]
 async fn show(State(api): State<ApiState>) -> Answer<Json<Stats>> {

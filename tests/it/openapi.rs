@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use campaign_sync::http::openapi_json;
+use campaign_sync::http::{openapi, openapi_json};
 
 #[test]
 fn the_committed_document_is_up_to_date() {
@@ -14,4 +14,16 @@ fn the_committed_document_is_up_to_date() {
     }
     let committed = std::fs::read_to_string(&path).unwrap_or_default();
     assert!(committed == document, "openapi/openapi.json is old: run this test with UPDATE_OPENAPI=1 and commit it");
+}
+
+#[test]
+fn operations_have_names_of_their_own() {
+    let document = serde_json::to_value(openapi()).unwrap();
+    let paths = document["paths"].as_object().unwrap().values();
+    let operations = paths.flat_map(|path| path.as_object().unwrap().values());
+    let mut names: Vec<_> = operations.map(|operation| operation["operationId"].as_str().unwrap().to_owned()).collect();
+    let all = names.len();
+    names.sort();
+    names.dedup();
+    assert_eq!(names.len(), all, "a generated client has one function for each");
 }
