@@ -139,18 +139,20 @@ pub fn router(state: ApiState) -> Router {
         .layer(middleware::from_fn_with_state(state.clone(), auth::authorize));
     let limit = state.most_bytes;
     let cors = cors(&state.cors_origins);
-    Router::new()
+    let served = Router::new()
         .nest(BASE, api)
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/openapi.json", get(document::serve))
         .route("/docs", get(document::page))
         .with_state(state)
-        .fallback(async || Refusal::not_found("path"))
-        .layer(DefaultBodyLimit::max(limit))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(cors)
-        .layer(middleware::from_fn(with_request_id))
+        .fallback(async || Refusal::not_found("path"));
+    answered(served.layer(DefaultBodyLimit::max(limit)), cors)
+}
+
+/// With what holds of every answer, also of one that a panic cut off.
+fn answered(router: Router, cors: CorsLayer) -> Router {
+    router.layer(CatchPanicLayer::custom(panicked)).layer(cors).layer(middleware::from_fn(with_request_id))
 }
 
 /// Gives a request its id, and writes out what was refused.
@@ -185,4 +187,31 @@ fn cors(origins: &[String]) -> CorsLayer {
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH, REQUEST_ID, IDEMPOTENCY_KEY])
         .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER, REQUEST_ID])
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn none() {
+        panic!("a fault that is tried on purpose");
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_answered_as_a_problem_and_tells_nothing_of_itself() {
+        let router = answered(Router::new().route("/", get(none)), cors(&[]));
+        let request = http::Request::get("/").header("x-request-id", "r1").body(axum::body::Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()[&REQUEST_ID]),
+            (500, &HeaderValue::from_static("r1"))
+        );
+        let body = to_bytes(response.into_body(), 4096).await.unwrap();
+        let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((&problem["code"], &problem["request_id"]), (&"internal".into(), &"r1".into()));
+        assert!(!problem.to_string().contains("on purpose"));
+    }
 }
