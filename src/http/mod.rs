@@ -39,6 +39,7 @@ use crate::domain::mapping::Policies;
 use crate::problem;
 use crate::store::Store;
 use auth::BootstrapKey;
+pub use auth::{Scope, create_key};
 pub use document::{openapi, openapi_json};
 use refusal::Refusal;
 
@@ -153,6 +154,12 @@ pub fn router(state: ApiState) -> Router {
 /// With what holds of every answer, also of one that a panic cut off.
 fn answered(router: Router, cors: CorsLayer) -> Router {
     router.layer(CatchPanicLayer::custom(panicked)).layer(cors).layer(middleware::from_fn(with_request_id))
+}
+
+/// Only the health of the process: for one that works and does not answer.
+pub fn health_router(state: ApiState) -> Router {
+    let routes = Router::new().route("/healthz", get(health::live)).route("/readyz", get(health::ready));
+    routes.with_state(state).layer(middleware::from_fn(with_request_id))
 }
 
 /// Gives a request its id, and writes out what was refused.

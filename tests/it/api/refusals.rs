@@ -10,6 +10,9 @@ use super::vendors::{DOWN, REFUSED, campaign};
 use super::{BOOTSTRAP, Service};
 use crate::support::on_both;
 
+/// Method, path, headers, body; status and code of the answer.
+type Refused<'a> = (&'a str, String, &'a [(&'a str, &'a str)], &'a str, u16, &'a str);
+
 /// Body of a new mapping, status, code, field to blame.
 fn bad_mappings() -> Vec<(Value, u16, &'static str, &'static str)> {
     let with = |more: Value| {
@@ -122,7 +125,7 @@ on_both! {
         let members = format!("mappings/{id}/members");
         let big = json!({"program_id": 1, "campaign_id": "x".repeat(5000)}).to_string();
         let plain = [("content-type", "text/plain")];
-        let cases: Vec<(&str, String, &[(&str, &str)], &str, u16, &str)> = vec![
+        let cases: Vec<Refused> = vec![
             ("POST", "mappings".to_owned(), &[], "{", 400, "malformed-body"),
             ("POST", "mappings".to_owned(), &[], "[]", 422, "invalid-input"),
             ("POST", "mappings".to_owned(), &plain, "{}", 415, "unsupported-media-type"),
