@@ -162,7 +162,9 @@ async fn manage_keys(keys: Keys, config: &Config) -> anyhow::Result<ExitCode> {
         Keys::List => {
             println!("{:36}  {:24}  {:17}  last used", "id", "name", "scopes");
             for key in store.keys("", 1000).await? {
-                let used = key.last_used_at.map_or_else(|| "never".to_owned(), |at| campaign_sync::store::time(at).to_string());
+                let used = key
+                    .last_used_at
+                    .map_or_else(|| "never".to_owned(), |at| campaign_sync::store::time(at).to_string());
                 println!("{:36}  {:24}  {:17}  {used}", key.id, key.name, key.scopes.join(","));
             }
         }

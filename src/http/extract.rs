@@ -58,7 +58,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Optional<
     }
 }
 
-fn refused_bytes(status: StatusCode) -> Refusal {
+pub(super) fn refused_bytes(status: StatusCode) -> Refusal {
     match status {
         StatusCode::PAYLOAD_TOO_LARGE => {
             Refusal::new(413, "body-too-large", "Body too large", "the body is longer than limits.max_body_bytes")
@@ -182,6 +182,27 @@ impl Parameters {
         if ids.is_empty() { Ok(last) } else { Err(Refusal::field(name, "repeated", "may be given once")) }
     }
 
+    pub(super) fn uuid(&mut self, name: &'static str) -> Answer<Option<String>> {
+        Ok(self.parsed::<Uuid>(name, "a UUID")?.map(|id| id.to_string()))
+    }
+
+    /// A time in RFC 3339, or a position.
+    pub(super) fn since(&mut self) -> Answer<Option<Since>> {
+        let Some(text) = self.one("since")? else { return Ok(None) };
+        let position = text.parse().ok().filter(|position| *position >= 0).map(Since::Position);
+        let since = position.or_else(|| text.parse().ok().map(Since::Time));
+        let invalid = || Refusal::field("since", "invalid", "has to be a time in RFC 3339, or a position");
+        since.map(Some).ok_or_else(invalid)
+    }
+
+    /// All but the cursor, as they are written before that of the next page.
+    pub(super) fn without_cursor(&self) -> String {
+        let mut text = url::form_urlencoded::Serializer::new(String::new());
+        text.extend_pairs(self.0.iter().filter(|(name, _)| name != "cursor"));
+        let text = text.finish();
+        if text.is_empty() { text } else { text + "&" }
+    }
+
     /// `limit` and `cursor`.
     pub(super) fn page(&mut self) -> Answer<Page> {
         let limit = self.parsed::<i64>("limit", "a number from 1 to 500")?.unwrap_or(PAGE);
@@ -258,11 +279,9 @@ pub(super) struct List<T> {
     pub(super) next_cursor: Option<String>,
 }
 
-/// A time in RFC 3339, or a number.
-pub(super) fn time_or_number(text: &str) -> Option<Result<Timestamp, i64>> {
-    match text.parse::<i64>() {
-        Ok(number) if number >= 0 => Some(Err(number)),
-        Ok(_) => None,
-        Err(_) => text.parse::<Timestamp>().ok().map(Ok),
-    }
+/// From where a list of events begins, exclusive.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Since {
+    Time(Timestamp),
+    Position(i64),
 }

@@ -3,13 +3,22 @@
 //! Owns the paths, bodies and errors under `/api/v1`, the document that describes them, and the health of the process. Asks
 //! the store and, where a mapping is made, the vendors; must not know the worker or the webhooks.
 
+mod administration;
 pub mod auth;
+mod changes;
 mod document;
+mod events;
 mod extract;
+mod guards;
 mod health;
+mod idempotency;
 mod mappings;
+mod members;
 mod refusal;
+mod runs;
 mod schema;
+mod stats;
+mod table;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -106,16 +115,23 @@ fn policies(config: &Config) -> Policies {
 
 /// The operations with their description. Whatever is here needs a key; `administration` needs one of an administrator.
 fn operations() -> (OpenApiRouter<ApiState>, OpenApiRouter<ApiState>) {
-    let operations = OpenApiRouter::default().merge(mappings::routes());
-    let administration = OpenApiRouter::default();
-    (operations, administration)
+    let operations = OpenApiRouter::default()
+        .merge(mappings::routes())
+        .merge(guards::routes())
+        .merge(runs::routes())
+        .merge(members::routes())
+        .merge(changes::routes())
+        .merge(events::routes())
+        .merge(stats::routes());
+    (operations, administration::routes())
 }
 
 /// Everything that this module serves.
 pub fn router(state: ApiState) -> Router {
     let (operations, administration) = operations();
-    let administration = Router::from(administration).layer(middleware::from_fn(auth::administrators));
+    let administration = Router::from(administration).route_layer(middleware::from_fn(auth::administrators));
     let api = Router::from(operations)
+        .route_layer(middleware::from_fn_with_state(state.clone(), idempotency::once))
         .merge(administration)
         .fallback(async || Refusal::not_found("operation"))
         .method_not_allowed_fallback(async || {
@@ -124,18 +140,20 @@ pub fn router(state: ApiState) -> Router {
         .layer(middleware::from_fn_with_state(state.clone(), auth::authorize));
     let limit = state.most_bytes;
     let cors = cors(&state.cors_origins);
-    Router::new()
+    let served = Router::new()
         .nest(BASE, api)
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/openapi.json", get(document::serve))
         .route("/docs", get(document::page))
         .with_state(state)
-        .fallback(async || Refusal::not_found("path"))
-        .layer(DefaultBodyLimit::max(limit))
-        .layer(CatchPanicLayer::custom(panicked))
-        .layer(cors)
-        .layer(middleware::from_fn(with_request_id))
+        .fallback(async || Refusal::not_found("path"));
+    answered(served.layer(DefaultBodyLimit::max(limit)), cors)
+}
+
+/// With what holds of every answer, also of one that a panic cut off.
+fn answered(router: Router, cors: CorsLayer) -> Router {
+    router.layer(CatchPanicLayer::custom(panicked)).layer(cors).layer(middleware::from_fn(with_request_id))
 }
 
 /// Only the health of the process: for one that works and does not answer.
@@ -176,4 +194,31 @@ fn cors(origins: &[String]) -> CorsLayer {
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH, REQUEST_ID, IDEMPOTENCY_KEY])
         .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER, REQUEST_ID])
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::to_bytes;
+    use tower::ServiceExt;
+
+    use super::*;
+
+    async fn none() {
+        panic!("a fault that is tried on purpose");
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_answered_as_a_problem_and_tells_nothing_of_itself() {
+        let router = answered(Router::new().route("/", get(none)), cors(&[]));
+        let request = http::Request::get("/").header("x-request-id", "r1").body(axum::body::Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()[&REQUEST_ID]),
+            (500, &HeaderValue::from_static("r1"))
+        );
+        let body = to_bytes(response.into_body(), 4096).await.unwrap();
+        let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((&problem["code"], &problem["request_id"]), (&"internal".into(), &"r1".into()));
+        assert!(!problem.to_string().contains("on purpose"));
+    }
 }

@@ -1,13 +1,18 @@
-//! The rows of the outbox as people see them, and what people may decide about one.
+//! Changes: the rows of the outbox as a person sees them and decides about them.
 //!
-//! Owns listing, retrying and discarding. Must not know how a row is worked off.
+//! Owns listing, retrying and discarding. A decision moves the ledger with the row, as the worker does. Must not work a
+//! row off.
+
+use std::collections::HashSet;
 
 use serde::Serialize;
 
-use super::dialect::{Arg, args};
-use super::lanes::lock_lanes;
-use super::outbox::{Ledger, counter};
+use super::dialect::{Arg, Rows, args};
+use super::outbox::{Kind, Ledger, counter};
 use super::{Store, StoreError};
+
+/// Rows decided in one transaction: others wait for it.
+const DECIDED_AT_ONCE: i64 = 500;
 
 /// A row as the API shows it.
 #[derive(Clone, Debug, Serialize, sqlx::FromRow)]
@@ -106,50 +111,102 @@ impl Store {
 
     /// Retries or discards one change; what it was before, or none when it is not in a state for that.
     pub async fn decide_change(&self, id: &str, decision: Decision) -> Result<Option<Change>, StoreError> {
-        let Some(change) = self.change(id).await? else { return Ok(None) };
-        let mut tx = self.db.begin().await?;
-        // The lane before its rows, as everybody does; what was read without it may have moved on.
-        lock_lanes(&mut tx, [change.lane.as_str()]).await?;
+        Ok(self.decide(&[(id,)], decision).await?.pop())
+    }
+
+    /// Retries or discards all changes that a filter finds and that are in a state for that; how many.
+    pub async fn decide_changes(&self, filter: &ChangeFilter, decision: Decision) -> Result<i64, StoreError> {
+        let (condition, args) = filter.sql();
         let states = decidable(decision);
-        let sql = format!("SELECT {CHANGE} FROM outbox WHERE id = $1 AND state IN ({states})");
-        let Some(change) = tx.fetch::<Change>(&sql, args![id]).await?.pop() else { return Ok(None) };
-        let now = self.now();
-        let sql = "SELECT COUNT(*) FROM outbox WHERE lane = $1 AND subject = $2 AND id <> $3 AND kind = 'hint'
-                   AND state IN ('available', 'retryable')";
-        let younger: Vec<(i64,)> = tx.fetch(sql, args![&change.lane, &change.subject, id]).await?;
-        let waits = change.kind == "hint" && younger.first().is_some_and(|row| row.0 > 0);
-        let (state, outcome) = match decision {
-            Decision::Discard => ("discarded", None),
-            // A younger row about the same subject waits already, and will see to this one's as well.
-            Decision::Retry if waits => ("completed", Some("superseded")),
-            Decision::Retry => ("available", None),
-        };
-        let completed = (state != "available").then_some(now);
-        tx.execute(
-            "UPDATE outbox SET state = $2, outcome = $3, due_at = $4, completed_at = $5, attempts = 0, payload = NULL,
-               reason = NULL WHERE id = $1",
-            args![id, state, outcome.map(str::to_owned), now, completed],
-        )
-        .await?;
-        if let Some(mapping) = &change.mapping_id {
-            let mut ledger = Ledger::default();
-            ledger.add(
-                mapping,
-                change.window_start,
-                counter(&change.state, change.outcome.as_deref(), change.reason.as_deref()),
-                -1,
+        let mut after = String::new();
+        let mut decided = 0;
+        loop {
+            let mut args = args.clone();
+            args.extend([Arg::from(&after), Arg::from(DECIDED_AT_ONCE)]);
+            let n = args.len();
+            let sql = format!(
+                "SELECT id FROM outbox WHERE {condition} AND state IN ({states}) AND id > ${} ORDER BY id LIMIT ${n}",
+                n - 1
             );
-            ledger.add(mapping, change.window_start, counter(state, outcome, None), 1);
-            ledger.store(&mut tx).await?;
+            let ids: Vec<(String,)> = self.db.fetch(&sql, args).await?;
+            let Some((last,)) = ids.last() else { return Ok(decided) };
+            after.clone_from(last);
+            let rows = self.decide(&ids, decision).await?;
+            decided += i64::try_from(rows.len()).unwrap_or(i64::MAX);
         }
-        if state == "available" {
-            let sql = "UPDATE lanes SET next_due_at = $2 WHERE id = $1 AND lease_owner IS NULL AND NOT halted
-                       AND (next_due_at IS NULL OR next_due_at > $2)";
-            tx.execute(sql, args![&change.lane, now]).await?;
+    }
+
+    async fn decide<I: Serialize>(&self, ids: &[(I,)], decision: Decision) -> Result<Vec<Change>, StoreError> {
+        let ids = Rows::new("id text", ids)?;
+        let states = decidable(decision);
+        let mut tx = self.db.begin().await?;
+        let lock = tx.backend().for_update();
+        // Lanes before rows, as whoever adds work does: two who hold one and want the other would wait forever.
+        let sql = format!(
+            "SELECT id FROM lanes WHERE id IN (SELECT o.lane FROM {{rows}} JOIN outbox o ON o.id = r.id) ORDER BY id {lock}"
+        );
+        tx.fetch_rows::<(String,)>(&sql, &ids, vec![]).await?;
+        let sql = format!(
+            "SELECT {CHANGE} FROM outbox WHERE id IN (SELECT r.id FROM {{rows}}) AND state IN ({states}) ORDER BY id {lock}"
+        );
+        let changes: Vec<Change> = tx.fetch_rows(&sql, &ids, vec![]).await?;
+        if changes.is_empty() {
+            return Ok(changes);
+        }
+        let subjects: Vec<_> = changes.iter().map(|change| (&change.lane, &change.subject)).collect();
+        let sql =
+            "SELECT o.id, o.lane, o.subject FROM {rows} JOIN outbox o ON o.lane = r.lane AND o.subject = r.subject
+                   AND o.kind = 'hint' AND o.state IN ('available', 'retryable')";
+        let waiting: Vec<(String, String, String)> =
+            tx.fetch_rows(sql, &Rows::new("lane text, subject text", &subjects)?, vec![]).await?;
+        let mut waiting: HashSet<(String, String)> = waiting
+            .into_iter()
+            .filter(|(id, ..)| !changes.iter().any(|change| change.id == *id))
+            .map(|(_, lane, subject)| (lane, subject))
+            .collect();
+        let now = self.now();
+        let mut ledger = Ledger::default();
+        let mut rows = Vec::with_capacity(changes.len());
+        for change in &changes {
+            let (state, outcome) = match decision {
+                Decision::Discard => ("discarded", None),
+                // Another row about the same subject waits already, and will see to this one's as well.
+                Decision::Retry
+                    if change.kind == Kind::Hint.as_str()
+                        && !waiting.insert((change.lane.clone(), change.subject.clone())) =>
+                {
+                    ("completed", Some("superseded"))
+                }
+                Decision::Retry => ("available", None),
+            };
+            if let Some(mapping) = &change.mapping_id {
+                let was = counter(&change.state, change.outcome.as_deref(), change.reason.as_deref());
+                ledger.add(mapping, change.window_start, was, -1);
+                ledger.add(mapping, change.window_start, counter(state, outcome, None), 1);
+            }
+            rows.push((&change.id, state, outcome, (state != "available").then_some(now)));
+        }
+        // Those that end come first: until then a second row of their subject may not wait.
+        let (ended, opened): (Vec<_>, Vec<_>) = rows.into_iter().partition(|(.., completed_at)| completed_at.is_some());
+        for rows in [ended, opened] {
+            tx.execute_rows(
+                "UPDATE outbox SET state = r.state, outcome = r.outcome, due_at = $2, completed_at = r.completed_at, attempts = 0,
+                   payload = NULL, reason = NULL FROM {rows} WHERE outbox.id = r.id",
+                &Rows::new("id text, state text, outcome text, completed_at int", &rows)?,
+                args![now],
+            )
+            .await?;
+        }
+        ledger.store(&mut tx).await?;
+        if decision == Decision::Retry {
+            let lanes: Vec<_> = changes.iter().map(|change| (&change.lane,)).collect();
+            let sql = "UPDATE lanes SET next_due_at = $2 WHERE id IN (SELECT r.id FROM {rows}) AND lease_owner IS NULL
+                       AND NOT halted AND (next_due_at IS NULL OR next_due_at > $2)";
+            tx.execute_rows(sql, &Rows::new("id text", &lanes)?, args![now]).await?;
         }
         tx.commit().await?;
         self.work.notify_one();
-        Ok(Some(change))
+        Ok(changes)
     }
 }
 

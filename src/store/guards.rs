@@ -6,11 +6,56 @@
 use std::collections::HashSet;
 
 use super::dialect::{Rows, args};
-use super::{Store, StoreError};
+use super::mappings::audit;
+use super::outbox::{Kind, NewWork, Subject, enqueue};
+use super::{Store, StoreError, write_json};
 use crate::domain::merge::Side;
 
 /// How long an approval is good for, in milliseconds: long enough for the removals to be carried out and retried.
 const APPROVAL: i64 = 24 * 3_600_000;
+
+/// Members shown with their guard; `count` tells of the others.
+const SHOWN: i64 = 1000;
+
+/// A guard as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Guard {
+    pub id: String,
+    pub mapping_id: String,
+    pub campaign_id: String,
+    /// `waiting`, `approved`, `discarded`.
+    pub state: String,
+    pub created_at: i64,
+    pub decided_at: Option<i64>,
+    /// How many removals it holds.
+    pub count: i64,
+}
+
+/// A removal that a guard holds.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct GuardedRemoval {
+    pub member_id: String,
+    /// From where the member would be removed.
+    pub side: String,
+    pub marketo_id: Option<i64>,
+    pub salesforce_id: Option<String>,
+    pub email: Option<String>,
+}
+
+/// What a person says about a waiting guard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The listed members are removed.
+    Approve,
+    /// They stay where they are, and the two sides are kept apart.
+    KeepApart,
+    /// They are added again where they were removed.
+    Restore,
+}
+
+const GUARD: &str = "SELECT g.id, g.mapping_id, m.campaign_id, g.state, g.created_at, g.decided_at,
+    (SELECT COUNT(*) FROM guard_members l WHERE l.guard_id = g.id) AS count
+    FROM guards g JOIN mappings m ON m.id = g.mapping_id";
 
 /// When the guard trips.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +125,90 @@ impl Store {
         allowed.extend(counted);
         tx.commit().await?;
         Ok(allowed)
+    }
+
+    /// Guards of a mapping in the order they tripped, after the id `after`.
+    pub async fn guards(&self, mapping_id: &str, after: &str, limit: i64) -> Result<Vec<Guard>, StoreError> {
+        let sql = format!("{GUARD} WHERE g.mapping_id = $1 AND g.id > $2 ORDER BY g.id LIMIT $3");
+        self.db.fetch(&sql, args![mapping_id, after, limit]).await
+    }
+
+    /// One guard.
+    pub async fn guard_by_id(&self, id: &str) -> Result<Option<Guard>, StoreError> {
+        self.db.fetch_optional(&format!("{GUARD} WHERE g.id = $1"), args![id]).await
+    }
+
+    /// The first thousand removals that a guard holds.
+    pub async fn guarded_removals(&self, guard_id: &str) -> Result<Vec<GuardedRemoval>, StoreError> {
+        let sql = "SELECT l.member_id, l.side, p.marketo_id, p.salesforce_id, p.email FROM guard_members l
+                   JOIN members m ON m.id = l.member_id JOIN people p ON p.id = m.person_id
+                   WHERE l.guard_id = $1 ORDER BY l.member_id LIMIT $2";
+        self.db.fetch(sql, args![guard_id, SHOWN]).await
+    }
+
+    /// Decides a guard that waits, and looks at its members again; false when it does not wait any more.
+    pub async fn decide_guard(&self, guard: &Guard, verdict: Verdict, actor: &str) -> Result<bool, StoreError> {
+        let now = self.now();
+        let mut tx = self.db.begin().await?;
+        // A worker that has these members in hand has read them as they were. With the fence moved it records nothing, as
+        // after a lease that ran out, and the next one may begin when this lease is over.
+        tx.execute("UPDATE lanes SET fence = fence + 1 WHERE id = $1", args![&guard.campaign_id]).await?;
+        let (state, action) = match verdict {
+            Verdict::Approve => ("approved", "guard.approved"),
+            Verdict::KeepApart => ("discarded", "guard.discarded"),
+            Verdict::Restore => ("discarded", "guard.restored"),
+        };
+        let sql = "UPDATE guards SET state = $2, decided_at = $3 WHERE id = $1 AND state = 'waiting'";
+        if tx.execute(sql, args![&guard.id, state, now]).await? == 0 {
+            return Ok(false);
+        }
+        let listed = "SELECT member_id FROM guard_members WHERE guard_id = $1";
+        // Rows 16 and 18 of the merge: the side that was removed is absent in the base, the other as it is recorded.
+        let kept = [
+            ("marketo", "base_marketo = marketo, base_salesforce = ''", "marketo > ''"),
+            ("salesforce", "base_marketo = '', base_salesforce = salesforce", "salesforce > ''"),
+        ];
+        match verdict {
+            Verdict::Approve => {}
+            Verdict::KeepApart => {
+                for (side, base, present) in kept {
+                    let sql = format!(
+                        "UPDATE members SET {base}, sync_state = 'diverged', reason = 'kept_apart', updated_at = $2
+                         WHERE id IN ({listed} AND side = '{side}') AND {present}"
+                    );
+                    tx.execute(&sql, args![&guard.id, now]).await?;
+                }
+            }
+            Verdict::Restore => {
+                let sql = format!(
+                    "UPDATE members SET base_marketo = NULL, base_salesforce = NULL, sync_state = 'pending', reason = 'waiting',
+                       updated_at = $2 WHERE id IN ({listed})"
+                );
+                tx.execute(&sql, args![&guard.id, now]).await?;
+            }
+        }
+        let sql = "INSERT INTO history (member_id, at, kind, detail) SELECT member_id, $2, $3, $4 FROM guard_members WHERE guard_id = $1";
+        let detail = write_json("guard", &serde_json::json!({"guard_id": guard.id, "by": actor}))?;
+        tx.execute(sql, args![&guard.id, now, action, detail]).await?;
+        let sql = "SELECT DISTINCT m.person_id FROM guard_members l JOIN members m ON m.id = l.member_id WHERE l.guard_id = $1";
+        let people: Vec<(String,)> = tx.fetch(sql, args![&guard.id]).await?;
+        let work: Vec<NewWork> = people
+            .into_iter()
+            .map(|(person,)| NewWork {
+                lane: guard.campaign_id.clone(),
+                mapping_id: None,
+                kind: Kind::Hint,
+                subject: Subject::Person(person),
+                source: "policy",
+                payload: None,
+                due_at: now,
+            })
+            .collect();
+        enqueue(self, &mut tx, &work).await?;
+        audit(self, &mut tx, actor, action, &guard.id, "").await?;
+        tx.commit().await?;
+        self.work.notify_one();
+        Ok(true)
     }
 }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::dialect::{Rows, Tx, args};
 use super::outbox::Subject;
 use super::runs::Run;
+use super::settings::SYNC_IS_OFF;
 use super::{Store, StoreError};
 
 /// Lanes leased by one statement; more are taken until the batch is full.
@@ -67,7 +68,7 @@ struct ClaimedRow {
 
 impl Store {
     /// Leases due lanes, longest due first, until `limit` rows are taken or nothing more is due. Each lane gives an equal
-    /// share, so a lane with a million rows does not keep one with ten waiting.
+    /// share, so a lane with a million rows does not keep one with ten waiting. Nothing is leased while campaign sync is off.
     ///
     /// # Errors
     /// When the database fails; nothing is leased then.
@@ -106,7 +107,7 @@ impl Store {
         let until = now + i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
         let skip = tx.backend().for_update_skip_locked();
         let sql = format!(
-            "WITH due AS MATERIALIZED (SELECT id FROM lanes WHERE next_due_at <= $1 ORDER BY next_due_at, id LIMIT $2 {skip})
+            "WITH due AS MATERIALIZED (SELECT id FROM lanes WHERE next_due_at <= $1 AND NOT {SYNC_IS_OFF} ORDER BY next_due_at, id LIMIT $2 {skip})
              UPDATE lanes SET lease_owner = $3, lease_until = $4, next_due_at = $4, fence = fence + 1
              WHERE id IN (SELECT id FROM due) RETURNING id, fence, baseline, halted"
         );
@@ -179,10 +180,12 @@ impl Store {
         Ok(())
     }
 
-    /// When the next lane is due; none while there is nothing to do.
+    /// When the next lane is due; none while there is nothing to do, or campaign sync is off.
     pub async fn next_due(&self) -> Result<Option<i64>, StoreError> {
-        let sql = "SELECT next_due_at FROM lanes WHERE next_due_at IS NOT NULL ORDER BY next_due_at LIMIT 1";
-        Ok(self.db.fetch_optional::<(i64,)>(sql, vec![]).await?.map(|row| row.0))
+        let sql = format!(
+            "SELECT next_due_at FROM lanes WHERE next_due_at IS NOT NULL AND NOT {SYNC_IS_OFF} ORDER BY next_due_at LIMIT 1"
+        );
+        Ok(self.db.fetch_optional::<(i64,)>(&sql, vec![]).await?.map(|row| row.0))
     }
 }
 

@@ -16,6 +16,7 @@ pub mod people;
 pub mod record;
 pub mod reports;
 pub mod runs;
+pub mod settings;
 mod settle;
 pub mod triggers;
 

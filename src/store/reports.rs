@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
-use super::dialect::args;
+use super::dialect::{Rows, args};
+use super::members::Member;
+use super::outbox::{COUNTERS, Subject};
 use super::{Store, StoreError};
 
 /// Members of a campaign by where they are and why.
@@ -18,6 +20,45 @@ pub struct Bridge {
     /// On both sides and not agreeing, by reason.
     pub different: BTreeMap<String, i64>,
 }
+
+/// How far back latency and throughput look, in milliseconds, and the most rows that they look at.
+pub const RECENT: i64 = 5 * 60_000;
+const RECENT_ROWS: i64 = 10_000;
+/// Newest records of the inbox among which the last of each source is looked for.
+const RECENT_RECORDS: i64 = 10_000;
+
+/// How long changes took, and how many there were, in the last minutes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Pace {
+    /// Milliseconds from acceptance to the end of the opposite write; none without any.
+    pub p50: Option<i64>,
+    pub p95: Option<i64>,
+    pub p99: Option<i64>,
+    pub to_salesforce_per_minute: f64,
+    pub to_marketo_per_minute: f64,
+}
+
+/// Changes that are not done with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OpenChanges {
+    /// By state.
+    pub count: BTreeMap<String, i64>,
+    /// When the oldest of those that are to be worked off was accepted.
+    pub oldest: Option<i64>,
+}
+
+/// One note about a member.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct HistoryEntry {
+    pub id: i64,
+    pub at: i64,
+    pub kind: String,
+    /// JSON.
+    pub detail: String,
+}
+
+/// The ledger's counters, by name, over all mappings and windows.
+pub type LedgerTotals = BTreeMap<&'static str, i64>;
 
 impl Store {
     /// The bridge from one side's members to the other's; who is on neither is not in it.
@@ -43,5 +84,107 @@ impl Store {
             *place.entry(reason.unwrap_or(state)).or_default() += count;
         }
         Ok(bridge)
+    }
+
+    /// Mappings by state.
+    pub async fn mappings_by_state(&self) -> Result<BTreeMap<String, i64>, StoreError> {
+        let sql = "SELECT state, COUNT(*) FROM mappings WHERE deleted_at IS NULL GROUP BY state";
+        Ok(self.db.fetch::<(String, i64)>(sql, vec![]).await?.into_iter().collect())
+    }
+
+    /// Members by state, of all campaigns.
+    pub async fn members_by_state(&self) -> Result<BTreeMap<String, i64>, StoreError> {
+        let sql = "SELECT sync_state, COUNT(*) FROM members WHERE sync_state <> 'closed' GROUP BY sync_state";
+        Ok(self.db.fetch::<(String, i64)>(sql, vec![]).await?.into_iter().collect())
+    }
+
+    /// Changes that are not done with.
+    pub async fn open_changes(&self) -> Result<OpenChanges, StoreError> {
+        let sql = "SELECT state, COUNT(*), MIN(created_at) FROM outbox
+                   WHERE state IN ('available', 'running', 'retryable', 'parked') GROUP BY state";
+        let rows: Vec<(String, i64, i64)> = self.db.fetch(sql, vec![]).await?;
+        let oldest = rows.iter().filter(|(state, ..)| state != "parked").map(|row| row.2).min();
+        Ok(OpenChanges { oldest, count: rows.into_iter().map(|(state, count, _)| (state, count)).collect() })
+    }
+
+    /// How fast changes that were applied in the last minutes travelled.
+    pub async fn pace(&self) -> Result<Pace, StoreError> {
+        let now = self.now();
+        let sql = "SELECT source, created_at, completed_at FROM outbox WHERE completed_at > $1 AND state = 'completed'
+                   AND outcome = 'applied' ORDER BY completed_at DESC LIMIT $2";
+        let rows: Vec<(String, i64, i64)> = self.db.fetch(sql, args![now - RECENT, RECENT_ROWS]).await?;
+        let mut took: Vec<i64> = rows.iter().map(|(_, created, completed)| completed - created).collect();
+        took.sort_unstable();
+        // When there are more rows than are looked at, those that were seen reach less far back.
+        let full = i64::try_from(rows.len()).unwrap_or(i64::MAX) >= RECENT_ROWS;
+        let span = rows.last().filter(|_| full).map_or(RECENT, |(.., oldest)| (now - oldest).max(1));
+        let per_minute = |source: &str| {
+            let count = u32::try_from(rows.iter().filter(|row| row.0 == source).count()).unwrap_or(u32::MAX);
+            let minutes = f64::from(u32::try_from(span).unwrap_or(u32::MAX)) / 60_000.0;
+            (f64::from(count) / minutes * 10.0).round() / 10.0
+        };
+        Ok(Pace {
+            p50: percentile(&took, 50),
+            p95: percentile(&took, 95),
+            p99: percentile(&took, 99),
+            to_salesforce_per_minute: per_minute("marketo"),
+            to_marketo_per_minute: per_minute("salesforce"),
+        })
+    }
+
+    /// The ledger over all mappings and windows.
+    pub async fn ledger_totals(&self) -> Result<LedgerTotals, StoreError> {
+        let sums = COUNTERS
+            .map(|c| format!("SELECT '{c}' AS name, CAST(COALESCE(SUM({c}), 0) AS BIGINT) AS total FROM ledger"));
+        let rows: Vec<(String, i64)> = self.db.fetch(&sums.join(" UNION ALL "), vec![]).await?;
+        let total = |name: &str| rows.iter().find(|row| row.0 == name).map_or(0, |row| row.1);
+        Ok(COUNTERS.map(|name| (name, total(name))).into_iter().collect())
+    }
+
+    /// When each source was last heard of, among the newest records.
+    pub async fn last_heard(&self) -> Result<BTreeMap<String, i64>, StoreError> {
+        let sql = "SELECT source, MAX(received_at) FROM
+                     (SELECT source, received_at FROM inbox ORDER BY received_at DESC LIMIT $1) AS newest GROUP BY source";
+        Ok(self.db.fetch::<(String, i64)>(sql, args![RECENT_RECORDS]).await?.into_iter().collect())
+    }
+
+    /// State and due time of the change that will next look at a member; none when none waits.
+    pub async fn next_for(&self, member: &Member) -> Result<Option<(String, i64)>, StoreError> {
+        let person = &member.person;
+        let subjects = [
+            Some(Subject::Person(person.id.clone())),
+            person.marketo_id.map(Subject::Marketo),
+            person.salesforce_id.clone().map(Subject::Salesforce),
+            member.campaign_member_id.clone().map(Subject::Member),
+        ];
+        let rows: Vec<_> =
+            subjects.iter().flatten().map(|subject| (&member.campaign_id, subject.to_string())).collect();
+        let sql = "SELECT o.state, o.due_at FROM {rows} JOIN outbox o ON o.lane = r.lane AND o.subject = r.subject
+                   AND o.kind = 'hint' AND o.state IN ('available', 'retryable') ORDER BY o.due_at LIMIT 1";
+        Ok(self.db.fetch_rows(sql, &Rows::new("lane text, subject text", &rows)?, vec![]).await?.pop())
+    }
+
+    /// What happened to a member, oldest first, after the entry `after`.
+    pub async fn history(&self, member_id: &str, after: i64, limit: i64) -> Result<Vec<HistoryEntry>, StoreError> {
+        let sql = "SELECT id, at, kind, detail FROM history WHERE member_id = $1 AND id > $2 ORDER BY id LIMIT $3";
+        self.db.fetch(sql, args![member_id, after, limit]).await
+    }
+}
+
+/// Nearest rank.
+fn percentile(sorted: &[i64], percent: usize) -> Option<i64> {
+    sorted.get((sorted.len() * percent).div_ceil(100).saturating_sub(1)).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_values_that_occurred() {
+        assert_eq!(percentile(&[], 50), None);
+        assert_eq!(percentile(&[7], 99), Some(7));
+        let hundred: Vec<i64> = (1..=100).collect();
+        assert_eq!([50, 95, 99].map(|p| percentile(&hundred, p)), [Some(50), Some(95), Some(99)]);
     }
 }

@@ -5,7 +5,9 @@
 
 mod support;
 
+mod api;
 mod harness;
 mod histories;
+mod openapi;
 mod store;
 mod tidy;

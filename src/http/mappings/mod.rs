@@ -57,7 +57,7 @@ fn check_version(headers: &HeaderMap, mapping: &Mapping) -> Answer<()> {
 /// Asks both vendors whether program, campaign and statuses fit, then makes the mapping and starts its first sync. Members
 /// who were in the campaign before give no trigger events.
 #[utoipa::path(
-    post, path = "/mappings", tag = "mappings", request_body = NewMapping,
+    post, path = "/mappings", operation_id = "create_mapping", tag = "mappings", request_body = NewMapping,
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition within 24 hours give the first answer again")),
     responses(
         (status = 201, description = "Made; the first sync has started", body = MappingAnswer,
@@ -87,7 +87,7 @@ async fn create(
 
 /// List mappings
 #[utoipa::path(
-    get, path = "/mappings", tag = "mappings",
+    get, path = "/mappings", operation_id = "list_mappings", tag = "mappings",
     params(
         ("state" = Option<MappingState>, Query, description = "Only those in this state"),
         ("program_id" = Option<i64>, Query, description = "Only the mapping of this program"),
@@ -116,7 +116,7 @@ async fn list(State(api): State<ApiState>, mut given: Parameters) -> Answer<Json
 ///
 /// With the bridge from one side's members to the other's: what agrees, what is on one side only, what differs, and why.
 #[utoipa::path(
-    get, path = "/mappings/{id}", tag = "mappings", params(("id" = uuid::Uuid, Path)),
+    get, path = "/mappings/{id}", operation_id = "show_mapping", tag = "mappings", params(("id" = uuid::Uuid, Path)),
     responses((status = 200, description = "The mapping", body = MappingDetail, headers(("ETag" = String, description = "Its version"))))
 )]
 async fn show(State(api): State<ApiState>, Id(id): Id) -> Answer<Response> {
@@ -131,7 +131,7 @@ async fn show(State(api): State<ApiState>, Id(id): Id) -> Answer<Response> {
 /// `policies` is laid over what is there, `status_map` replaces the whole map (null goes back to the automatic one). When
 /// either changes, everybody is decided anew in the run that `run_id` names.
 #[utoipa::path(
-    patch, path = "/mappings/{id}", tag = "mappings", request_body = MappingPatch,
+    patch, path = "/mappings/{id}", operation_id = "change_mapping", tag = "mappings", request_body = MappingPatch,
     params(("id" = uuid::Uuid, Path), ("If-Match" = Option<String>, Header, description = "The version that was seen, as in `ETag`")),
     responses(
         (status = 200, description = "The mapping as it is now", body = MappingAnswer, headers(("ETag" = String, description = "Its version"))),
@@ -168,7 +168,7 @@ async fn change(
 ///
 /// The members stay on both sides.
 #[utoipa::path(
-    delete, path = "/mappings/{id}", tag = "mappings",
+    delete, path = "/mappings/{id}", operation_id = "remove_mapping", tag = "mappings",
     params(("id" = uuid::Uuid, Path), ("If-Match" = Option<String>, Header, description = "The version that was seen, as in `ETag`")),
     responses(
         (status = 204, description = "Removed"),
@@ -193,7 +193,7 @@ async fn remove(
 ///
 /// Changes are still received, and applied when it is resumed.
 #[utoipa::path(
-    post, path = "/mappings/{id}/pause", tag = "mappings", params(("id" = uuid::Uuid, Path)),
+    post, path = "/mappings/{id}/pause", operation_id = "pause_mapping", tag = "mappings", params(("id" = uuid::Uuid, Path)),
     responses(
         (status = 200, description = "Paused", body = MappingBody),
         (status = 409, description = "Somebody else changed it at this moment (`conflict`)"),
@@ -207,7 +207,7 @@ async fn pause(State(api): State<ApiState>, Extension(caller): Extension<Caller>
 ///
 /// Also one that has failed: everybody is then decided anew.
 #[utoipa::path(
-    post, path = "/mappings/{id}/resume", tag = "mappings", params(("id" = uuid::Uuid, Path)),
+    post, path = "/mappings/{id}/resume", operation_id = "resume_mapping", tag = "mappings", params(("id" = uuid::Uuid, Path)),
     responses(
         (status = 200, description = "Active", body = MappingBody),
         (status = 409, description = "Somebody else changed it at this moment (`conflict`)"),
@@ -233,7 +233,7 @@ async fn set_state(api: &ApiState, caller: &Caller, id: &str, state: MappingStat
 ///
 /// A run that goes on already is begun anew.
 #[utoipa::path(
-    post, path = "/mappings/{id}/reconcile", tag = "mappings", params(("id" = uuid::Uuid, Path)),
+    post, path = "/mappings/{id}/reconcile", operation_id = "reconcile_mapping", tag = "mappings", params(("id" = uuid::Uuid, Path)),
     responses((status = 202, description = "Started", body = RunStarted))
 )]
 async fn reconcile(

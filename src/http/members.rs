@@ -1,0 +1,288 @@
+//! Members: who they are, how they stand, why, and what happened to them.
+//!
+//! Shows what is recorded. Must not decide: what `explain` says is what the last decision left.
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::ApiState;
+use super::extract::{Id, Json, List, Parameters};
+use super::refusal::{Answer, Refusal};
+use super::schema::Time;
+use super::table::{Table, wants_csv};
+use crate::domain::ids::PersonType;
+use crate::domain::merge::{Base, Reason, Rule, SyncState};
+use crate::domain::trigger::Seen;
+use crate::store::mappings::Mapping;
+use crate::store::members::{Member, MemberFilter};
+use crate::store::people::Person;
+
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::default()
+        .routes(routes!(list))
+        .routes(routes!(show))
+        .routes(routes!(explain))
+        .routes(routes!(history))
+}
+
+/// One person in one campaign and its program. What is absent is null.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Member)]
+struct MemberBody {
+    id: String,
+    mapping_id: Option<String>,
+    campaign_id: String,
+    program_id: Option<i64>,
+    person: PersonBody,
+    #[schema(example = "Attended")]
+    marketo_status: Option<String>,
+    #[schema(example = "Attended")]
+    salesforce_status: Option<String>,
+    /// The pair on which both sides last agreed; null when there is none.
+    base: Option<Base>,
+    campaign_member_id: Option<String>,
+    #[schema(value_type = SyncState)]
+    sync_state: String,
+    #[schema(value_type = Option<Reason>)]
+    reason: Option<String>,
+    updated_at: Time,
+}
+
+/// A person on both sides.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Person)]
+pub(super) struct PersonBody {
+    #[schema(example = 318592)]
+    pub(super) marketo_id: Option<i64>,
+    pub(super) salesforce_id: Option<String>,
+    /// `Lead` or `Contact`.
+    pub(super) salesforce_type: Option<&'static str>,
+    pub(super) email: Option<String>,
+}
+
+impl From<Person> for PersonBody {
+    fn from(person: Person) -> Self {
+        Self {
+            marketo_id: person.marketo_id,
+            salesforce_type: person.salesforce_id.as_ref().and_then(PersonType::of).map(PersonType::as_str),
+            salesforce_id: person.salesforce_id.map(|id| id.to_string()),
+            email: person.email,
+        }
+    }
+}
+
+fn status(seen: &Seen) -> Option<String> {
+    match seen {
+        Seen::Status(status) => Some(status.clone()),
+        Seen::Unknown | Seen::Absent => None,
+    }
+}
+
+impl MemberBody {
+    fn of(member: Member, mapping: Option<&Mapping>) -> Self {
+        // Absent on both sides is agreement; the store calls it closed to find it by.
+        let closed = member.sync_state == "closed";
+        let sync_state = if closed { SyncState::InSync.to_string() } else { member.sync_state };
+        Self {
+            id: member.id,
+            mapping_id: mapping.map(|mapping| mapping.id.clone()),
+            campaign_id: member.campaign_id,
+            program_id: mapping.map(|mapping| mapping.program_id),
+            person: member.person.into(),
+            marketo_status: status(&member.marketo),
+            salesforce_status: status(&member.salesforce),
+            base: member.base,
+            campaign_member_id: member.campaign_member_id.map(|id| id.to_string()),
+            sync_state,
+            reason: member.reason,
+            updated_at: Time::of(member.updated_at),
+        }
+    }
+}
+
+impl Table for MemberBody {
+    const COLUMNS: &'static [&'static str] = &[
+        "id",
+        "mapping_id",
+        "campaign_id",
+        "program_id",
+        "person.marketo_id",
+        "person.salesforce_id",
+        "person.salesforce_type",
+        "person.email",
+        "marketo_status",
+        "salesforce_status",
+        "base.marketo",
+        "base.salesforce",
+        "campaign_member_id",
+        "sync_state",
+        "reason",
+        "updated_at",
+    ];
+}
+
+/// List the members of a mapping
+///
+/// As `text/csv` when that is accepted; the next page is then in the header `Link`.
+#[utoipa::path(
+    get, path = "/mappings/{id}/members", operation_id = "list_members", tag = "members",
+    params(
+        ("id" = uuid::Uuid, Path),
+        ("status" = Option<String>, Query, description = "Only those who hold this status on either side"),
+        ("sync_state" = Option<SyncState>, Query, description = "Only those in this state"),
+        ("reason" = Option<Reason>, Query, description = "Only those with this reason"),
+        ("q" = Option<String>, Query, description = "Part of an address, or an id of either side"),
+        ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+    ),
+    responses((status = 200, description = "Those who are on a side at least", content((List<MemberBody> = "application/json"), (String = "text/csv"))))
+)]
+async fn list(State(api): State<ApiState>, Id(id): Id, headers: HeaderMap, mut given: Parameters) -> Answer<Response> {
+    let again = given.without_cursor();
+    let states: Vec<_> = SyncState::ALL.iter().map(|state| state.as_str()).collect();
+    let reasons: Vec<_> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+    let mut filter = MemberFilter {
+        campaign_id: String::new(),
+        status: given.one("status")?,
+        sync_state: given.one_of("sync_state", &states)?,
+        reason: given.one_of("reason", &reasons)?,
+        q: given.one("q")?,
+    };
+    let page = given.page()?;
+    given.end()?;
+    let mapping = api.store.mapping(&id).await?.ok_or_else(|| Refusal::not_found("mapping"))?;
+    filter.campaign_id = mapping.campaign_id.to_string();
+    let rows = api.store.list_members(&filter, &page.after_id()?.unwrap_or_default(), page.fetch()).await?;
+    let list = page.list(rows, |member| member.id.clone(), |member| MemberBody::of(member, Some(&mapping)));
+    Ok(match wants_csv(&headers) {
+        true => list.0.into_csv(&format!("/mappings/{id}/members"), &again),
+        false => list.into_response(),
+    })
+}
+
+async fn found(api: &ApiState, id: &str) -> Answer<(Member, Option<Mapping>)> {
+    let member = api.store.member(id).await?.ok_or_else(|| Refusal::not_found("member"))?;
+    let mapping = api.store.mappings_of_lanes(std::slice::from_ref(&member.campaign_id)).await?.pop();
+    Ok((member, mapping))
+}
+
+/// Show a member
+#[utoipa::path(
+    get, path = "/members/{id}", operation_id = "show_member", tag = "members", params(("id" = uuid::Uuid, Path)),
+    responses((status = 200, description = "The member", body = MemberBody))
+)]
+async fn show(State(api): State<ApiState>, Id(id): Id) -> Answer<Json<MemberBody>> {
+    let (member, mapping) = found(&api, &id).await?;
+    Ok(Json(MemberBody::of(member, mapping.as_ref())))
+}
+
+/// Why a member is as it is.
+#[derive(Serialize, ToSchema)]
+struct Explanation {
+    /// Status in the program; null when it is none.
+    marketo: Option<String>,
+    /// Status in the campaign; null when it is none.
+    salesforce: Option<String>,
+    base: Option<Base>,
+    /// The row of the decision table that decided last.
+    #[schema(value_type = Option<Rule>)]
+    rule: Option<String>,
+    #[schema(value_type = Option<Reason>)]
+    reason: Option<String>,
+    /// State of the change that waits for this member; null when none does.
+    next: Option<String>,
+    /// When that is worked off.
+    next_at: Option<Time>,
+    /// What a person can do; null when nothing has to be done.
+    to_change: Option<&'static str>,
+}
+
+/// Explain a member
+#[utoipa::path(
+    get, path = "/members/{id}/explain", operation_id = "explain_member", tag = "members", params(("id" = uuid::Uuid, Path)),
+    responses((status = 200, description = "Both values, what decided, what comes next", body = Explanation))
+)]
+async fn explain(State(api): State<ApiState>, Id(id): Id) -> Answer<Json<Explanation>> {
+    let (member, _) = found(&api, &id).await?;
+    let next = api.store.next_for(&member).await?;
+    let to_change = member.reason.as_ref().and_then(|reason| reason.parse().ok()).and_then(remedy);
+    Ok(Json(Explanation {
+        marketo: status(&member.marketo),
+        salesforce: status(&member.salesforce),
+        base: member.base,
+        rule: member.rule,
+        reason: member.reason,
+        next_at: next.as_ref().map(|(_, due_at)| Time::of(*due_at)),
+        next: next.map(|(state, _)| state),
+        to_change,
+    }))
+}
+
+/// What a person can do about a reason.
+fn remedy(reason: Reason) -> Option<&'static str> {
+    Some(match reason {
+        Reason::Waiting | Reason::Retrying => return None,
+        Reason::Paused => "resume the mapping",
+        Reason::SyncOff => "switch campaign sync on",
+        Reason::RemovalWaiting => "approve or discard the mapping's waiting guard",
+        Reason::Quota => "wait for the vendor's new day, or raise the number of calls that may be made",
+        Reason::Regression => "raise the status in Salesforce again, or choose the regression policy revert or readd",
+        Reason::ConflictHold => "set both sides to the same status, or choose another conflict policy",
+        Reason::OneWay => "set the target to the source's status, or let the mapping travel both ways",
+        Reason::KeptApart => "add the member where it is missing",
+        Reason::Observe => "choose another direction than observe",
+        Reason::BelowGate => "move the member to a status of the gate, or add its status to the gate",
+        Reason::IncompatibleStatus => "add a translation of the status to the status map",
+        Reason::PersonUnknown => "create the person on the other side, or allow leads to be created",
+        Reason::AmbiguousPerson => "merge the records that share the address, or choose ambiguous_person oldest",
+        Reason::PersonDeleted => "undelete the person in Salesforce, or remove the member from the program",
+        Reason::SecondRecord => "merge the two records of this person, or remove one of them from the campaign",
+        Reason::LoopDetected => "end the other automation that keeps setting the status back",
+        Reason::UnsupportedAccount => "use a lead or contact; accounts are not synced",
+        Reason::VendorRejected => "mend what the vendor's message names, then retry the change",
+        Reason::Unreadable => "see that our users may read the person on both sides",
+        Reason::AttemptsExhausted => "mend what the change's error names, then retry it",
+    })
+}
+
+/// Something that happened to a member.
+#[derive(Serialize, ToSchema)]
+struct HistoryBody {
+    at: Time,
+    #[schema(example = "decided")]
+    kind: String,
+    #[schema(value_type = Object)]
+    detail: Value,
+}
+
+/// Show what happened to a member
+#[utoipa::path(
+    get, path = "/members/{id}/history", operation_id = "show_history", tag = "members",
+    params(
+        ("id" = uuid::Uuid, Path),
+        ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+    ),
+    responses((status = 200, description = "Oldest first", body = List<HistoryBody>))
+)]
+async fn history(State(api): State<ApiState>, Id(id): Id, mut given: Parameters) -> Answer<Json<List<HistoryBody>>> {
+    let page = given.page()?;
+    given.end()?;
+    found(&api, &id).await?;
+    let rows = api.store.history(&id, page.after_position()?.unwrap_or(0), page.fetch()).await?;
+    Ok(page.list(
+        rows,
+        |entry| entry.id.to_string(),
+        |entry| HistoryBody {
+            at: Time::of(entry.at),
+            kind: entry.kind,
+            detail: serde_json::from_str(&entry.detail).unwrap_or(Value::String(entry.detail)),
+        },
+    ))
+}

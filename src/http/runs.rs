@@ -1,0 +1,87 @@
+//! Runs: first syncs and reconciliations, and how far they are.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::ApiState;
+use super::extract::{Id, Json, List, Parameters};
+use super::refusal::{Answer, Refusal};
+use super::schema::Time;
+use crate::store::runs::Run;
+
+pub(super) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::default().routes(routes!(list)).routes(routes!(show))
+}
+
+/// One run.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Run)]
+struct RunBody {
+    id: String,
+    mapping_id: String,
+    campaign_id: String,
+    /// `first_sync` or `reconciliation`.
+    kind: String,
+    /// `running`, `completed`, `failed`.
+    state: String,
+    /// What it is doing: `salesforce` and `marketo` are read, then everybody is decided (`decide`).
+    #[schema(example = "decide")]
+    stage: &'static str,
+    /// By name: members read on each side, decided, changed, to be tried again.
+    #[schema(example = json!({"salesforce_read": 120, "marketo_read": 118, "decided": 121, "changed": 4}))]
+    counts: BTreeMap<String, i64>,
+    /// Why it waits or has failed.
+    message: Option<String>,
+    created_at: Time,
+    completed_at: Option<Time>,
+}
+
+impl From<Run> for RunBody {
+    fn from(run: Run) -> Self {
+        Self {
+            id: run.id,
+            mapping_id: run.mapping_id,
+            campaign_id: run.lane,
+            kind: run.kind,
+            state: run.state,
+            stage: run.stage.as_str(),
+            counts: run.counts,
+            message: run.message,
+            created_at: Time::of(run.created_at),
+            completed_at: run.completed_at.map(Time::of),
+        }
+    }
+}
+
+/// List the runs of a mapping
+#[utoipa::path(
+    get, path = "/mappings/{id}/runs", operation_id = "list_runs", tag = "runs",
+    params(
+        ("id" = uuid::Uuid, Path),
+        ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+    ),
+    responses((status = 200, description = "Newest first", body = List<RunBody>))
+)]
+async fn list(State(api): State<ApiState>, Id(id): Id, mut given: Parameters) -> Answer<Json<List<RunBody>>> {
+    let page = given.page()?;
+    given.end()?;
+    api.store.mapping(&id).await?.ok_or_else(|| Refusal::not_found("mapping"))?;
+    let rows = api.store.runs(&id, page.after_id()?.as_deref(), page.fetch()).await?;
+    Ok(page.list(rows, |run| run.id.clone(), RunBody::from))
+}
+
+/// Show a run
+#[utoipa::path(
+    get, path = "/runs/{id}", operation_id = "show_run", tag = "runs", params(("id" = uuid::Uuid, Path)),
+    responses((status = 200, description = "The run", body = RunBody))
+)]
+async fn show(State(api): State<ApiState>, Id(id): Id) -> Answer<Json<RunBody>> {
+    let run = api.store.run(&id).await?.ok_or_else(|| Refusal::not_found("run"))?;
+    Ok(Json(run.into()))
+}

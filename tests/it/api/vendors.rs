@@ -1,0 +1,208 @@
+//! Two vendors made of tables: what a mapping asks of them, and nothing that it may not do.
+//!
+//! Every write is refused, since making a mapping writes nothing at the vendors.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use campaign_sync::connector::{
+    Campaign, CampaignMember, CampaignMemberStatus, Channel, ConnectorError, Marketo, MarketoPerson, NewLead,
+    NewMember, NewPerson, Page, PersonKey, Program, ProgramMember, ProgramStatus, RecordResults, Salesforce,
+    SalesforceIdentity, SalesforcePerson, Vendor,
+};
+use campaign_sync::domain::ids::{MarketoId, ProgramId, SalesforceId};
+use jiff::Timestamp;
+
+/// Program whose read fails because Marketo is down.
+pub const DOWN: ProgramId = 1503;
+/// Program whose read Marketo refuses.
+pub const REFUSED: ProgramId = 1502;
+
+pub struct Tables;
+
+/// Id, type, channel, whether Marketo's own sync has it.
+const PROGRAMS: [(ProgramId, &str, &str, bool); 6] = [
+    (1044, "event", "Webinar", false),
+    (1045, "default", "Webinar", false),
+    (1046, "engagement", "Webinar", false),
+    (1047, "default", "Webinar", true),
+    (1048, "default", "Gone", false),
+    (1049, "default", "Old", false),
+];
+
+fn refused<T>() -> Result<T, ConnectorError> {
+    let (code, message) = ("610".to_owned(), "Requested resource not found".to_owned());
+    Err(ConnectorError::Refused { vendor: Vendor::Marketo, code, message })
+}
+
+fn down<T>() -> Result<T, ConnectorError> {
+    let detail = "502 Bad Gateway".to_owned();
+    Err(ConnectorError::Unavailable { vendor: Vendor::Marketo, detail, retry_after: None, sent: false })
+}
+
+#[async_trait]
+impl Marketo for Tables {
+    async fn program(&self, id: ProgramId) -> Result<Option<Program>, ConnectorError> {
+        match id {
+            DOWN => return down(),
+            REFUSED => return refused(),
+            _ => {}
+        }
+        let found = PROGRAMS.into_iter().find(|(program, ..)| *program == id);
+        Ok(found.map(|(id, kind, channel, native)| Program {
+            id,
+            name: format!("Program {id}"),
+            program_type: kind.to_owned(),
+            channel: channel.to_owned(),
+            cost: None,
+            sfdc_id: native.then(|| campaign('9')),
+        }))
+    }
+
+    async fn program_cost(&self, _: &Program) -> Result<Option<i64>, ConnectorError> {
+        Ok(None)
+    }
+
+    async fn channel(&self, name: &str) -> Result<Option<Channel>, ConnectorError> {
+        let status = |name: &str, step, hidden| ProgramStatus { name: name.to_owned(), step, success: false, hidden };
+        let statuses = match name {
+            "Webinar" => {
+                vec![status("Invited", 10, false), status("Registered", 20, false), status("Attended", 30, false)]
+            }
+            "Old" => vec![status("Invited", 10, false), status("Waved", 15, true), status("Attended", 30, false)],
+            _ => return Ok(None),
+        };
+        Ok(Some(Channel { name: name.to_owned(), statuses }))
+    }
+
+    async fn members(&self, _: ProgramId, _: &[MarketoId]) -> Result<Vec<ProgramMember>, ConnectorError> {
+        refused()
+    }
+
+    async fn member_page(
+        &self,
+        _: ProgramId,
+        _: Option<&str>,
+    ) -> Result<Page<(MarketoPerson, ProgramMember)>, ConnectorError> {
+        refused()
+    }
+
+    async fn people(&self, _: &[MarketoId]) -> Result<Vec<MarketoPerson>, ConnectorError> {
+        refused()
+    }
+
+    async fn people_by(&self, _: PersonKey, _: &[String]) -> Result<Vec<MarketoPerson>, ConnectorError> {
+        refused()
+    }
+
+    async fn merges(&self, _: &[MarketoId], _: Timestamp) -> Result<BTreeMap<MarketoId, MarketoId>, ConnectorError> {
+        refused()
+    }
+
+    async fn set_status(&self, _: ProgramId, _: &str, _: &[MarketoId]) -> Result<RecordResults<()>, ConnectorError> {
+        refused()
+    }
+
+    async fn remove_members(&self, _: ProgramId, _: &[MarketoId]) -> Result<RecordResults<()>, ConnectorError> {
+        refused()
+    }
+
+    async fn create_people(&self, _: &[NewPerson]) -> Result<RecordResults<MarketoId>, ConnectorError> {
+        refused()
+    }
+}
+
+/// Id of one of the campaigns, by its last digit; `0` does not exist.
+pub fn campaign(digit: char) -> String {
+    format!("7015g000000000{digit}").parse::<SalesforceId>().unwrap().to_string()
+}
+
+#[async_trait]
+impl Salesforce for Tables {
+    async fn identity(&self) -> Result<SalesforceIdentity, ConnectorError> {
+        refused()
+    }
+
+    async fn campaigns(&self, ids: &[SalesforceId]) -> Result<Vec<Campaign>, ConnectorError> {
+        let labels: [(char, &[&str]); 5] = [
+            ('1', &["Invited", "Registered", "Attended"]),
+            ('2', &["Invited", "registered", "Attended", "Sent"]),
+            ('3', &["Sent", "Responded"]),
+            ('4', &["Invited", "Attended"]),
+            ('5', &["Invited", "Registered", "Attended"]),
+        ];
+        let found = labels.into_iter().filter(|(digit, _)| ids.iter().any(|id| id.as_str() == campaign(*digit)));
+        Ok(found
+            .map(|(digit, labels)| Campaign {
+                id: campaign(digit).parse().unwrap(),
+                name: format!("Campaign {digit}"),
+                is_active: true,
+                campaign_type: None,
+                actual_cost: None,
+                statuses: labels
+                    .iter()
+                    .zip(1..)
+                    .map(|(label, sort_order)| CampaignMemberStatus {
+                        label: (*label).to_owned(),
+                        has_responded: false,
+                        is_default: sort_order == 1,
+                        sort_order,
+                    })
+                    .collect(),
+            })
+            .collect())
+    }
+
+    async fn members(&self, _: &[SalesforceId], _: &[SalesforceId]) -> Result<Vec<CampaignMember>, ConnectorError> {
+        refused()
+    }
+
+    async fn members_by_id(&self, _: &[SalesforceId]) -> Result<Vec<CampaignMember>, ConnectorError> {
+        refused()
+    }
+
+    async fn member_page(&self, _: &SalesforceId, _: Option<&str>) -> Result<Page<CampaignMember>, ConnectorError> {
+        refused()
+    }
+
+    async fn people(&self, _: &[SalesforceId]) -> Result<Vec<SalesforcePerson>, ConnectorError> {
+        refused()
+    }
+
+    async fn people_by_email(&self, _: &[String]) -> Result<Vec<SalesforcePerson>, ConnectorError> {
+        refused()
+    }
+
+    async fn people_by_external_id(&self, _: &[String]) -> Result<Vec<(String, SalesforcePerson)>, ConnectorError> {
+        refused()
+    }
+
+    async fn leads_created(&self, _: Timestamp) -> Result<Vec<SalesforcePerson>, ConnectorError> {
+        refused()
+    }
+
+    async fn create_leads(&self, _: &[NewLead]) -> Result<RecordResults<SalesforceId>, ConnectorError> {
+        refused()
+    }
+
+    async fn create_members(&self, _: &[NewMember]) -> Result<RecordResults<SalesforceId>, ConnectorError> {
+        refused()
+    }
+
+    async fn update_members(&self, _: &[(SalesforceId, String)]) -> Result<RecordResults<()>, ConnectorError> {
+        refused()
+    }
+
+    async fn delete_members(&self, _: &[SalesforceId]) -> Result<RecordResults<()>, ConnectorError> {
+        refused()
+    }
+
+    async fn update_campaign(
+        &self,
+        _: &SalesforceId,
+        _: Option<&str>,
+        _: Option<Option<f64>>,
+    ) -> Result<(), ConnectorError> {
+        refused()
+    }
+}
