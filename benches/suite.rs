@@ -1,0 +1,63 @@
+//! The benchmark suite: `cargo bench --features sandbox [-- WORKLOAD]`.
+//!
+//! Each workload runs the service in its release configuration against the emulated vendors, next to a limit or a peer in
+//! the same run where there is one, and counts only what it finds stored or written afterwards. Ends with a table and a
+//! line of JSON. Only ratios of one run mean anything; the machines are shared.
+#![expect(clippy::unwrap_used, reason = "a workload that cannot go on has failed")]
+#![expect(clippy::print_stdout, reason = "the figures are the result")]
+
+#[path = "suite/calls.rs"]
+mod calls;
+#[path = "suite/ingest.rs"]
+mod ingest;
+#[path = "suite/latency.rs"]
+mod latency;
+#[path = "suite/world.rs"]
+mod world;
+
+use serde_json::{Value, json};
+
+/// A figure with its goal.
+pub struct Figure {
+    pub workload: &'static str,
+    pub what: String,
+    pub value: f64,
+    pub goal: Option<(&'static str, f64)>,
+}
+
+impl Figure {
+    fn met(&self) -> &'static str {
+        match self.goal {
+            Some(("at most", goal)) if self.value <= goal => "met",
+            Some(("at least", goal)) if self.value >= goal => "met",
+            Some(_) => "MISSED",
+            None => "",
+        }
+    }
+}
+
+fn main() {
+    let only: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
+    let wanted = |name: &str| only.is_empty() || only.iter().any(|o| o == name);
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut figures = Vec::new();
+    if wanted("ingest") {
+        figures.extend(runtime.block_on(ingest::run()));
+    }
+    if wanted("calls") {
+        figures.extend(runtime.block_on(calls::run()));
+    }
+    if wanted("latency") {
+        figures.extend(runtime.block_on(latency::run()));
+    }
+    println!("\n{:10} {:64} {:>12}  goal", "workload", "what", "value");
+    for figure in &figures {
+        let goal = figure.goal.map_or_else(String::new, |(word, goal)| format!("{word} {goal} {}", figure.met()));
+        println!("{:10} {:64} {:>12.2}  {goal}", figure.workload, figure.what, figure.value);
+    }
+    let list: Vec<Value> = figures
+        .iter()
+        .map(|f| json!({"workload": f.workload, "what": f.what, "value": f.value, "goal": f.goal.map(|g| g.1), "met": f.met()}))
+        .collect();
+    println!("{}", json!({"figures": list}));
+}
