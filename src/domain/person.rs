@@ -72,7 +72,15 @@ impl MarketoEvidence {
     /// Who the Salesforce person is in Marketo, when no link is stored.
     #[must_use]
     pub fn choose(self, policy: AmbiguousPerson, may_create: bool) -> Choice<MarketoId> {
-        choose([self.by_salesforce_id, self.external], [self.by_email], policy, may_create)
+        // Marketo answers a second person of one address with the first, so nobody can be created.
+        let claimed = self.by_email.iter().all(|candidate| candidate.taken).then(|| ids(self.by_email.clone()));
+        match choose([self.by_salesforce_id, self.external], [self.by_email], policy, may_create) {
+            Choice::Create => match claimed.filter(|ids| !ids.is_empty()) {
+                Some(ids) => Choice::Ambiguous(ids),
+                None => Choice::Create,
+            },
+            other => other,
+        }
     }
 }
 
@@ -259,6 +267,8 @@ mod tests {
         let evidence = MarketoEvidence { by_salesforce_id: vec![person(9, false), person(3, false)], ..evidence };
         assert_eq!(evidence.clone().choose(AmbiguousPerson::Park, true), Choice::Ambiguous(vec![3, 9]));
         assert_eq!(evidence.choose(AmbiguousPerson::Oldest, true), Choice::Link(3));
+        let evidence = MarketoEvidence { by_email: vec![person(2, true)], ..Default::default() };
+        assert_eq!(evidence.choose(AmbiguousPerson::Park, true), Choice::Ambiguous(vec![2]));
         assert_eq!(MarketoEvidence::default().choose(AmbiguousPerson::Park, true), Choice::Create);
     }
 

@@ -42,6 +42,21 @@ impl TryFrom<PersonRow> for Person {
     }
 }
 
+impl Person {
+    fn is_linked(&self) -> bool {
+        self.marketo_id.is_some() && self.salesforce_id.is_some()
+    }
+
+    /// Whether becoming known by this id says that two people were merged, and not that a lead became a contact.
+    fn is_merge(&self, to: &Half) -> bool {
+        match (to, &self.salesforce_id) {
+            (Half::Marketo(_), _) => true,
+            (Half::Salesforce(to), Some(from)) => from.prefix() == to.prefix(),
+            (Half::Salesforce(_), None) => false,
+        }
+    }
+}
+
 /// Half of a person: what a hint or a page names.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Half {
@@ -143,7 +158,7 @@ impl Store {
             return Err(StoreError::Conflict(format!("{salesforce} or {marketo} is linked to person {}", other.id)));
         }
         for other in holders.iter().filter(|p| p.id != person_id) {
-            join(self, &mut tx, &other.id, person_id).await?;
+            join(self, &mut tx, &other.id, person_id, false).await?;
         }
         tx.execute(
             "UPDATE people SET marketo_id = $2, salesforce_id = $3, updated_at = $4 WHERE id = $1",
@@ -156,22 +171,32 @@ impl Store {
     }
 
     /// Follows a merge or a conversion: the person is known by another id of one side from now on. Somebody who has that id
-    /// already is the same person; the rows are joined.
+    /// already is the same person; the rows become one. The one who is linked stays, and of equals the one who has the id:
+    /// whoever is named by an old id again and again must not replace who has a history.
     ///
     /// # Errors
     /// `Conflict` when the person was joined with another meanwhile.
     pub async fn follow(&self, person_id: &str, to: &Half) -> Result<Person, StoreError> {
         let mut tx = self.db.begin().await?;
-        let holders = lock_people(&mut tx, person_id, std::slice::from_ref(to)).await?;
-        for other in holders.iter().filter(|p| p.id != person_id) {
-            join(self, &mut tx, &other.id, person_id).await?;
+        let mut holders = lock_people(&mut tx, person_id, std::slice::from_ref(to)).await?;
+        // The person itself comes last.
+        let mut stays = holders.pop().ok_or_else(|| gone(person_id))?;
+        let merged = stays.is_merge(to);
+        for holder in holders {
+            let (winner, loser) = match stays.is_linked() && !holder.is_linked() {
+                true => (stays, holder),
+                false => (holder, stays),
+            };
+            join(self, &mut tx, &loser.id, &winner.id, merged).await?;
             // What the other knew of the far side, this one may not know yet.
             tx.execute(
                 "UPDATE people SET marketo_id = COALESCE(marketo_id, $2), salesforce_id = COALESCE(salesforce_id, $3) WHERE id = $1",
-                args![person_id, other.marketo_id, other.salesforce_id.as_ref().map(ToString::to_string)],
+                args![&winner.id, loser.marketo_id, loser.salesforce_id.as_ref().map(ToString::to_string)],
             )
             .await?;
+            stays = winner;
         }
+        let person_id = stays.id.as_str();
         let (column, value) = match to {
             Half::Marketo(id) => ("marketo_id", super::dialect::Arg::from(*id)),
             Half::Salesforce(id) => ("salesforce_id", super::dialect::Arg::from(id.as_str())),
@@ -309,7 +334,8 @@ async fn find_within(tx: &mut Tx, halves: &[Half]) -> Result<Vec<Person>, StoreE
 
 /// Makes one person of two. Where both are in a campaign, the row of the winner stays, and what the other knew of a side
 /// that the winner's row did not is kept: a recorded Salesforce value must not be forgotten, or its removal would go untold.
-async fn join(store: &Store, tx: &mut Tx, loser: &str, winner: &str) -> Result<(), StoreError> {
+/// The bases of `merged` people are void; of others one that stands alone goes on, and two say nothing.
+async fn join(store: &Store, tx: &mut Tx, loser: &str, winner: &str, merged: bool) -> Result<(), StoreError> {
     let campaigns: Vec<(String, Option<String>)> = tx
         .fetch(
             "SELECT m.campaign_id, a.id FROM members m
@@ -324,11 +350,16 @@ async fn join(store: &Store, tx: &mut Tx, loser: &str, winner: &str) -> Result<(
            campaign_member_id = COALESCE(members.campaign_member_id, l.campaign_member_id),
            added_to_marketo = members.added_to_marketo OR l.added_to_marketo,
            added_to_salesforce = members.added_to_salesforce OR l.added_to_salesforce,
-           base_marketo = NULL, base_salesforce = NULL, after_merge = TRUE
-         FROM (SELECT campaign_id, marketo, salesforce, campaign_member_id, added_to_marketo, added_to_salesforce
+           base_marketo = CASE WHEN $3 THEN NULL WHEN members.base_marketo IS NULL THEN l.base_marketo
+             WHEN l.base_marketo IS NULL THEN members.base_marketo END,
+           base_salesforce = CASE WHEN $3 THEN NULL WHEN members.base_salesforce IS NULL THEN l.base_salesforce
+             WHEN l.base_salesforce IS NULL THEN members.base_salesforce END,
+           sent = COALESCE(members.sent, l.sent), after_merge = members.after_merge OR l.after_merge OR $3
+         FROM (SELECT campaign_id, marketo, salesforce, campaign_member_id, added_to_marketo, added_to_salesforce,
+                 base_marketo, base_salesforce, sent, after_merge
                FROM members WHERE person_id = $1) AS l
          WHERE members.person_id = $2 AND members.campaign_id = l.campaign_id",
-        args![loser, winner],
+        args![loser, winner, merged],
     )
     .await?;
     tx.execute(
@@ -337,8 +368,10 @@ async fn join(store: &Store, tx: &mut Tx, loser: &str, winner: &str) -> Result<(
     )
     .await?;
     tx.execute(
-        "UPDATE members SET person_id = $2, base_marketo = NULL, base_salesforce = NULL, after_merge = TRUE WHERE person_id = $1",
-        args![loser, winner],
+        "UPDATE members SET person_id = $2, after_merge = after_merge OR $3,
+           base_marketo = CASE WHEN $3 THEN NULL ELSE base_marketo END,
+           base_salesforce = CASE WHEN $3 THEN NULL ELSE base_salesforce END WHERE person_id = $1",
+        args![loser, winner, merged],
     )
     .await?;
     tx.execute("DELETE FROM people WHERE id = $1", args![loser]).await?;

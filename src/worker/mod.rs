@@ -8,7 +8,7 @@ mod reconcile;
 mod route;
 mod sync;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -167,6 +167,7 @@ impl Worker {
             campaigns: BTreeMap::new(),
             failed: BTreeMap::new(),
             moved: false,
+            joined: BTreeSet::new(),
             detected_by: DetectedBy::Webhook,
         };
         settled.extend(self.gather(&mut pass, &claim.changes).await?);
@@ -174,12 +175,20 @@ impl Worker {
             self.process(&mut pass).await?;
         }
         self.fail_mappings(&pass).await?;
-        let (members, ended) = self.finish(&mut pass, &claim.changes);
-        settled.extend(ended);
+        let finished = self.finish(&mut pass, &claim.changes);
+        settled.extend(finished.settled);
         self.points.reach(Point::Unrecorded)?;
         let leases = claim.leases.clone();
         self.store
-            .record(Batch { leases, mappings: mappings.clone(), members, settled, keep, ..Batch::default() })
+            .record(Batch {
+                leases,
+                mappings: mappings.clone(),
+                members: finished.members,
+                settled,
+                work: finished.work,
+                keep,
+                ..Batch::default()
+            })
             .await?;
         Ok(claim)
     }

@@ -16,7 +16,6 @@ use crate::domain::trigger::{DetectedBy, Origin, Seen, transition};
 use crate::store::lanes::{Claim, Lease};
 use crate::store::mappings::Mapping;
 use crate::store::members::Member;
-use crate::store::outbox::{Kind, NewWork, Subject};
 use crate::store::people::{Half, Person};
 use crate::store::record::{Batch, End, Recorded};
 use crate::store::runs::{Run, Stage};
@@ -210,6 +209,7 @@ impl Worker {
             campaigns: BTreeMap::new(),
             failed: BTreeMap::new(),
             moved: false,
+            joined: BTreeSet::new(),
             detected_by: DetectedBy::Reconciliation,
         };
         if !pass.items.is_empty() {
@@ -226,23 +226,14 @@ impl Worker {
             .items
             .iter()
             .filter(|item| matches!(item.fate, super::sync::Fate::Retry { .. }))
-            .map(|item| NewWork {
-                lane: run.lane.clone(),
-                mapping_id: None,
-                kind: Kind::Hint,
-                subject: Subject::Person(item.member.person.id.clone()),
-                source: "policy",
-                payload: None,
-                due_at: self.store.now(),
-            })
+            .map(|item| self.look_again(&run.lane, item.member.person.id.clone()))
             .collect();
         add(run, "changed", pass.items.iter().filter(|item| item.wrote).count());
         add(run, "retried", again.len());
-        let (recorded, _) = self.finish(&mut pass, &[]);
-        let done: BTreeSet<String> = recorded.iter().map(|r| r.member.id.clone()).collect();
-        batch.members.retain(|r| !done.contains(&r.member.id));
-        batch.members.extend(recorded);
+        let finished = self.finish(&mut pass, &[]);
+        batch.members.extend(finished.members);
         batch.work.extend(again);
+        batch.work.extend(finished.work);
         run.cursor = Some(last);
         Ok(Ok(()))
     }

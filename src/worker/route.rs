@@ -92,7 +92,7 @@ impl Worker {
         match fate_of(error) {
             super::sync::Fate::Retry { reason, error, .. } => End::Retry { due_at, reason: reason.to_string(), error },
             super::sync::Fate::Parked { reason, error } => End::Parked { reason: reason.to_string(), error },
-            super::sync::Fate::Open | super::sync::Fate::Joined | super::sync::Fate::Lost => End::NoOp,
+            super::sync::Fate::Open | super::sync::Fate::Joined { .. } | super::sync::Fate::Lost => End::NoOp,
         }
     }
 

@@ -7,15 +7,26 @@ use crate::domain::merge::{Action, Reading, Reason, Rule};
 use crate::domain::retry;
 use crate::domain::trigger::{DetectedBy, Origin, Seen, read_then_written};
 use crate::store::lanes::Claimed;
-use crate::store::outbox::Kind;
+use crate::store::outbox::{Kind, NewWork, Subject};
 use crate::store::record::{End, Recorded, Settled};
 use crate::worker::Worker;
 
+/// Pause before a row is tried again that ran into somebody else's work, in milliseconds.
+const SOON: i64 = 200;
+
+/// What came of a pass.
+#[derive(Default)]
+pub(in crate::worker) struct Finished {
+    pub members: Vec<Recorded>,
+    pub settled: Vec<Settled>,
+    /// Members to be looked at again in their lanes.
+    pub work: Vec<NewWork>,
+}
+
 impl Worker {
     /// What is to be recorded of a pass; `changes` are the rows that its items name as causes.
-    pub(in crate::worker) fn finish(&self, pass: &mut Pass, changes: &[Claimed]) -> (Vec<Recorded>, Vec<Settled>) {
-        let mut recorded = Vec::with_capacity(pass.items.len());
-        let mut settled = Vec::with_capacity(changes.len());
+    pub(in crate::worker) fn finish(&self, pass: &mut Pass, changes: &[Claimed]) -> Finished {
+        let mut finished = Finished::default();
         let detected_by = pass.detected_by;
         for mut item in pass.items.drain(..) {
             if item.fate == Fate::Lost {
@@ -23,13 +34,29 @@ impl Worker {
             }
             let end = self.end_of(&mut item, changes);
             for n in &item.causes {
-                settled.push(settle(&changes[*n], end.clone()));
+                finished.settled.push(settle(&changes[*n], end.clone()));
             }
-            if item.fate != Fate::Joined {
-                recorded.push(self.record_of(item, detected_by, &end));
+            match item.fate {
+                Fate::Joined { into } => {
+                    finished.work.extend(into.map(|person| self.look_again(&item.member.campaign_id, person)));
+                }
+                _ => finished.members.push(self.record_of(item, detected_by, &end)),
             }
         }
-        (recorded, settled)
+        finished
+    }
+
+    /// A hint of our own about a person in a lane.
+    pub(in crate::worker) fn look_again(&self, lane: &str, person: String) -> NewWork {
+        NewWork {
+            lane: lane.to_owned(),
+            mapping_id: None,
+            kind: Kind::Hint,
+            subject: Subject::Person(person),
+            source: "policy",
+            payload: None,
+            due_at: self.store.now(),
+        }
     }
 
     fn end_of(&self, item: &mut Item, changes: &[Claimed]) -> End {
@@ -42,8 +69,12 @@ impl Worker {
                     None => End::NoOp,
                 },
             },
+            // The hint that is left for who it is now sees to it.
+            Fate::Joined { into: Some(_) } => End::Superseded,
             // By its subject it is found as who it is now.
-            Fate::Joined => End::Retry { due_at: self.store.now(), reason: Reason::Waiting.to_string(), error: None },
+            Fate::Joined { into: None } => {
+                End::Retry { due_at: self.store.now() + SOON, reason: Reason::Waiting.to_string(), error: None }
+            }
             Fate::Parked { reason, error } => End::Parked { reason: reason.to_string(), error: error.clone() },
             Fate::Retry { reason, after, counted, error } => {
                 let attempts = item.causes.iter().map(|n| changes[*n].attempts).max().unwrap_or(1);

@@ -179,8 +179,8 @@ impl Worker {
                 let fresh = Item::new(member, baseline);
                 (item.member, item.seen) = (fresh.member, fresh.seen);
             }
-            if !living.contains(&pair.1) {
-                item.fate = Fate::Joined;
+            if !living.contains(&pair.1) && !matches!(item.fate, Fate::Joined { .. }) {
+                item.fate = Fate::Joined { into: None };
             }
             at.insert(pair, items.len());
             items.push(item);

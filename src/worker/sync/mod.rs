@@ -10,7 +10,7 @@ mod identify;
 pub(super) mod read;
 mod write;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use super::points::Point;
@@ -68,8 +68,8 @@ pub(super) enum Fate {
     Retry { reason: Reason, after: Option<Duration>, counted: bool, error: Option<VendorError> },
     /// Waits for a change by a person.
     Parked { reason: Reason, error: Option<VendorError> },
-    /// Turned out to be the person of another item, which goes on for both.
-    Joined,
+    /// The person became one with another, whose id it is where known: looked at anew as that one.
+    Joined { into: Option<String> },
     /// The lane was lost to another worker: nothing may be recorded.
     Lost,
 }
@@ -171,6 +171,8 @@ pub(super) struct Pass {
     pub failed: BTreeMap<String, String>,
     /// People were linked, merged or converted: some items may be about somebody who is somebody else now.
     pub moved: bool,
+    /// Those whom others were joined with since their items were loaded: what the items know of them is outdated.
+    pub joined: BTreeSet<String>,
     /// How the changes that are found came to be noticed.
     pub detected_by: DetectedBy,
 }
@@ -204,15 +206,21 @@ impl Worker {
         self.write(pass).await
     }
 
-    /// Items of people who were joined with others since they were loaded: whoever joined them goes on for both.
+    /// Items of people who were joined with others since they were loaded: both are looked at anew, as one.
     async fn drop_joined(&self, pass: &mut Pass) -> Result<(), PassError> {
         if !std::mem::take(&mut pass.moved) {
             return Ok(());
         }
         let people: Vec<_> = pass.items.iter().map(|item| item.member.person.id.clone()).collect();
         let living = self.store.living_people(&people).await?;
-        for item in pass.items.iter_mut().filter(|item| !living.contains(&item.member.person.id)) {
-            item.fate = Fate::Joined;
+        let joined = std::mem::take(&mut pass.joined);
+        for item in pass.items.iter_mut().filter(|item| !matches!(item.fate, Fate::Joined { .. })) {
+            let id = &item.member.person.id;
+            if joined.contains(id) {
+                item.fate = Fate::Joined { into: Some(id.clone()) };
+            } else if !living.contains(id) {
+                item.fate = Fate::Joined { into: None };
+            }
         }
         Ok(())
     }

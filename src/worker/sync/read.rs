@@ -12,7 +12,7 @@ use crate::domain::ids::{MarketoId, ProgramId, SalesforceId};
 use crate::domain::merge::{Reading, Reason};
 use crate::domain::person::{Followed, follow};
 use crate::store::StoreError;
-use crate::store::people::Half;
+use crate::store::people::{Half, Person};
 use crate::worker::{PassError, Worker};
 
 /// How far back merges are looked for: as long as Marketo keeps deletions.
@@ -91,9 +91,8 @@ impl Worker {
                 return Ok(Vec::new());
             }
         };
-        if self.follow_rows(rows.values()).await? {
-            pass.moved = true;
-        }
+        pass.joined.extend(self.follow_rows(rows.values()).await?);
+        pass.moved |= !pass.joined.is_empty();
         let mut again = Vec::new();
         let mut missing = Vec::new();
         for n in items {
@@ -120,34 +119,54 @@ impl Worker {
     }
 
     /// A row that is known as somebody else's has changed hands: its lead was converted, or its person merged. Who it was
-    /// known for is who it is of now, and what was recorded of it goes on.
+    /// known for, or whose lead it names, is who it is of now, and what was recorded of it goes on. Those whom others were
+    /// joined with.
     pub(in crate::worker) async fn follow_rows(
         &self,
         rows: impl Iterator<Item = &CampaignMember>,
-    ) -> Result<bool, PassError> {
-        let owners: HashMap<SalesforceId, SalesforceId> =
-            rows.filter_map(|row| Some((row.id.clone(), row.person()?.clone()))).collect();
-        let mut moved = false;
-        if owners.is_empty() {
-            return Ok(moved);
+    ) -> Result<BTreeSet<String>, PassError> {
+        let mut owners = HashMap::new();
+        let mut converted = HashMap::new();
+        for row in rows {
+            let Some(person) = row.person() else { continue };
+            owners.insert(row.id.clone(), person.clone());
+            converted.extend(row.lead_id.iter().filter(|lead| *lead != person).map(|l| (l.clone(), person.clone())));
         }
-        for member in self.store.members_by_campaign_member(&owners.keys().cloned().collect::<Vec<_>>()).await? {
-            let now = member.campaign_member_id.as_ref().and_then(|id| owners.get(id));
-            let Some(now) = now.filter(|now| member.person.salesforce_id.as_ref() != Some(*now)) else { continue };
-            let to = Half::Salesforce(now.clone());
-            let holder = self.store.people(std::slice::from_ref(&to)).await?.into_iter().next();
-            let other_human = holder.is_some_and(|p| {
-                p.marketo_id.is_some() && member.person.marketo_id.is_some_and(|id| p.marketo_id != Some(id))
-            });
-            if other_human {
+        let mut moves: BTreeMap<String, (Person, SalesforceId)> = BTreeMap::new();
+        if !converted.is_empty() {
+            let leads: Vec<_> = converted.keys().cloned().map(Half::Salesforce).collect();
+            for person in self.store.people(&leads).await? {
+                let now = person.salesforce_id.as_ref().and_then(|id| converted.get(id)).cloned();
+                moves.extend(now.map(|now| (person.id.clone(), (person, now))));
+            }
+        }
+        if !owners.is_empty() {
+            for member in self.store.members_by_campaign_member(&owners.keys().cloned().collect::<Vec<_>>()).await? {
+                let now = member.campaign_member_id.as_ref().and_then(|id| owners.get(id));
+                let now = now.filter(|now| member.person.salesforce_id.as_ref() != Some(*now)).cloned();
+                moves.extend(now.map(|now| (member.person.id.clone(), (member.person, now))));
+            }
+        }
+        let mut joined = BTreeSet::new();
+        for (person, now) in moves.into_values() {
+            let to = Half::Salesforce(now);
+            let holder = self.holder(&to, &person.id).await?;
+            if holder.as_ref().is_some_and(|holder| are_two(holder, &person, &to)) {
                 continue;
             }
-            match self.store.follow(&member.person.id, &to).await {
-                Ok(_) | Err(StoreError::Conflict(_)) => moved = true,
+            match self.store.follow(&person.id, &to).await {
+                Ok(person) if holder.is_some() => drop(joined.insert(person.id)),
+                Ok(_) => {}
+                Err(StoreError::Conflict(_)) => drop(joined.insert(person.id)),
                 Err(error) => return Err(error.into()),
             }
         }
-        Ok(moved)
+        Ok(joined)
+    }
+
+    /// Who else has this id.
+    async fn holder(&self, half: &Half, than: &str) -> Result<Option<Person>, PassError> {
+        Ok(self.store.people(std::slice::from_ref(half)).await?.into_iter().find(|p| p.id != than))
     }
 
     async fn why_not_in_campaign(
@@ -191,35 +210,35 @@ impl Worker {
 
     /// The person is known by another id from now on. False when that cannot be, and the member's fate is set.
     pub(super) async fn move_to(&self, pass: &mut Pass, n: usize, to: Half) -> Result<bool, PassError> {
-        let person = &pass.items[n].member.person;
-        let (person_id, marketo, salesforce) = (person.id.clone(), person.marketo_id, person.salesforce_id.clone());
-        let holder = self.store.people(std::slice::from_ref(&to)).await?.into_iter().find(|p| p.id != person_id);
-        let other_human = holder.as_ref().is_some_and(|other| match &to {
-            Half::Salesforce(_) => other.marketo_id.is_some() && marketo.is_some() && other.marketo_id != marketo,
-            Half::Marketo(_) => {
-                other.salesforce_id.is_some() && salesforce.is_some() && other.salesforce_id != salesforce
+        let person = pass.items[n].member.person.clone();
+        let holder = self.holder(&to, &person.id).await?;
+        if holder.as_ref().is_some_and(|holder| are_two(holder, &person, &to)) {
+            let item = &mut pass.items[n];
+            // By the id that it had it is a member no more.
+            match to {
+                Half::Salesforce(_) => item.salesforce = Reading::Absent,
+                Half::Marketo(_) => item.marketo = Reading::Absent,
             }
-        });
-        if other_human {
-            pass.items[n].park(Reason::SecondRecord);
+            item.park(Reason::SecondRecord);
             return Ok(false);
         }
-        let joined = holder.is_some();
         pass.moved = true;
-        match self.store.follow(&person_id, &to).await {
-            Ok(person) => pass.items[n].member.person = person,
-            Err(StoreError::Conflict(_)) => {
-                pass.items[n].retry(Reason::Waiting, Some(Duration::ZERO));
-                return Ok(false);
+        match self.store.follow(&person.id, &to).await {
+            Ok(person) if holder.is_some() => {
+                pass.joined.insert(person.id.clone());
+                pass.items[n].fate = Fate::Joined { into: Some(person.id) };
+                Ok(false)
             }
-            Err(error) => return Err(error.into()),
+            Ok(person) => {
+                pass.items[n].member.person = person;
+                Ok(true)
+            }
+            Err(StoreError::Conflict(_)) => {
+                pass.items[n].fate = Fate::Joined { into: None };
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
         }
-        if joined {
-            // Rows were joined: this member is looked at again from the start, by the hint that the join left.
-            pass.items[n].retry(Reason::Waiting, Some(Duration::ZERO));
-            return Ok(false);
-        }
-        Ok(true)
     }
 
     async fn read_marketo(&self, pass: &mut Pass, items: &[usize]) -> Result<(), PassError> {
@@ -336,6 +355,16 @@ impl Worker {
             }
         }
         Ok(again)
+    }
+}
+
+/// Whether these are two people although one was led to the other's id: the far side knows them as two.
+fn are_two(holder: &Person, person: &Person, by: &Half) -> bool {
+    match by {
+        Half::Salesforce(_) => holder.marketo_id.zip(person.marketo_id).is_some_and(|(a, b)| a != b),
+        Half::Marketo(_) => {
+            holder.salesforce_id.as_ref().zip(person.salesforce_id.as_ref()).is_some_and(|(a, b)| a != b)
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use campaign_sync::domain::ids::SalesforceId;
-use campaign_sync::domain::mapping::Direction;
+use campaign_sync::domain::mapping::{Direction, Regression};
 use campaign_sync::domain::trigger::Seen;
 use campaign_sync::store::triggers::EventFilter;
 use serde_json::Value;
@@ -87,9 +87,9 @@ fn nothing_was_invented(history: &History) {
     let world = history.worlds.get();
     let found = world.members_m.values().chain(world.members_s.values().map(|row| &row.status));
     let strange: Vec<_> = found.filter(|status| !world.set_by_people.contains(*status)).cloned().collect();
-    let removals =
-        world.log.iter().any(|line| line.contains("removed") || line.contains("deleted") || line.contains("merged"));
-    let lost = !removals && world.removed_by_people;
+    // To add again at a lower step takes a removal.
+    let readds = history.mapping.policies.regression == Regression::Readd;
+    let lost = !world.removed_by_people && !readds && world.removed_by_us > 0;
     let observed = history.mapping.policies.direction == Direction::Observe && world.writes > 0;
     drop(world);
     if !strange.is_empty() {

@@ -46,7 +46,7 @@ fn person_s(world: &World, id: &SalesforceId) -> Option<SalesforcePerson> {
         id: id.clone(),
         person_type: PersonType::of(id)?,
         email: person.email.clone(),
-        first_name: None,
+        first_name: person.first_name.clone(),
         last_name: person.name.clone(),
         company: None,
         is_deleted: person.deleted,
@@ -144,6 +144,7 @@ impl Marketo for Worlds {
         people: &[MarketoId],
     ) -> Result<RecordResults<()>, ConnectorError> {
         self.call(Vendor::Marketo, true, |world| {
+            world.log.push(format!("  we: marketo {people:?} := {status}"));
             let one = |id: &MarketoId| {
                 if !world.people_m.contains_key(id) {
                     return Err(refused(Reaction::PersonChanged, "1004"));
@@ -156,14 +157,23 @@ impl Marketo for Worlds {
 
     async fn remove_members(&self, _: ProgramId, people: &[MarketoId]) -> Result<RecordResults<()>, ConnectorError> {
         self.call(Vendor::Marketo, true, |world| {
-            let one =
-                |id: &MarketoId| if world.remove_marketo(*id) { Ok(()) } else { Err(refused(Reaction::Gone, "1037")) };
+            world.log.push(format!("  we: marketo {people:?} out"));
+            let one = |id: &MarketoId| match world.remove_marketo(*id) {
+                true => {
+                    world.removed_by_us += 1;
+                    Ok(())
+                }
+                false => Err(refused(Reaction::Gone, "1037")),
+            };
             people.iter().map(one).collect()
         })
     }
 
     async fn create_people(&self, people: &[NewPerson]) -> Result<RecordResults<MarketoId>, ConnectorError> {
-        self.call(Vendor::Marketo, true, |world| people.iter().map(|new| world.create_marketo_person(new)).collect())
+        self.call(Vendor::Marketo, true, |world| {
+            world.log.push(format!("  we: marketo people {people:?}"));
+            people.iter().map(|new| world.create_marketo_person(new)).collect()
+        })
     }
 }
 
@@ -186,7 +196,8 @@ impl World {
             self.offences.push(format!("a second lead for {}", new.last_name));
         }
         let id = self.add_lead(new.email.as_deref(), true);
-        self.people_s.get_mut(&id).unwrap().name = Some(new.last_name.clone());
+        let person = self.people_s.get_mut(&id).unwrap();
+        (person.first_name, person.name) = (new.first_name.clone(), Some(new.last_name.clone()));
         Ok(id)
     }
 }
@@ -264,11 +275,15 @@ impl Salesforce for Worlds {
     }
 
     async fn create_leads(&self, leads: &[NewLead]) -> Result<RecordResults<SalesforceId>, ConnectorError> {
-        self.call(Vendor::Salesforce, true, |world| leads.iter().map(|lead| world.create_lead(lead)).collect())
+        self.call(Vendor::Salesforce, true, |world| {
+            world.log.push(format!("  we: salesforce leads {leads:?}"));
+            leads.iter().map(|lead| world.create_lead(lead)).collect()
+        })
     }
 
     async fn create_members(&self, members: &[NewMember]) -> Result<RecordResults<SalesforceId>, ConnectorError> {
         self.call(Vendor::Salesforce, true, |world| {
+            world.log.push(format!("  we: salesforce {members:?}"));
             let one = |new: &NewMember| {
                 let person = world.people_s.get(&new.person_id).filter(|p| !p.deleted && p.contact.is_none());
                 if person.is_none() {
@@ -286,6 +301,7 @@ impl Salesforce for Worlds {
 
     async fn update_members(&self, members: &[(SalesforceId, String)]) -> Result<RecordResults<()>, ConnectorError> {
         self.call(Vendor::Salesforce, true, |world| {
+            world.log.push(format!("  we: salesforce {members:?}"));
             let one = |(id, status): &(SalesforceId, String)| {
                 let person = world.members_s.get(id).and_then(|row| row.person().cloned());
                 let Some(person) = person else { return Err(refused(Reaction::ReadAgain, "ENTITY_IS_DELETED")) };
@@ -299,8 +315,13 @@ impl Salesforce for Worlds {
 
     async fn delete_members(&self, ids: &[SalesforceId]) -> Result<RecordResults<()>, ConnectorError> {
         self.call(Vendor::Salesforce, true, |world| {
-            let one = |id: &SalesforceId| {
-                if world.remove_salesforce(id) { Ok(()) } else { Err(refused(Reaction::Gone, "ENTITY_IS_DELETED")) }
+            world.log.push(format!("  we: salesforce {ids:?} out"));
+            let one = |id: &SalesforceId| match world.remove_salesforce(id) {
+                true => {
+                    world.removed_by_us += 1;
+                    Ok(())
+                }
+                false => Err(refused(Reaction::Gone, "ENTITY_IS_DELETED")),
             };
             ids.iter().map(one).collect()
         })

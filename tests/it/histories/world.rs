@@ -59,6 +59,7 @@ pub struct MarketoPerson {
 #[derive(Clone, Debug, Default)]
 pub struct SalesforcePerson {
     pub email: Option<String>,
+    pub first_name: Option<String>,
     pub name: Option<String>,
     pub deleted: bool,
     pub master: Option<SalesforceId>,
@@ -92,6 +93,8 @@ pub struct World {
     pub set_by_people: BTreeSet<String>,
     /// A person removed somebody, on either side.
     pub removed_by_people: bool,
+    /// Memberships that we have removed.
+    pub removed_by_us: usize,
     pub log: Vec<String>,
 }
 
@@ -119,6 +122,7 @@ impl Worlds {
             offences: Vec::new(),
             set_by_people: BTreeSet::new(),
             removed_by_people: false,
+            removed_by_us: 0,
             log: Vec::new(),
         };
         world.people();
