@@ -20,10 +20,11 @@ use url::Url;
 
 use crate::config::Config;
 use crate::connector::budget::Limits;
+use crate::connector::{CircuitState, Usage};
 use crate::connector::marketo::{MarketoClient, MarketoSettings};
 use crate::connector::salesforce::{SalesforceClient, SalesforceSettings};
 use crate::domain::clock::Clock;
-use crate::http::ApiState;
+use crate::http::{ApiState, VendorHealth};
 use crate::store::Store;
 use crate::store::guards::GuardLimits;
 use crate::store::ingest::Ingest;
@@ -112,6 +113,10 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Service>
 
     let mut router = Router::new();
     let api = ApiState::new(store.clone(), marketo.clone(), salesforce.clone(), config);
+    let api = api.with_vendors({
+        let (marketo, salesforce) = (marketo.clone(), salesforce.clone());
+        Arc::new(move || (health(&marketo.usage()), health(&salesforce.usage())))
+    });
     match options.role {
         Role::Worker => router = router.merge(http::health_router(api)),
         Role::All | Role::Http => {
@@ -149,6 +154,14 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Service>
     }
     tracing::info!(%address, role = ?options.role, "listening");
     Ok(Service { address, stop, tasks })
+}
+
+fn health(usage: &Usage) -> VendorHealth {
+    VendorHealth {
+        calls_today: Some(usage.calls_today),
+        limit: usage.daily_limit,
+        circuit_open: usage.circuit != CircuitState::Closed,
+    }
 }
 
 fn announce(address: SocketAddr) -> anyhow::Result<()> {

@@ -1,3 +1,5 @@
+//! SOQL: what parses, what is found, and the words of what does not.
+
 use std::sync::Arc;
 
 use super::super::objects::Object;

@@ -1,3 +1,5 @@
+//! The state rules of the emulated org, one by one.
+
 use serde_json::{Value, json};
 
 use super::super::objects::Object;

@@ -1,3 +1,5 @@
+//! Webhooks of the emulated org, received by a real listener.
+
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 

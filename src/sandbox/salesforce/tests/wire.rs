@@ -1,3 +1,5 @@
+//! The wire forms of the emulated org over HTTP.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
