@@ -11,6 +11,7 @@ use crate::connector::{CampaignMember, ConnectorError};
 use crate::domain::ids::{MarketoId, ProgramId, SalesforceId};
 use crate::domain::merge::{Reading, Reason};
 use crate::domain::person::{Followed, follow};
+use crate::domain::trigger::Seen;
 use crate::store::StoreError;
 use crate::store::people::{Half, Person};
 use crate::worker::{PassError, Worker};
@@ -127,9 +128,11 @@ impl Worker {
     ) -> Result<BTreeSet<String>, PassError> {
         let mut owners = HashMap::new();
         let mut converted = HashMap::new();
+        let mut lanes = HashMap::new();
         for row in rows {
             let Some(person) = row.person() else { continue };
             owners.insert(row.id.clone(), person.clone());
+            lanes.insert(person.clone(), row.campaign_id.to_string());
             converted.extend(row.lead_id.iter().filter(|lead| *lead != person).map(|l| (l.clone(), person.clone())));
         }
         let mut moves: BTreeMap<String, (Person, SalesforceId)> = BTreeMap::new();
@@ -149,9 +152,12 @@ impl Worker {
         }
         let mut joined = BTreeSet::new();
         for (person, now) in moves.into_values() {
+            let lane = lanes.get(&now).cloned().unwrap_or_default();
             let to = Half::Salesforce(now);
             let holder = self.holder(&to, &person.id).await?;
-            if holder.as_ref().is_some_and(|holder| are_two(holder, &person, &to)) {
+            if let Some(holder) = &holder
+                && (are_two(holder, &person, &to) || self.is_recorded(&lane, holder).await?)
+            {
                 continue;
             }
             match self.store.follow(&person.id, &to).await {
@@ -162,6 +168,12 @@ impl Worker {
             }
         }
         Ok(joined)
+    }
+
+    /// Whether a person is recorded as a member in Salesforce.
+    async fn is_recorded(&self, lane: &str, person: &Person) -> Result<bool, PassError> {
+        let members = self.store.members_of(&[(lane.to_owned(), person.id.clone())]).await?;
+        Ok(members.iter().any(|member| matches!(member.salesforce, Seen::Status(_))))
     }
 
     /// Who else has this id.
@@ -220,6 +232,14 @@ impl Worker {
                 Half::Marketo(_) => item.marketo = Reading::Absent,
             }
             item.park(Reason::SecondRecord);
+            return Ok(false);
+        }
+        if let (Some(holder), Half::Salesforce(_), Seen::Status(_)) = (&holder, &to, &pass.items[n].seen)
+            && self.is_recorded(&pass.items[n].member.campaign_id, holder).await?
+        {
+            // By its old id it left the campaign, by the new one it came: two things to tell, so the first is recorded first.
+            pass.items[n].salesforce = Reading::Absent;
+            pass.items[n].retry(Reason::Waiting, Some(Duration::ZERO));
             return Ok(false);
         }
         pass.moved = true;
