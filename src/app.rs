@@ -20,9 +20,9 @@ use url::Url;
 
 use crate::config::Config;
 use crate::connector::budget::Limits;
-use crate::connector::{CircuitState, Usage};
 use crate::connector::marketo::{MarketoClient, MarketoSettings};
 use crate::connector::salesforce::{SalesforceClient, SalesforceSettings};
+use crate::connector::{CircuitState, Usage};
 use crate::domain::clock::Clock;
 use crate::http::{ApiState, VendorHealth};
 use crate::store::Store;

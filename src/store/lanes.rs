@@ -76,7 +76,8 @@ impl Store {
         let deadline = self.clock.monotonic() + lease;
         let mut claim = Claim { deadline, ..Claim::default() };
         let mut tx = self.db.begin().await?;
-        while claim.changes.len() < limit {
+        // A run is a page of work by itself: whoever has one leaves the other lanes to other workers.
+        while claim.changes.len() < limit && claim.runs.is_empty() {
             let room = limit - claim.changes.len();
             let leases = self.lease_lanes(&mut tx, owner, lease, room.min(LANES)).await?;
             if leases.is_empty() {

@@ -149,14 +149,27 @@ impl Worker {
         let size = claim.changes.len() + claim.runs.len();
         let mut claim = self.work_changes(claim, &mappings).await?;
         for run in std::mem::take(&mut claim.runs) {
-            self.work_run(&claim, run, &mappings).await?;
+            self.keep_claim(&mut claim).await?;
+            // A lane that was lost goes on with the worker that has it now.
+            if claim.leases.iter().any(|lease| lease.lane == run.lane) {
+                self.work_run(&claim, run, &mappings).await?;
+            }
         }
         self.points.reach(Point::Recorded)?;
         Ok(size.max(1))
     }
 
+    /// The runs of a claim follow each other: those at the end must not find their leases over.
+    async fn keep_claim(&self, claim: &mut Claim) -> Result<(), PassError> {
+        let left = claim.deadline.saturating_sub(self.store.clock().monotonic());
+        if left <= self.settings.lease / 2 {
+            (claim.leases, claim.deadline) = self.store.renew(&claim.leases, self.settings.lease).await?;
+        }
+        Ok(())
+    }
+
     /// The rows of a claim; lanes that have a run as well are kept for it.
-    async fn work_changes(&self, claim: Claim, mappings: &HashMap<String, Mapping>) -> Result<Claim, PassError> {
+    async fn work_changes(&self, mut claim: Claim, mappings: &HashMap<String, Mapping>) -> Result<Claim, PassError> {
         let keep: HashSet<String> = claim.runs.iter().map(|run| run.lane.clone()).collect();
         let mut settled = self.route(&claim.changes).await?;
         let mut pass = Pass {
@@ -178,7 +191,10 @@ impl Worker {
         let finished = self.finish(&mut pass, &claim.changes);
         settled.extend(finished.settled);
         self.points.reach(Point::Unrecorded)?;
-        let leases = claim.leases.clone();
+        // What the pass renewed, and the lanes that go on with a run.
+        let leases = std::mem::take(&mut claim.leases);
+        (claim.leases, claim.deadline) =
+            (leases.iter().filter(|lease| keep.contains(&lease.lane)).cloned().collect(), pass.deadline);
         self.store
             .record(Batch {
                 leases,
