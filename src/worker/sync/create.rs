@@ -277,6 +277,9 @@ impl Worker {
     }
 }
 
+/// An item and the key of its intent.
+type Wanted<'a> = (usize, &'a str);
+
 /// Items whose decision adds somebody to a side where nobody is that person.
 fn wanted(pass: &Pass, side: Side, missing: &Missing) -> Vec<usize> {
     let needs = |n: &usize| {
@@ -292,7 +295,7 @@ fn each<'a, T>(
     pass: &mut Pass,
     chunk: &'a [(usize, String)],
     result: Result<RecordResults<T>, ConnectorError>,
-) -> Vec<((usize, &'a str), Result<T, RecordError>)> {
+) -> Vec<(Wanted<'a>, Result<T, RecordError>)> {
     match result {
         Ok(results) => chunk.iter().map(|(n, key)| (*n, key.as_str())).zip(results).collect(),
         Err(error) => {

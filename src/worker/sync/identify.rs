@@ -34,7 +34,10 @@ impl Worker {
         }
         let people = match self.marketo.people(&ids).await {
             Ok(people) => people.into_iter().map(|p| (p.id, p)).collect::<HashMap<_, _>>(),
-            Err(error) => return Ok(fail(pass, &unknown, &error)),
+            Err(error) => {
+                fail(pass, &unknown, &error);
+                return Ok(());
+            }
         };
         for n in &unknown {
             let item = &mut pass.items[*n];
@@ -48,7 +51,10 @@ impl Worker {
         }
         let found = match self.salesforce_candidates(people.values()).await {
             Ok(found) => found,
-            Err(error) => return Ok(fail(pass, &unknown, &error)),
+            Err(error) => {
+                fail(pass, &unknown, &error);
+                return Ok(());
+            }
         };
         let halves: Vec<_> = found.records.keys().cloned().map(Half::Salesforce).collect();
         let holders = self.store.people(&halves).await?;
@@ -83,7 +89,10 @@ impl Worker {
         }
         let people = match self.read_salesforce_people(ids).await {
             Ok(people) => people,
-            Err(error) => return Ok(fail(pass, &unknown, &error)),
+            Err(error) => {
+                fail(pass, &unknown, &error);
+                return Ok(());
+            }
         };
         let mut living = Vec::new();
         for n in unknown {
@@ -109,7 +118,10 @@ impl Worker {
         }
         let found = match self.marketo_candidates(living.iter().map(|(_, person)| person)).await {
             Ok(found) => found,
-            Err(error) => return Ok(fail(pass, &living.iter().map(|(n, _)| *n).collect::<Vec<_>>(), &error)),
+            Err(error) => {
+                fail(pass, &living.iter().map(|(n, _)| *n).collect::<Vec<_>>(), &error);
+                return Ok(());
+            }
         };
         let halves: Vec<_> = found.ids().into_iter().map(Half::Marketo).collect();
         let holders = self.store.people(&halves).await?;
