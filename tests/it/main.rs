@@ -6,6 +6,8 @@
 mod support;
 
 mod api;
+#[cfg(feature = "sandbox")]
+mod e2e;
 mod harness;
 mod histories;
 mod openapi;

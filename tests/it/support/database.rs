@@ -23,6 +23,14 @@ enum Guard {
 }
 
 impl TestDatabase {
+    /// How many processes may work on it at the same time: a file has one, a server is shared.
+    pub fn processes(&self) -> usize {
+        match self._guard {
+            Guard::File(_) => 1,
+            Guard::Server(_) => 2,
+        }
+    }
+
     /// One of each kind that there is, for what has to be the same on all.
     pub async fn each() -> Vec<Self> {
         [Some(Self::sqlite()), Self::postgres().await].into_iter().flatten().collect()

@@ -1,0 +1,12 @@
+//! The service as it is run, against both vendors as they answer over HTTP.
+//!
+//! Each case acts as people do on either side and compares what both sides hold in the end, and what receivers of trigger
+//! events are told. `world` sets up and compares; the other files are the cases. No case knows which database it got.
+
+mod first_sync;
+mod kill;
+mod lifecycle;
+mod live;
+mod vendors;
+mod webhooks;
+mod world;
