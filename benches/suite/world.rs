@@ -76,15 +76,16 @@ impl Bench {
         assert_eq!(answer.status(), 201, "{}", answer.text().await.unwrap());
         let mapping: Value = answer.json().await.unwrap();
         let id = mapping["id"].as_str().unwrap().to_owned();
-        while wait {
-            let runs = self.get(&format!("/api/v1/mappings/{id}/runs")).await;
-            match runs["data"][0]["state"].as_str() {
-                Some("completed") => break,
-                Some("failed") => panic!("{runs}"),
-                _ => pause(Duration::from_millis(50)).await,
-            }
+        while wait && !self.first_sync_is_over(&id).await {
+            pause(Duration::from_millis(50)).await;
         }
         id
+    }
+
+    async fn first_sync_is_over(&self, mapping: &str) -> bool {
+        let runs = self.get(&format!("/api/v1/mappings/{mapping}/runs")).await;
+        assert_ne!(runs["data"][0]["state"], "failed", "{runs}");
+        runs["data"][0]["state"] == "completed"
     }
 
     /// A smart campaign that calls our webhook whenever a program status changes.

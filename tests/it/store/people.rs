@@ -47,8 +47,8 @@ on_both! {
         }
         let linked = world.store.link(&marketo.id, 1, &lead(1)).await.unwrap();
         assert_eq!((&linked.id, linked.marketo_id, &linked.salesforce_id), (&marketo.id, Some(1), &Some(lead(1))));
-        assert_eq!(world.people(&[Half::Marketo(1), Half::Salesforce(lead(1))]).await, [linked.clone()]);
-        let mut rows = world.store.memberships(&[linked.id.clone()]).await.unwrap();
+        assert_eq!(world.people(&[Half::Marketo(1), Half::Salesforce(lead(1))]).await, std::slice::from_ref(&linked));
+        let mut rows = world.store.memberships(std::slice::from_ref(&linked.id)).await.unwrap();
         rows.sort_by_key(|m| m.sequence);
         assert_eq!(rows.iter().map(|m| (m.sequence, m.added_to_marketo, m.after_merge)).collect::<Vec<_>>(), [(1, true, true), (3, true, true)]);
         let subject = format!("person:{}", linked.id);

@@ -54,7 +54,7 @@ on_both! {
         assert_eq!(world.rows().await, ["running - 2", "completed applied 1"]);
         let stored = world.store.members_of(&[(kept.campaign_id.to_string(), people[0].id.clone())]).await.unwrap();
         let expected = Member { stored: true, sequence: 2, updated_at: world.now(), ..members[1].clone() };
-        assert_eq!(stored, [expected.clone()]);
+        assert_eq!(stored, std::slice::from_ref(&expected));
         assert_eq!(world.store.memberships(&[people[0].id.clone()]).await.unwrap(), stored);
         assert_eq!(world.store.members_by_campaign_member(&[id("00v", 7)]).await.unwrap(), stored);
         assert_eq!(world.store.member(&expected.id).await.unwrap(), Some(expected));
