@@ -121,10 +121,13 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Service>
             router = router.merge(http::router(api)).merge(webhook::router(WebhookState::new(config, ingest, clock)));
         }
     }
-    router = router.route("/metrics", get({
-        let metrics = metrics()?;
-        async move || metrics.render()
-    }));
+    router = router.route(
+        "/metrics",
+        get({
+            let metrics = metrics()?;
+            async move || metrics.render()
+        }),
+    );
     if options.role != Role::Http {
         let worker = Worker::new(store, marketo, salesforce, settings(config), options.points);
         for _ in 0..WORKERS {
