@@ -3,6 +3,8 @@
 pub mod app;
 pub mod config;
 pub mod connector;
+#[cfg(feature = "sandbox")]
+pub mod demo;
 pub mod domain;
 pub mod http;
 pub mod problem;

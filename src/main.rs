@@ -36,9 +36,24 @@ enum Command {
     /// API keys.
     #[command(subcommand)]
     Keys(Keys),
+    /// The service against emulated vendors, with people at work on both sides.
+    #[cfg(feature = "sandbox")]
+    Demo(campaign_sync::demo::Demo),
     /// Only the emulated vendors.
     #[cfg(feature = "sandbox")]
     Emulate(Emulate),
+}
+
+impl Command {
+    /// Of the logs, unless `RUST_LOG` says otherwise.
+    fn log_level(&self) -> &'static str {
+        match self {
+            // What it does is told in words.
+            #[cfg(feature = "sandbox")]
+            Self::Demo(_) => "warn",
+            _ => "info",
+        }
+    }
 }
 
 #[derive(Args, Debug)]
@@ -94,7 +109,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    telemetry::start();
+    telemetry::start(cli.command.log_level());
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -130,6 +145,8 @@ async fn run(command: Command, mut config: Config) -> anyhow::Result<ExitCode> {
         Command::Openapi => print!("{}", http::openapi_json()?),
         Command::Config => print!("{}", config.effective()?),
         Command::Keys(keys) => return manage_keys(keys, &config).await,
+        #[cfg(feature = "sandbox")]
+        Command::Demo(demo) => return Ok(ExitCode::from(u8::from(!demo.run(told_to_stop()?).await?))),
         #[cfg(feature = "sandbox")]
         Command::Emulate(emulate) => {
             let emulators = campaign_sync::sandbox::start(campaign_sync::sandbox::EmulateOptions {
