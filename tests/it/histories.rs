@@ -1,10 +1,12 @@
-//! Random histories of one mapping, driven step by step: edits on both sides, hints lost, doubled and out of order, people
-//! merged, converted and deleted, vendors that fail and lose answers, crashes at every point of a pass.
+//! Random histories of one mapping, driven step by step: edits on both sides, also between our read and our write, hints
+//! lost, doubled and out of order, people merged, converted and deleted, statuses that only one side has, vendors that fail
+//! and lose answers, crashes at every point of a pass.
 //!
 //! The worker and the store are the real ones; the vendors are models. The judge knows the edits and the final values, not
 //! the table of the merge. A failing seed prints what happened; run it alone with `HISTORY_SEED=n`, more of them with
 //! `HISTORIES=n`.
 
+mod edits;
 mod judge;
 mod vendors;
 mod world;
@@ -21,7 +23,7 @@ use campaign_sync::store::guards::GuardLimits;
 use campaign_sync::store::mappings::{Created, Mapping, Options};
 use campaign_sync::worker::points::{Point, Points};
 use campaign_sync::worker::{PassError, Settings, Worker};
-use world::{Dice, STATUSES, Worlds};
+use world::{Dice, FOREIGN, STATUSES, Tally, Worlds};
 
 const HISTORIES: u64 = 10_000;
 /// Failed histories that are enough to look at.
@@ -140,7 +142,7 @@ impl History {
         let people: Vec<i64> = world.people_m.keys().copied().collect();
         let living = world.living_s();
         let rows: Vec<_> = world.members_s.keys().cloned().collect();
-        let what = match self.dice.below(20) {
+        let what = match self.dice.below(22) {
             0..=6 if !people.is_empty() => {
                 let person = *self.dice.pick(&people);
                 if world.set_marketo(person, status) {
@@ -150,6 +152,7 @@ impl History {
             }
             7..=12 if !living.is_empty() => {
                 let person = self.dice.pick(&living).clone();
+                let status = if self.dice.one_in(12) { FOREIGN } else { status };
                 world.set_salesforce(&person, status, false);
                 world.set_by_people.insert(status.to_owned());
                 format!("salesforce {person} := {status}")
@@ -195,8 +198,19 @@ impl History {
                     format!("salesforce {person} deleted")
                 }
             }
+            20 | 21 if living.len() > 3 => {
+                let winner = self.dice.pick(&living).clone();
+                let loser = self.dice.pick(&living).clone();
+                if winner == loser || winner.prefix() != loser.prefix() {
+                    return;
+                }
+                world.merge_salesforce(&winner, &loser);
+                world.removed_by_people = true;
+                format!("salesforce {loser} merged into {winner}")
+            }
             _ => return,
         };
+        world.tally.edits += 1;
         world.log.push(what);
     }
 
@@ -211,6 +225,7 @@ impl History {
             world.hints.swap_remove(n)
         };
         let times = *self.dice.pick(&[0, 1, 1, 1, 1, 2]);
+        self.worlds.get().tally.hints += times;
         for _ in 0..times {
             self.note(format!("hint {:?}", hint.records[0].hint));
             self.store.ingest(std::slice::from_ref(&hint)).await.unwrap();
@@ -229,6 +244,7 @@ impl History {
             Ok(n) => n,
             Err(PassError::Interrupted(at)) => {
                 self.note(format!("crash at {}", at.0.as_str()));
+                self.worlds.get().tally.crashes += 1;
                 self.worker = self.worker.another();
                 // Sometimes at once, when another worker finds the leases still standing; sometimes after they ran out.
                 if self.dice.one_in(2) {
@@ -252,7 +268,7 @@ impl History {
         judge::fail(self, "work never ended");
     }
 
-    async fn play(&mut self) {
+    async fn play(&mut self) -> Tally {
         for _ in 0..self.dice.below(6) {
             self.edit();
         }
@@ -267,6 +283,7 @@ impl History {
             self.settle().await;
         }
         self.worlds.get().trouble = *self.dice.pick(&[0, 0, 4, 10]);
+        self.worlds.get().haste = *self.dice.pick(&[0, 0, 3]);
         for _ in 0..10 + self.dice.below(20) {
             match self.dice.below(10) {
                 0..=3 => self.edit(),
@@ -279,6 +296,7 @@ impl History {
         }
         // Peace: no more trouble, and a whole read for what the hints did not tell.
         self.worlds.get().trouble = 0;
+        self.worlds.get().haste = 0;
         self.advance(LEASE + Duration::from_secs(61));
         self.settle().await;
         self.store.start_run(&self.mapping.id, self.mapping.campaign_id.as_str(), "reconciliation").await.unwrap();
@@ -293,6 +311,7 @@ impl History {
         judge::judge(self, &before).await;
         self.store.delete_mapping(&self.mapping, "test").await.unwrap();
         self.settle().await;
+        self.worlds.get().tally
     }
 }
 
@@ -303,13 +322,15 @@ fn ten_thousand_histories_end_equal_or_explained() {
     let seeds = only.map_or(0..histories, |seed| seed..seed + 1);
     let next = AtomicU64::new(seeds.start);
     let failed = std::sync::Mutex::new(Vec::new());
+    let total = std::sync::Mutex::new(Tally::default());
     let threads = std::thread::available_parallelism().map_or(2, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 let seed = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < seeds.end);
                 // After a failure with a store of its own: what a history left behind is not the next one's to explain.
-                while let Err(seed) = play_all(seed) {
+                let count = |tally| *total.lock().unwrap() += tally;
+                while let Err(seed) = play_all(seed, count) {
                     let mut failed = failed.lock().unwrap();
                     failed.push(seed);
                     if failed.len() >= ENOUGH {
@@ -321,11 +342,11 @@ fn ten_thousand_histories_end_equal_or_explained() {
     });
     let failed = failed.into_inner().unwrap();
     assert!(failed.is_empty(), "histories {failed:?} did not hold");
-    println!("histories: seeds {seeds:?} all ended equal or explained");
+    println!("histories: seeds {seeds:?} all ended equal or explained: {:?}", total.into_inner().unwrap());
 }
 
 /// Plays histories in one store until there are none left, or one fails.
-fn play_all(next: impl Fn() -> Option<u64>) -> Result<(), u64> {
+fn play_all(next: impl Fn() -> Option<u64>, count: impl Fn(Tally)) -> Result<(), u64> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     // In memory where there is such a place: these databases outlive no crash of the machine.
     let shm = std::path::Path::new("/dev/shm");
@@ -339,7 +360,7 @@ fn play_all(next: impl Fn() -> Option<u64>) -> Result<(), u64> {
     });
     while let Some(seed) = next() {
         let play = || runtime.block_on(async { History::new(&store, &clock, seed, seed + 1).await.play().await });
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(play)).map_err(|_| seed)?;
+        count(std::panic::catch_unwind(std::panic::AssertUnwindSafe(play)).map_err(|_| seed)?);
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use campaign_sync::connector::{
 use campaign_sync::domain::ids::{MarketoId, PersonType, ProgramId, SalesforceId};
 use jiff::Timestamp;
 
-use super::world::{STATUSES, US, World, Worlds, step};
+use super::world::{FOREIGN, STATUSES, US, World, Worlds, step};
 
 const PAGE: usize = 3;
 
@@ -210,19 +210,22 @@ impl Salesforce for Worlds {
 
     async fn campaigns(&self, ids: &[SalesforceId]) -> Result<Vec<Campaign>, ConnectorError> {
         self.call(Vendor::Salesforce, false, |world| {
-            let statuses = STATUSES.map(|(label, step)| CampaignMemberStatus {
-                label: label.to_owned(),
-                has_responded: step == 30,
-                is_default: step == 10,
-                sort_order: step,
-            });
+            let labels = STATUSES.into_iter().chain([(FOREIGN, 40)]);
+            let statuses: Vec<_> = labels
+                .map(|(label, step)| CampaignMemberStatus {
+                    label: label.to_owned(),
+                    has_responded: step == 30,
+                    is_default: step == 10,
+                    sort_order: step,
+                })
+                .collect();
             let campaign = |id: &SalesforceId| Campaign {
                 id: id.clone(),
                 name: "Webinar".to_owned(),
                 is_active: true,
                 campaign_type: None,
                 actual_cost: None,
-                statuses: statuses.to_vec(),
+                statuses: statuses.clone(),
             };
             ids.iter().filter(|id| **id == world.campaign).map(campaign).collect()
         })

@@ -12,6 +12,8 @@ use campaign_sync::domain::ids::SalesforceId;
 
 /// The channel: `Registered` and `Waitlisted` share a step.
 pub const STATUSES: [(&str, i64); 4] = [("Invited", 10), ("Registered", 20), ("Waitlisted", 20), ("Attended", 30)];
+/// A status that only the campaign has.
+pub const FOREIGN: &str = "Walked in";
 /// Our own user in Salesforce.
 pub const US: &str = "005000000000001AAA";
 const SOMEBODY: &str = "005000000000002AAA";
@@ -68,6 +70,26 @@ pub struct SalesforcePerson {
     pub created_at: i64,
 }
 
+/// What happened, in numbers.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    pub edits: usize,
+    pub hints: usize,
+    pub crashes: usize,
+    pub overtaken: usize,
+    pub lost: usize,
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.edits += other.edits;
+        self.hints += other.hints;
+        self.crashes += other.crashes;
+        self.overtaken += other.overtaken;
+        self.lost += other.lost;
+    }
+}
+
 /// Both vendors' state for one program and one campaign.
 #[derive(Debug)]
 pub struct World {
@@ -85,8 +107,11 @@ pub struct World {
     pub hints: Vec<Delivery>,
     /// One in so many calls fails; 0 for none.
     pub trouble: usize,
+    /// Before one in so many writes a person edits what is written to; 0 for never.
+    pub haste: usize,
     /// Calls that wrote.
     pub writes: usize,
+    pub tally: Tally,
     /// What must never happen.
     pub offences: Vec<String>,
     /// Statuses that a person has set, by Marketo person or by Salesforce person: nothing else may be found anywhere.
@@ -118,7 +143,9 @@ impl Worlds {
             members_s: BTreeMap::new(),
             hints: Vec::new(),
             trouble: 0,
+            haste: 0,
             writes: 0,
+            tally: Tally::default(),
             offences: Vec::new(),
             set_by_people: BTreeSet::new(),
             removed_by_people: false,
@@ -153,7 +180,12 @@ impl Worlds {
         }
         if write {
             world.writes += 1;
+            let n = world.haste;
+            if n > 0 && world.dice.one_in(n) {
+                world.meddle(vendor);
+            }
         }
+        world.tally.lost += usize::from(lost);
         let answer = apply(&mut world);
         if lost { Err(unavailable(true)) } else { Ok(answer) }
     }
@@ -165,7 +197,7 @@ pub fn id(prefix: &str, number: u64) -> SalesforceId {
 }
 
 impl World {
-    fn fresh(&mut self) -> u64 {
+    pub fn fresh(&mut self) -> u64 {
         self.next += 1;
         self.next
     }
@@ -256,7 +288,7 @@ impl World {
         let operation = if existing.is_some() { Operation::Update } else { Operation::Insert };
         let id = existing.unwrap_or_else(|| id("00v", self.fresh()));
         // Salesforce takes a status it does not know for the default, and says that all is well.
-        let status = if step(status) < 0 { STATUSES[0].0 } else { status };
+        let status = if step(status) < 0 && status != FOREIGN { STATUSES[0].0 } else { status };
         let contact = person.prefix() == "003";
         let fresh = CampaignMember {
             id: id.clone(),
@@ -283,60 +315,6 @@ impl World {
         let Some(row) = self.members_s.remove(member) else { return false };
         self.hint_member(&row, Operation::Delete);
         true
-    }
-
-    /// Converts a lead: its row keeps the lead and gains the contact. No hint for the member.
-    pub fn convert(&mut self, lead: &SalesforceId) {
-        let contact = id("003", self.fresh());
-        let email = self.people_s[lead].email.clone();
-        self.people_s.insert(contact.clone(), SalesforcePerson { email, ..SalesforcePerson::default() });
-        if let Some(person) = self.people_s.get_mut(lead) {
-            person.contact = Some(contact.clone());
-        }
-        for row in self.members_s.values_mut().filter(|row| row.lead_id.as_ref() == Some(lead)) {
-            row.contact_id = Some(contact.clone());
-        }
-        let hint = Hint::SalesforcePerson {
-            person_id: lead.clone(),
-            operation: Some(Operation::Update),
-            master_id: None,
-            converted_contact_id: Some(contact),
-        };
-        self.hint(Source::Salesforce, hint);
-    }
-
-    /// Merges two people in Marketo; the membership further along stays.
-    pub fn merge_marketo(&mut self, winner: i64, loser: i64) {
-        self.people_m.remove(&loser);
-        self.merged_m.insert(loser, winner);
-        if let Some(status) = self.members_m.remove(&loser) {
-            let further = self.members_m.get(&winner).is_none_or(|now| step(now) < step(&status));
-            if further {
-                self.members_m.insert(winner, status);
-            }
-        }
-        self.hint(Source::Marketo, Hint::MarketoPerson { marketo_id: loser });
-    }
-
-    pub fn delete_marketo(&mut self, person: i64) {
-        self.people_m.remove(&person);
-        self.members_m.remove(&person);
-        self.hint(Source::Marketo, Hint::MarketoPerson { marketo_id: person });
-    }
-
-    /// Deletes a lead or contact; its rows go with it, without a word.
-    pub fn delete_salesforce(&mut self, person: &SalesforceId) {
-        if let Some(person) = self.people_s.get_mut(person) {
-            person.deleted = true;
-        }
-        self.members_s.retain(|_, row| row.person() != Some(person));
-        let hint = Hint::SalesforcePerson {
-            person_id: person.clone(),
-            operation: Some(Operation::Delete),
-            master_id: None,
-            converted_contact_id: None,
-        };
-        self.hint(Source::Salesforce, hint);
     }
 
     /// People of Salesforce who can be edited.

@@ -1,0 +1,109 @@
+//! What people do to people: convert, merge and delete them, and edit a member just before our write arrives.
+//!
+//! What each system does with memberships then is the vendors' rule, and most of it goes without a hint for the member.
+
+use campaign_sync::connector::Vendor;
+use campaign_sync::domain::hint::{Hint, Operation, Source};
+use campaign_sync::domain::ids::SalesforceId;
+
+use super::world::{STATUSES, SalesforcePerson, World, id, step};
+
+impl World {
+    /// Converts a lead: its row keeps the lead and gains the contact. No hint for the member.
+    pub fn convert(&mut self, lead: &SalesforceId) {
+        let contact = id("003", self.fresh());
+        let email = self.people_s[lead].email.clone();
+        self.people_s.insert(contact.clone(), SalesforcePerson { email, ..SalesforcePerson::default() });
+        if let Some(person) = self.people_s.get_mut(lead) {
+            person.contact = Some(contact.clone());
+        }
+        for row in self.members_s.values_mut().filter(|row| row.lead_id.as_ref() == Some(lead)) {
+            row.contact_id = Some(contact.clone());
+        }
+        let hint = Hint::SalesforcePerson {
+            person_id: lead.clone(),
+            operation: Some(Operation::Update),
+            master_id: None,
+            converted_contact_id: Some(contact),
+        };
+        self.hint(Source::Salesforce, hint);
+    }
+
+    /// Merges two leads or two contacts: rows go with them, and one of two in a campaign stays.
+    pub fn merge_salesforce(&mut self, winner: &SalesforceId, loser: &SalesforceId) {
+        if let Some(person) = self.people_s.get_mut(loser) {
+            (person.deleted, person.master) = (true, Some(winner.clone()));
+        }
+        let has_row = self.row_of(winner).is_some();
+        self.members_s.retain(|_, row| row.person() != Some(loser) || !has_row);
+        for row in self.members_s.values_mut() {
+            for id in [&mut row.lead_id, &mut row.contact_id] {
+                if id.as_ref() == Some(loser) {
+                    *id = Some(winner.clone());
+                }
+            }
+        }
+        let hint = Hint::SalesforcePerson {
+            person_id: loser.clone(),
+            operation: Some(Operation::Delete),
+            master_id: Some(winner.clone()),
+            converted_contact_id: None,
+        };
+        self.hint(Source::Salesforce, hint);
+    }
+
+    /// A person is faster than our write to this vendor.
+    pub fn meddle(&mut self, vendor: Vendor) {
+        let status = STATUSES[self.dice.below(STATUSES.len())].0;
+        let (people, living): (Vec<i64>, _) = (self.people_m.keys().copied().collect(), self.living_s());
+        match vendor {
+            Vendor::Marketo if !people.is_empty() => {
+                let person = people[self.dice.below(people.len())];
+                self.set_marketo(person, status);
+                self.log.push(format!("  marketo {person} := {status} meanwhile"));
+            }
+            Vendor::Salesforce if !living.is_empty() => {
+                let person = living[self.dice.below(living.len())].clone();
+                self.set_salesforce(&person, status, false);
+                self.log.push(format!("  salesforce {person} := {status} meanwhile"));
+            }
+            _ => return,
+        }
+        self.set_by_people.insert(status.to_owned());
+        self.tally.edits += 1;
+    }
+
+    /// Merges two people in Marketo; the membership further along stays.
+    pub fn merge_marketo(&mut self, winner: i64, loser: i64) {
+        self.people_m.remove(&loser);
+        self.merged_m.insert(loser, winner);
+        if let Some(status) = self.members_m.remove(&loser) {
+            let further = self.members_m.get(&winner).is_none_or(|now| step(now) < step(&status));
+            if further {
+                self.members_m.insert(winner, status);
+            }
+        }
+        self.hint(Source::Marketo, Hint::MarketoPerson { marketo_id: loser });
+    }
+
+    pub fn delete_marketo(&mut self, person: i64) {
+        self.people_m.remove(&person);
+        self.members_m.remove(&person);
+        self.hint(Source::Marketo, Hint::MarketoPerson { marketo_id: person });
+    }
+
+    /// Deletes a lead or contact; its rows go with it, without a word.
+    pub fn delete_salesforce(&mut self, person: &SalesforceId) {
+        if let Some(person) = self.people_s.get_mut(person) {
+            person.deleted = true;
+        }
+        self.members_s.retain(|_, row| row.person() != Some(person));
+        let hint = Hint::SalesforcePerson {
+            person_id: person.clone(),
+            operation: Some(Operation::Delete),
+            master_id: None,
+            converted_contact_id: None,
+        };
+        self.hint(Source::Salesforce, hint);
+    }
+}
