@@ -306,13 +306,17 @@ impl History {
         if self.dice.one_in(2) {
             self.settle().await;
         }
-        self.worlds.get().trouble = *self.dice.pick(&[0, 0, 4, 10]);
+        self.worlds.get().trouble = *self.dice.pick(&[0, 3, 4, 10]);
         self.worlds.get().haste = *self.dice.pick(&[0, 0, 3]);
         for _ in 0..10 + self.dice.below(20) {
             match self.dice.below(10) {
                 0..=3 => self.edit(),
                 4..=6 => self.deliver().await,
-                7 if self.dice.one_in(3) => self.overtaken().await,
+                7 if self.dice.one_in(2) => {
+                    self.edit();
+                    self.deliver().await;
+                    self.overtaken().await;
+                }
                 7 => self.advance(Duration::from_millis(u64::try_from(self.dice.clone().below(4_000)).unwrap())),
                 _ => {
                     self.pass(true).await;
