@@ -1,6 +1,6 @@
 //! Random histories of one mapping, driven step by step: edits on both sides, also between our read and our write, hints
 //! lost, doubled and out of order, people merged, converted and deleted, statuses that only one side has, vendors that fail
-//! and lose answers, crashes at every point of a pass.
+//! and lose answers, crashes at every point of a pass, workers that are overtaken.
 //!
 //! The worker and the store are the real ones; the vendors are models. The judge knows the edits and the final values, not
 //! the table of the merge. A failing seed prints what happened; run it alone with `HISTORY_SEED=n`, more of them with
@@ -256,6 +256,30 @@ impl History {
         }
     }
 
+    /// A pass one of whose writes is so slow that another worker has taken over before it arrives.
+    async fn overtaken(&mut self) {
+        self.worlds.get().slow = Some(self.dice.below(2));
+        let (slow, hold) = (self.worker.clone(), self.worlds.hold());
+        self.worker = self.worker.another();
+        let mut first = std::pin::pin!(slow.step());
+        tokio::select! {
+            done = &mut first => drop(done.unwrap()),
+            () = hold.reached.notified() => {
+                self.note("held up".to_owned());
+                self.worlds.get().tally.overtaken += 1;
+                self.advance(LEASE + Duration::from_secs(1));
+                for _ in 0..self.dice.below(3) {
+                    self.edit();
+                }
+                self.pass(false).await;
+                self.note("goes on".to_owned());
+                hold.go_on.notify_one();
+                first.await.unwrap();
+            }
+        }
+        self.worlds.get().slow = None;
+    }
+
     /// Until nothing is due any more.
     async fn settle(&mut self) {
         for _ in 0..400 {
@@ -282,12 +306,17 @@ impl History {
         if self.dice.one_in(2) {
             self.settle().await;
         }
-        self.worlds.get().trouble = *self.dice.pick(&[0, 0, 4, 10]);
+        self.worlds.get().trouble = *self.dice.pick(&[0, 3, 4, 10]);
         self.worlds.get().haste = *self.dice.pick(&[0, 0, 3]);
         for _ in 0..10 + self.dice.below(20) {
             match self.dice.below(10) {
                 0..=3 => self.edit(),
                 4..=6 => self.deliver().await,
+                7 if self.dice.one_in(2) => {
+                    self.edit();
+                    self.deliver().await;
+                    self.overtaken().await;
+                }
                 7 => self.advance(Duration::from_millis(u64::try_from(self.dice.clone().below(4_000)).unwrap())),
                 _ => {
                     self.pass(true).await;

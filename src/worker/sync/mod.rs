@@ -6,6 +6,7 @@
 mod create;
 mod decide;
 mod finish;
+mod follow;
 mod identify;
 pub(super) mod read;
 mod write;

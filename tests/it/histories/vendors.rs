@@ -143,6 +143,7 @@ impl Marketo for Worlds {
         status: &str,
         people: &[MarketoId],
     ) -> Result<RecordResults<()>, ConnectorError> {
+        self.perhaps_wait().await;
         self.call(Vendor::Marketo, true, |world| {
             world.log.push(format!("  we: marketo {people:?} := {status}"));
             let one = |id: &MarketoId| {
@@ -156,6 +157,7 @@ impl Marketo for Worlds {
     }
 
     async fn remove_members(&self, _: ProgramId, people: &[MarketoId]) -> Result<RecordResults<()>, ConnectorError> {
+        self.perhaps_wait().await;
         self.call(Vendor::Marketo, true, |world| {
             world.log.push(format!("  we: marketo {people:?} out"));
             let one = |id: &MarketoId| match world.remove_marketo(*id) {
@@ -285,6 +287,7 @@ impl Salesforce for Worlds {
     }
 
     async fn create_members(&self, members: &[NewMember]) -> Result<RecordResults<SalesforceId>, ConnectorError> {
+        self.perhaps_wait().await;
         self.call(Vendor::Salesforce, true, |world| {
             world.log.push(format!("  we: salesforce {members:?}"));
             let one = |new: &NewMember| {
@@ -303,6 +306,7 @@ impl Salesforce for Worlds {
     }
 
     async fn update_members(&self, members: &[(SalesforceId, String)]) -> Result<RecordResults<()>, ConnectorError> {
+        self.perhaps_wait().await;
         self.call(Vendor::Salesforce, true, |world| {
             world.log.push(format!("  we: salesforce {members:?}"));
             let one = |(id, status): &(SalesforceId, String)| {
@@ -317,6 +321,7 @@ impl Salesforce for Worlds {
     }
 
     async fn delete_members(&self, ids: &[SalesforceId]) -> Result<RecordResults<()>, ConnectorError> {
+        self.perhaps_wait().await;
         self.call(Vendor::Salesforce, true, |world| {
             world.log.push(format!("  we: salesforce {ids:?} out"));
             let one = |id: &SalesforceId| match world.remove_salesforce(id) {

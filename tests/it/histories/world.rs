@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use campaign_sync::connector::{CampaignMember, ConnectorError, Vendor};
 use campaign_sync::domain::hint::{DeliveredHint, Delivery, Hint, Operation, Source};
 use campaign_sync::domain::ids::SalesforceId;
+use tokio::sync::Notify;
 
 /// The channel: `Registered` and `Waitlisted` share a step.
 pub const STATUSES: [(&str, i64); 4] = [("Invited", 10), ("Registered", 20), ("Waitlisted", 20), ("Attended", 30)];
@@ -109,6 +110,8 @@ pub struct World {
     pub trouble: usize,
     /// Before one in so many writes a person edits what is written to; 0 for never.
     pub haste: usize,
+    /// The write that is held up: after so many others.
+    pub slow: Option<usize>,
     /// Calls that wrote.
     pub writes: usize,
     pub tally: Tally,
@@ -125,7 +128,14 @@ pub struct World {
 
 /// The world, shared by both vendors and the driver.
 #[derive(Clone, Debug)]
-pub struct Worlds(Arc<Mutex<World>>);
+pub struct Worlds(Arc<Mutex<World>>, Arc<Hold>);
+
+/// Where a write of a membership is held up until the driver lets it go on.
+#[derive(Debug, Default)]
+pub struct Hold {
+    pub reached: Notify,
+    pub go_on: Notify,
+}
 
 impl Worlds {
     pub fn new(seed: u64, number: u64) -> Self {
@@ -144,6 +154,7 @@ impl Worlds {
             hints: Vec::new(),
             trouble: 0,
             haste: 0,
+            slow: None,
             writes: 0,
             tally: Tally::default(),
             offences: Vec::new(),
@@ -153,7 +164,26 @@ impl Worlds {
             log: Vec::new(),
         };
         world.people();
-        Self(Arc::new(Mutex::new(world)))
+        Self(Arc::new(Mutex::new(world)), Arc::default())
+    }
+
+    pub fn hold(&self) -> Arc<Hold> {
+        Arc::clone(&self.1)
+    }
+
+    /// Waits, when the driver has said that this write is to be slow. Only those of memberships: whose creation of a person
+    /// arrives after its intent ran out has made a second one, and no read can repair that.
+    pub async fn perhaps_wait(&self) {
+        let slow = {
+            let mut world = self.get();
+            let slow = world.slow == Some(0);
+            world.slow = world.slow.and_then(|left| left.checked_sub(1));
+            slow
+        };
+        if slow {
+            self.1.reached.notify_one();
+            self.1.go_on.notified().await;
+        }
     }
 
     pub fn get(&self) -> MutexGuard<'_, World> {

@@ -1,0 +1,131 @@
+//! People who turn out to be known by another id: merged, or converted from lead to contact.
+//!
+//! Owns when two rows of ours become one, when they stay two, and what has to be told before. Must not know why a member
+//! was read.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use super::{Fate, Pass};
+use crate::connector::CampaignMember;
+use crate::domain::ids::SalesforceId;
+use crate::domain::merge::{Reading, Reason};
+use crate::domain::trigger::Seen;
+use crate::store::StoreError;
+use crate::store::people::{Half, Person};
+use crate::worker::{PassError, Worker};
+
+impl Worker {
+    /// A row that is known as somebody else's has changed hands: its lead was converted, or its person merged. Who it was
+    /// known for, or whose lead it names, is who it is of now, and what was recorded of it goes on. Those whom others were
+    /// joined with.
+    pub(in crate::worker) async fn follow_rows(
+        &self,
+        rows: impl Iterator<Item = &CampaignMember>,
+    ) -> Result<BTreeSet<String>, PassError> {
+        let mut owners = HashMap::new();
+        let mut converted = HashMap::new();
+        let mut lanes = HashMap::new();
+        for row in rows {
+            let Some(person) = row.person() else { continue };
+            owners.insert(row.id.clone(), person.clone());
+            lanes.insert(person.clone(), row.campaign_id.to_string());
+            converted.extend(row.lead_id.iter().filter(|lead| *lead != person).map(|l| (l.clone(), person.clone())));
+        }
+        let mut moves: BTreeMap<String, (Person, SalesforceId)> = BTreeMap::new();
+        if !converted.is_empty() {
+            let leads: Vec<_> = converted.keys().cloned().map(Half::Salesforce).collect();
+            for person in self.store.people(&leads).await? {
+                let now = person.salesforce_id.as_ref().and_then(|id| converted.get(id)).cloned();
+                moves.extend(now.map(|now| (person.id.clone(), (person, now))));
+            }
+        }
+        if !owners.is_empty() {
+            for member in self.store.members_by_campaign_member(&owners.keys().cloned().collect::<Vec<_>>()).await? {
+                let now = member.campaign_member_id.as_ref().and_then(|id| owners.get(id));
+                let now = now.filter(|now| member.person.salesforce_id.as_ref() != Some(*now)).cloned();
+                moves.extend(now.map(|now| (member.person.id.clone(), (member.person, now))));
+            }
+        }
+        let mut joined = BTreeSet::new();
+        for (person, now) in moves.into_values() {
+            let lane = lanes.get(&now).cloned().unwrap_or_default();
+            let to = Half::Salesforce(now);
+            let holder = self.holder(&to, &person.id).await?;
+            if let Some(holder) = &holder
+                && (are_two(holder, &person, &to) || self.is_recorded(&lane, holder).await?)
+            {
+                continue;
+            }
+            match self.store.follow(&person.id, &to).await {
+                Ok(person) if holder.is_some() => drop(joined.insert(person.id)),
+                Ok(_) => {}
+                Err(StoreError::Conflict(_)) => drop(joined.insert(person.id)),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(joined)
+    }
+
+    /// Whether it is on record if a person is a member in Salesforce: what is told of them goes on from there.
+    async fn is_recorded(&self, lane: &str, person: &Person) -> Result<bool, PassError> {
+        let members = self.store.members_of(&[(lane.to_owned(), person.id.clone())]).await?;
+        Ok(members.iter().any(|member| member.salesforce != Seen::Unknown))
+    }
+
+    /// Who else has this id.
+    async fn holder(&self, half: &Half, than: &str) -> Result<Option<Person>, PassError> {
+        Ok(self.store.people(std::slice::from_ref(half)).await?.into_iter().find(|p| p.id != than))
+    }
+
+    /// The person is known by another id from now on. False when that cannot be, and the member's fate is set.
+    pub(super) async fn move_to(&self, pass: &mut Pass, n: usize, to: Half) -> Result<bool, PassError> {
+        let person = pass.items[n].member.person.clone();
+        let holder = self.holder(&to, &person.id).await?;
+        if holder.as_ref().is_some_and(|holder| are_two(holder, &person, &to)) {
+            let item = &mut pass.items[n];
+            // By the id that it had it is a member no more.
+            match to {
+                Half::Salesforce(_) => item.salesforce = Reading::Absent,
+                Half::Marketo(_) => item.marketo = Reading::Absent,
+            }
+            item.park(Reason::SecondRecord);
+            return Ok(false);
+        }
+        if let (Some(holder), Half::Salesforce(_), Seen::Status(_)) = (&holder, &to, &pass.items[n].seen)
+            && self.is_recorded(&pass.items[n].member.campaign_id, holder).await?
+        {
+            // By its old id it left the campaign, by the new one it came: two things to tell, so the first is recorded first.
+            pass.items[n].salesforce = Reading::Absent;
+            pass.items[n].retry(Reason::Waiting, Some(Duration::ZERO));
+            return Ok(false);
+        }
+        pass.moved = true;
+        match self.store.follow(&person.id, &to).await {
+            Ok(person) if holder.is_some() => {
+                pass.joined.insert(person.id.clone());
+                pass.items[n].fate = Fate::Joined { into: Some(person.id) };
+                Ok(false)
+            }
+            Ok(person) => {
+                pass.items[n].member.person = person;
+                Ok(true)
+            }
+            Err(StoreError::Conflict(_)) => {
+                pass.items[n].fate = Fate::Joined { into: None };
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Whether these are two people although one was led to the other's id: the far side knows them as two.
+fn are_two(holder: &Person, person: &Person, by: &Half) -> bool {
+    match by {
+        Half::Salesforce(_) => holder.marketo_id.zip(person.marketo_id).is_some_and(|(a, b)| a != b),
+        Half::Marketo(_) => {
+            holder.salesforce_id.as_ref().zip(person.salesforce_id.as_ref()).is_some_and(|(a, b)| a != b)
+        }
+    }
+}
