@@ -50,6 +50,10 @@ impl Worker {
             Ok(found) => found,
             Err(error) => return Ok(fail(pass, &unknown, &error)),
         };
+        let claims = match self.claims(&found).await {
+            Ok(claims) => claims,
+            Err(error) => return Ok(fail(pass, &unknown, &error)),
+        };
         let halves: Vec<_> = found.records.keys().cloned().map(Half::Salesforce).collect();
         let holders = self.store.people(&halves).await?;
         let holder = |id: &SalesforceId| {
@@ -65,7 +69,8 @@ impl Worker {
             let taken = |id: &SalesforceId| holder(id).is_some_and(|other| other != marketo_id);
             let policy = policies.as_ref().map_or(AmbiguousPerson::Park, |p| p.ambiguous_person);
             let may_create = policies.as_ref().is_none_or(|p| p.create_leads);
-            match found.evidence(&person, taken).choose(policy, may_create) {
+            let claimed = |id: &SalesforceId| claims.iter().any(|(record, by)| record == id && *by != marketo_id);
+            match found.evidence(&person, taken, claimed).choose(policy, may_create) {
                 Choice::Link(id) => self.link(pass, n, marketo_id, &id).await?,
                 other => pass.items[n].missing = Some(Missing::Salesforce(other)),
             }
@@ -244,6 +249,28 @@ impl Worker {
         Ok(found)
     }
 
+    /// Which Marketo persons name the records that were found by an address: who comes first with nothing but the address
+    /// must not take the record of somebody whom Marketo knows by its id.
+    async fn claims(&self, found: &SalesforceCandidates) -> Result<Vec<(SalesforceId, MarketoId)>, ConnectorError> {
+        let by_address: BTreeSet<&SalesforceId> = found.by_email.values().flatten().collect();
+        let mut claims = Vec::new();
+        for (key, kind) in
+            [(PersonKey::SalesforceLead, PersonType::Lead), (PersonKey::SalesforceContact, PersonType::Contact)]
+        {
+            let of_kind = by_address.iter().filter(|id| PersonType::of(id) == Some(kind));
+            let values: Vec<_> = of_kind.map(ToString::to_string).collect();
+            if values.is_empty() {
+                continue;
+            }
+            for person in self.marketo.people_by(key, &values).await? {
+                // A contact before a lead, as everywhere.
+                let named = person.salesforce_contact_id.or(person.salesforce_lead_id);
+                claims.extend(named.map(|id| (id, person.id)));
+            }
+        }
+        Ok(claims)
+    }
+
     async fn marketo_candidates(
         &self,
         people: impl Iterator<Item = &SalesforcePerson> + Clone,
@@ -308,7 +335,13 @@ struct SalesforceCandidates {
 }
 
 impl SalesforceCandidates {
-    fn evidence(&self, person: &MarketoPerson, taken: impl Fn(&SalesforceId) -> bool) -> SalesforceEvidence {
+    /// `claimed` counts against an address alone.
+    fn evidence(
+        &self,
+        person: &MarketoPerson,
+        taken: impl Fn(&SalesforceId) -> bool,
+        claimed: impl Fn(&SalesforceId) -> bool,
+    ) -> SalesforceEvidence {
         let living = |id: &SalesforceId| match follow(id, |id| self.records.get(id).map(|p| &p.1)) {
             Followed::Living(id) => Some(id),
             Followed::Gone | Followed::Unread(_) => None,
@@ -318,7 +351,8 @@ impl SalesforceCandidates {
             let ids: BTreeSet<_> = ids.into_iter().flatten().filter_map(living).collect();
             ids.into_iter().map(candidate).collect::<Vec<_>>()
         };
-        let by_email = of(person.email.as_ref().and_then(|email| self.by_email.get(&email.to_lowercase())));
+        let mut by_email = of(person.email.as_ref().and_then(|email| self.by_email.get(&email.to_lowercase())));
+        by_email.iter_mut().for_each(|candidate| candidate.taken |= claimed(&candidate.id));
         let (contacts, leads) = by_email.into_iter().partition(|c| PersonType::of(&c.id) == Some(PersonType::Contact));
         SalesforceEvidence {
             contact_id: person.salesforce_contact_id.as_ref().and_then(living).map(candidate),
