@@ -5,6 +5,8 @@
 
 mod support;
 
+#[cfg(feature = "sandbox")]
+mod demo;
 mod harness;
 mod histories;
 mod store;
