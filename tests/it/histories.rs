@@ -377,13 +377,10 @@ fn ten_thousand_histories_end_equal_or_explained() {
 /// Plays histories in one store until there are none left, or one fails.
 fn play_all(next: impl Fn() -> Option<u64>, count: impl Fn(Tally)) -> Result<(), u64> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    // In memory where there is such a place: these databases outlive no crash of the machine.
-    let shm = std::path::Path::new("/dev/shm");
-    let dir = if shm.is_dir() { tempfile::tempdir_in(shm) } else { tempfile::tempdir() }.unwrap();
+    let database = crate::support::TestDatabase::in_memory();
     let clock = Clock::manual("2026-11-23T08:00:00Z".parse().unwrap());
-    let url = format!("sqlite://{}", dir.path().join("histories.db").display());
     let store = runtime.block_on(async {
-        let store = Store::connect(&url, 2, clock.clone()).await.unwrap();
+        let store = Store::connect(&database.url, 2, clock.clone()).await.unwrap();
         store.migrate().await.unwrap();
         store
     });

@@ -7,6 +7,8 @@ mod support;
 
 mod api;
 #[cfg(feature = "sandbox")]
+mod demo;
+#[cfg(feature = "sandbox")]
 mod e2e;
 mod harness;
 mod histories;

@@ -2,20 +2,17 @@
 //!
 //! The order of evidence is `domain::person`'s. Creates nobody: that comes after the decision, and only if it needs to.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use super::{Fate, Item, Missing, Pass};
-use crate::connector::{ConnectorError, MarketoPerson, PersonKey, SalesforcePerson};
-use crate::domain::ids::{MarketoId, PersonType, SalesforceId};
+use crate::connector::ConnectorError;
+use crate::domain::ids::{MarketoId, SalesforceId};
 use crate::domain::mapping::AmbiguousPerson;
 use crate::domain::merge::{Reading, Reason};
-use crate::domain::person::{Candidate, Choice, Followed, MarketoEvidence, Record, SalesforceEvidence, follow};
+use crate::domain::person::{Choice, Followed, follow};
 use crate::store::StoreError;
 use crate::store::people::Half;
 use crate::worker::{PassError, Worker};
-
-/// Rounds of following merges and conversions: chains are short, and a circle must end.
-const FOLLOW: usize = 4;
 
 impl Worker {
     /// Links the halves that can be linked.
@@ -56,6 +53,10 @@ impl Worker {
                 return Ok(());
             }
         };
+        let claims = match self.claims(&found).await {
+            Ok(claims) => claims,
+            Err(error) => return Ok(fail(pass, &unknown, &error)),
+        };
         let halves: Vec<_> = found.records.keys().cloned().map(Half::Salesforce).collect();
         let holders = self.store.people(&halves).await?;
         let holder = |id: &SalesforceId| {
@@ -71,7 +72,8 @@ impl Worker {
             let taken = |id: &SalesforceId| holder(id).is_some_and(|other| other != marketo_id);
             let policy = policies.as_ref().map_or(AmbiguousPerson::Park, |p| p.ambiguous_person);
             let may_create = policies.as_ref().is_none_or(|p| p.create_leads);
-            match found.evidence(&person, taken).choose(policy, may_create) {
+            let claimed = |id: &SalesforceId| claims.iter().any(|(record, by)| record == id && *by != marketo_id);
+            match found.evidence(&person, taken, claimed).choose(policy, may_create) {
                 Choice::Link(id) => self.link(pass, n, marketo_id, &id).await?,
                 other => pass.items[n].missing = Some(Missing::Salesforce(other)),
             }
@@ -200,96 +202,6 @@ impl Worker {
         pass.items = items;
         Ok(())
     }
-
-    /// Salesforce people by id, with those that merges and conversions lead to.
-    pub(super) async fn read_salesforce_people(
-        &self,
-        mut ids: Vec<SalesforceId>,
-    ) -> Result<HashMap<SalesforceId, (SalesforcePerson, Record)>, ConnectorError> {
-        let mut people = HashMap::new();
-        for _ in 0..FOLLOW {
-            if ids.is_empty() {
-                break;
-            }
-            for person in self.salesforce.people(&ids).await? {
-                people.insert(person.id.clone(), (person.clone(), record_of(&person)));
-            }
-            ids = people
-                .values()
-                .flat_map(|(p, _)| p.master_record_id.iter().chain(&p.converted_contact_id))
-                .filter(|id| !people.contains_key(*id))
-                .cloned()
-                .collect();
-        }
-        Ok(people)
-    }
-
-    async fn salesforce_candidates(
-        &self,
-        people: impl Iterator<Item = &MarketoPerson> + Clone,
-    ) -> Result<SalesforceCandidates, ConnectorError> {
-        let named = people.clone().flat_map(|p| p.salesforce_contact_id.iter().chain(&p.salesforce_lead_id));
-        let named: BTreeSet<_> = named.cloned().collect();
-        let mut records = self.read_salesforce_people(named.into_iter().collect()).await?;
-        let external = self
-            .salesforce
-            .people_by_external_id(&people.clone().map(|p| p.id.to_string()).collect::<Vec<_>>())
-            .await?;
-        let emails: BTreeSet<String> = people.filter_map(|p| p.email.as_ref()).map(|e| e.to_lowercase()).collect();
-        let by_email = match emails.is_empty() {
-            true => Vec::new(),
-            false => self.salesforce.people_by_email(&emails.into_iter().collect::<Vec<_>>()).await?,
-        };
-        let mut found =
-            SalesforceCandidates { records: HashMap::new(), external: BTreeMap::new(), by_email: BTreeMap::new() };
-        for (value, person) in external {
-            found.external.entry(value).or_default().push(person.id.clone());
-            records.insert(person.id.clone(), (person.clone(), record_of(&person)));
-        }
-        for person in by_email {
-            if let Some(email) = &person.email {
-                found.by_email.entry(email.to_lowercase()).or_default().push(person.id.clone());
-            }
-            records.insert(person.id.clone(), (person.clone(), record_of(&person)));
-        }
-        found.records = records;
-        Ok(found)
-    }
-
-    async fn marketo_candidates(
-        &self,
-        people: impl Iterator<Item = &SalesforcePerson> + Clone,
-    ) -> Result<MarketoCandidates, ConnectorError> {
-        let of_type =
-            |kind: PersonType| people.clone().filter(move |p| p.person_type == kind).map(|p| p.id.to_string());
-        let leads: Vec<_> = of_type(PersonType::Lead).collect();
-        let contacts: Vec<_> = of_type(PersonType::Contact).collect();
-        let emails: BTreeSet<String> =
-            people.clone().filter_map(|p| p.email.as_ref()).map(|e| e.to_lowercase()).collect();
-        let emails: Vec<_> = emails.into_iter().collect();
-        let mut found = MarketoCandidates::default();
-        for (key, values) in
-            [(PersonKey::SalesforceLead, leads), (PersonKey::SalesforceContact, contacts), (PersonKey::Email, emails)]
-        {
-            if values.is_empty() {
-                continue;
-            }
-            for person in self.marketo.people_by(key, &values).await? {
-                match key {
-                    PersonKey::Email => {
-                        let email = person.email.as_ref().map(|e| e.to_lowercase()).unwrap_or_default();
-                        found.by_email.entry(email).or_default().insert(person.id);
-                    }
-                    PersonKey::SalesforceLead | PersonKey::SalesforceContact => {
-                        for id in person.salesforce_lead_id.iter().chain(&person.salesforce_contact_id) {
-                            found.by_salesforce_id.entry(id.clone()).or_default().insert(person.id);
-                        }
-                    }
-                }
-            }
-        }
-        Ok(found)
-    }
 }
 
 fn unlinked(pass: &Pass, missing: impl Fn(&Item) -> bool) -> Vec<usize> {
@@ -301,68 +213,5 @@ fn fail(pass: &mut Pass, items: &[usize], error: &ConnectorError) {
     for n in items {
         pass.items[*n].marketo = Reading::Unreadable;
         pass.items[*n].fail(error);
-    }
-}
-
-fn record_of(person: &SalesforcePerson) -> Record {
-    Record {
-        id: person.id.clone(),
-        master_record_id: person.master_record_id.clone(),
-        converted_contact_id: person.converted_contact_id.clone(),
-        is_deleted: person.is_deleted,
-    }
-}
-
-struct SalesforceCandidates {
-    records: HashMap<SalesforceId, (SalesforcePerson, Record)>,
-    external: BTreeMap<String, Vec<SalesforceId>>,
-    by_email: BTreeMap<String, Vec<SalesforceId>>,
-}
-
-impl SalesforceCandidates {
-    fn evidence(&self, person: &MarketoPerson, taken: impl Fn(&SalesforceId) -> bool) -> SalesforceEvidence {
-        let living = |id: &SalesforceId| match follow(id, |id| self.records.get(id).map(|p| &p.1)) {
-            Followed::Living(id) => Some(id),
-            Followed::Gone | Followed::Unread(_) => None,
-        };
-        let candidate = |id: SalesforceId| Candidate { created: self.records[&id].0.created_at, taken: taken(&id), id };
-        let of = |ids: Option<&Vec<SalesforceId>>| {
-            let ids: BTreeSet<_> = ids.into_iter().flatten().filter_map(living).collect();
-            ids.into_iter().map(candidate).collect::<Vec<_>>()
-        };
-        let by_email = of(person.email.as_ref().and_then(|email| self.by_email.get(&email.to_lowercase())));
-        let (contacts, leads) = by_email.into_iter().partition(|c| PersonType::of(&c.id) == Some(PersonType::Contact));
-        SalesforceEvidence {
-            contact_id: person.salesforce_contact_id.as_ref().and_then(living).map(candidate),
-            lead_id: person.salesforce_lead_id.as_ref().and_then(living).map(candidate),
-            external: of(self.external.get(&person.id.to_string())),
-            contacts,
-            leads,
-        }
-    }
-}
-
-#[derive(Default)]
-struct MarketoCandidates {
-    by_salesforce_id: BTreeMap<SalesforceId, BTreeSet<MarketoId>>,
-    by_email: BTreeMap<String, BTreeSet<MarketoId>>,
-}
-
-impl MarketoCandidates {
-    fn ids(&self) -> BTreeSet<MarketoId> {
-        self.by_salesforce_id.values().chain(self.by_email.values()).flatten().copied().collect()
-    }
-
-    fn evidence(&self, person: &SalesforcePerson, taken: impl Fn(MarketoId) -> bool) -> MarketoEvidence {
-        // Marketo numbers people in the order they came: the lower id is the older one.
-        let candidates = |ids: Option<&BTreeSet<MarketoId>>| {
-            let candidate = |id: &MarketoId| Candidate { id: *id, created: None, taken: taken(*id) };
-            ids.into_iter().flatten().map(candidate).collect()
-        };
-        MarketoEvidence {
-            by_salesforce_id: candidates(self.by_salesforce_id.get(&person.id)),
-            external: Vec::new(),
-            by_email: candidates(person.email.as_ref().and_then(|email| self.by_email.get(&email.to_lowercase()))),
-        }
     }
 }

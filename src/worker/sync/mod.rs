@@ -3,6 +3,7 @@
 //! A pass holds no transaction while it calls a vendor, and what it cannot do for one member it puts down as that
 //! member's fate and goes on with the others. Recording is the caller's, in one transaction.
 
+mod candidates;
 mod create;
 mod decide;
 mod finish;

@@ -38,7 +38,17 @@ impl TestDatabase {
 
     /// A file of its own in a temporary directory.
     pub fn sqlite() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        Self::file_in(tempfile::tempdir().unwrap())
+    }
+
+    /// A file in memory where the machine has such a place: for histories, which crash no machine and commit often.
+    pub fn in_memory() -> Self {
+        let memory = std::path::Path::new("/dev/shm");
+        let dir = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+        Self::file_in(dir.unwrap())
+    }
+
+    fn file_in(dir: TempDir) -> Self {
         let url = format!("sqlite://{}", dir.path().join("campaign-sync.db").display());
         Self { url, _guard: Guard::File(dir) }
     }
