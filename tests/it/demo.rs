@@ -4,7 +4,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::support::{Launch, TestDatabase, on_both};
+use crate::support::{Launch, on_both};
 
 const KEYS: [&str; 13] = [
     "changes_received",
