@@ -112,6 +112,9 @@ impl Demo {
             }
             false => {
                 where_to_look(&emulators, &service, &mapping)?;
+                // With many people it takes longer; then the traffic begins meanwhile.
+                service.settled(&emulators, &mapping, SCRIPT_LIMIT).await?;
+                progress("people are at work")?;
                 go_on(&mut traffic).await;
                 Ok(true)
             }
