@@ -371,7 +371,7 @@ fn histories_end_equal_or_explained() {
     });
     let failed = failed.into_inner().unwrap();
     assert!(failed.is_empty(), "histories {failed:?} did not hold");
-    println!("histories: seeds {seeds:?} all ended equal or explained: {:?}", total.into_inner().unwrap());
+    eprintln!("histories: seeds {seeds:?} all ended equal or explained: {:?}", total.into_inner().unwrap());
 }
 
 /// Plays histories in one store until there are none left, or one fails.

@@ -70,7 +70,10 @@ impl Worker {
 
     /// Which Marketo persons name the records that were found by an address: who comes first with nothing but the address
     /// must not take the record of somebody whom Marketo knows by its id.
-    pub(super) async fn claims(&self, found: &SalesforceCandidates) -> Result<Vec<(SalesforceId, MarketoId)>, ConnectorError> {
+    pub(super) async fn claims(
+        &self,
+        found: &SalesforceCandidates,
+    ) -> Result<Vec<(SalesforceId, MarketoId)>, ConnectorError> {
         let by_address: BTreeSet<&SalesforceId> = found.by_email.values().flatten().collect();
         let mut claims = Vec::new();
         for (key, kind) in

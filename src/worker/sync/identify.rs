@@ -55,7 +55,10 @@ impl Worker {
         };
         let claims = match self.claims(&found).await {
             Ok(claims) => claims,
-            Err(error) => return Ok(fail(pass, &unknown, &error)),
+            Err(error) => {
+                fail(pass, &unknown, &error);
+                return Ok(());
+            }
         };
         let halves: Vec<_> = found.records.keys().cloned().map(Half::Salesforce).collect();
         let holders = self.store.people(&halves).await?;

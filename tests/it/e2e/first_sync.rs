@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::support::on_both;
 
-use super::world::{Running, World, address};
+use super::running::Running;
+use super::world::{World, address};
 
 on_both! {
     async fn what_each_side_lacks_is_added_and_only_that_is_told(database: TestDatabase) {

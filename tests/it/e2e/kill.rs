@@ -10,7 +10,8 @@ use serde_json::json;
 
 use crate::support::{Launch, eventually, on_both};
 
-use super::world::{Running, SOON, World};
+use super::running::Running;
+use super::world::{SOON, World};
 
 /// How often each point is hit: once, or as `KILLS` says.
 fn rounds() -> usize {

@@ -2,7 +2,7 @@
 
 use crate::support::on_both;
 
-use super::world::Running;
+use super::running::Running;
 
 on_both! {
     async fn a_member_added_changed_and_removed_in_marketo_reaches_salesforce(database: TestDatabase) {

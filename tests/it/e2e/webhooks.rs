@@ -1,22 +1,22 @@
 //! Webhooks as networks deliver them: lost, twice, late, out of order; and answered the same when they come again.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use campaign_sync::domain::clock::Clock;
 use campaign_sync::sandbox::marketo::Mishaps;
 use campaign_sync::sandbox::salesforce::Noise;
 use serde_json::{Value, json};
 
 use crate::support::{Api, Tables, on_both};
 
-use super::world::{Running, SECRET, TOKEN};
+use super::running::Running;
+use super::world::{SECRET, TOKEN};
 
 /// A delivery signed as Salesforce's sender does.
 async fn deliver(running: &Running, id: &str, body: &Value) -> Value {
     let key = hmac::Key::new(hmac::HMAC_SHA256, &STANDARD.decode(SECRET.trim_start_matches("whsec_")).unwrap());
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let now = Clock::system().now().as_second();
     let body = body.to_string();
     let signature = STANDARD.encode(hmac::sign(&key, format!("{id}.{now}.{body}").as_bytes()));
     let api = Api::new(running.service.url())

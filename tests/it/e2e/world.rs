@@ -3,7 +3,7 @@
 //! Owns the set-up, what a person does on either side, and how both sides are compared. People are told apart by their last
 //! names, which are unique here: addresses are not, and ids differ between the vendors.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use campaign_sync::sandbox::marketo::{
@@ -14,12 +14,12 @@ use campaign_sync::sandbox::salesforce::{Cell, Id, JsonHook, Noise, Object, Webh
 use campaign_sync::sandbox::{self, EmulateOptions, Emulators};
 use serde_json::{Value, json};
 
-use crate::support::{Api, Launch, Service, TestDatabase, eventually};
+use crate::support::{Launch, TestDatabase};
 
 /// What the service is given longest to come to rest; much more than it needs on a machine with nothing else to do.
 pub const SOON: Duration = Duration::from_secs(45);
 
-const KEY: &str = "a-bootstrap-key-of-these-tests";
+pub const KEY: &str = "a-bootstrap-key-of-these-tests";
 pub const TOKEN: &str = "a-token-of-these-tests";
 pub const SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
@@ -271,7 +271,7 @@ impl World {
     }
 
     /// Last name of a person in Salesforce, also of a deleted one.
-    fn name_of(&self, id: &str) -> String {
+    pub fn name_of(&self, id: &str) -> String {
         self.emulators.salesforce.with(|org| {
             let row = Id::parse(id).and_then(|id| org.row(id));
             row.map(|row| row.text_of("LastName").to_owned()).unwrap_or_default()
@@ -290,170 +290,4 @@ fn side(members: impl Iterator<Item = (String, String)>) -> Side {
 
 pub fn address(name: &str) -> String {
     format!("{}@people.example", name.to_lowercase())
-}
-
-/// A world with the service running in it.
-pub struct Running {
-    pub world: World,
-    pub service: Service,
-    pub api: Api,
-    pub mapping: String,
-}
-
-impl Running {
-    /// The service started, the program mapped, the first sync over, nobody in it but some bystanders.
-    pub async fn new(database: &TestDatabase) -> Self {
-        let world = World::new().await;
-        world.bystanders(8);
-        Self::start(world, database).await
-    }
-
-    /// The same in a world that was prepared.
-    pub async fn start(world: World, database: &TestDatabase) -> Self {
-        let launch = world.launch(database);
-        Self::launch(world, launch).await
-    }
-
-    /// The same with a service that was configured.
-    pub async fn launch(world: World, launch: Launch) -> Self {
-        let service = launch.start().await;
-        world.send_webhooks_to(service.url());
-        let api = Api::new(service.url()).with_key(KEY);
-        let body = json!({"program_id": world.program, "campaign_id": world.campaign});
-        let mapping = api.post("mappings", &body).await.expect(201).json()["id"].as_str().unwrap().to_owned();
-        let running = Self { world, service, api, mapping };
-        running.runs_end().await;
-        running.settle().await;
-        running
-    }
-
-    /// Goes on with a service that was started again, on another port.
-    pub fn again(self) -> Self {
-        self.world.send_webhooks_to(self.service.url());
-        let api = Api::new(self.service.url()).with_key(KEY);
-        Self { api, ..self }
-    }
-
-    /// Waits until no run of the mapping goes on.
-    pub async fn runs_end(&self) {
-        let path = format!("mappings/{}/runs?limit=500", self.mapping);
-        eventually("the runs to end", SOON, async || {
-            let runs = self.api.get(&path).await.expect(200).json();
-            let goes_on = |run: &Value| run["state"] == "running";
-            (!runs["data"].as_array().unwrap().iter().any(goes_on)).then_some(())
-        })
-        .await;
-    }
-
-    /// Waits until nothing is on its way: no webhook to be sent, no change to be worked.
-    pub async fn settle(&self) {
-        eventually("everything to settle", SOON, async || {
-            if !self.world.emulators.marketo.with(|world| world.outgoing.is_empty()) {
-                return None;
-            }
-            let outbox = &self.api.get("stats").await.expect(200).json()["outbox"];
-            let open = ["available", "running", "retryable"].iter().map(|state| outbox[state].as_i64().unwrap());
-            (open.sum::<i64>() == 0).then_some(())
-        })
-        .await;
-    }
-
-    /// Waits until both sides hold this.
-    pub async fn both_hold(&self, what: &str, expected: impl Fn(&Side) -> bool) {
-        let mut sides = None;
-        let holds = async || {
-            let (marketo, salesforce) = (self.world.in_marketo(), self.world.in_salesforce());
-            let holds = marketo == salesforce && expected(&marketo);
-            sides = Some((marketo, salesforce));
-            holds.then_some(())
-        };
-        let within = tokio::time::timeout(SOON, eventually(what, SOON * 2, holds)).await;
-        assert!(within.is_ok(), "{what}: {sides:#?} and {:#}", self.outbox_left().await);
-    }
-
-    /// Waits until both sides have a person in a status, or not at all.
-    pub async fn both_have(&self, name: &str, status: Option<&str>) {
-        let wanted = status.map(|status| vec![status.to_owned()]);
-        self.both_hold(&format!("{name} {status:?}"), |side| side.get(name) == wanted.as_ref()).await;
-    }
-
-    /// Compares once more as the service does it, after which both sides are the same and nothing was written.
-    pub async fn at_rest(&self) {
-        self.settle().await;
-        self.reconcile().await;
-        let writes = self.world.writes();
-        self.reconcile().await;
-        assert_eq!(self.world.writes(), writes, "written though nothing changed");
-        let (marketo, salesforce) = (self.world.in_marketo(), self.world.in_salesforce());
-        assert_eq!(marketo, salesforce, "{:#}", self.members().await);
-    }
-
-    pub async fn reconcile(&self) {
-        self.api.post(&format!("mappings/{}/reconcile", self.mapping), &json!({})).await.expect(202);
-        self.runs_end().await;
-        self.settle().await;
-    }
-
-    pub async fn members(&self) -> Value {
-        self.api.get(&format!("mappings/{}/members?limit=500", self.mapping)).await.expect(200).json()
-    }
-
-    /// State and reason of one person's member.
-    pub async fn state_of(&self, email: &str) -> (String, String) {
-        let members = self.members().await;
-        let found = members["data"].as_array().unwrap().iter().find(|m| m["person"]["email"] == email);
-        let found = found.unwrap_or_else(|| panic!("{email} is not in {members:#}"));
-        let text = |name: &str| found[name].as_str().unwrap_or_default().to_owned();
-        (text("sync_state"), text("reason"))
-    }
-
-    /// Changes that are not completed.
-    pub async fn outbox_left(&self) -> Value {
-        let changes = self.api.get("changes?limit=500").await.expect(200).json();
-        changes["data"].as_array().unwrap().iter().filter(|c| c["state"] != "completed").cloned().collect()
-    }
-
-    /// Every trigger event, oldest first.
-    pub async fn all_events(&self) -> Vec<Value> {
-        let (mut events, mut path) = (Vec::new(), "trigger-events?limit=500".to_owned());
-        loop {
-            let page = self.api.get(&path).await.expect(200).json();
-            events.extend(page["data"].as_array().unwrap().iter().cloned());
-            match page["next_cursor"].as_str() {
-                Some(cursor) => path = format!("trigger-events?limit=500&cursor={cursor}"),
-                None => break,
-            }
-        }
-        let mut ids = BTreeSet::new();
-        assert!(events.iter().all(|event| ids.insert(event["id"].as_str().unwrap().to_owned())), "an id twice");
-        events
-    }
-
-    /// What receivers are told of one person: old and new status, origin, how it was noticed. The numbers are checked here.
-    pub async fn events_of(&self, name: &str) -> Vec<String> {
-        let events = self.all_events().await;
-        let of_person = |event: &&Value| {
-            self.world.name_of(event["data"]["person"]["salesforce_id"].as_str().unwrap_or_default()) == name
-        };
-        let mut told = Vec::new();
-        for (n, event) in events.iter().filter(of_person).enumerate() {
-            let data = &event["data"];
-            assert_eq!(data["sequence"], n + 1, "{event:#}");
-            let kind = match (data["old_status"].is_null(), data["new_status"].is_null()) {
-                (true, false) => "campaign.member.added",
-                (false, true) => "campaign.member.removed",
-                _ => "campaign.member.status_changed",
-            };
-            assert_eq!(event["type"], kind, "{event:#}");
-            let text = |name: &str| data[name].as_str().unwrap_or("-").to_owned();
-            told.push(["old_status", "new_status", "origin", "detected_by"].map(text).join(" "));
-        }
-        told
-    }
-
-    /// What receivers are told of one person, without who noticed it how.
-    pub async fn transitions_of(&self, name: &str) -> Vec<String> {
-        let short = |told: String| told.split(' ').take(2).collect::<Vec<_>>().join(" ");
-        self.events_of(name).await.into_iter().map(short).collect()
-    }
 }
