@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::world::{KEY, SOON, Side, World, address};
+use super::world::{KEY, SOON, Side, World};
 use crate::support::{Api, Launch, Service, TestDatabase, eventually};
 
 /// A world with the service running in it.
