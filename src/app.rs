@@ -37,8 +37,6 @@ use crate::{http, webhook};
 const WORKERS: usize = 4;
 /// How long the batch in hand may take once the process is told to stop.
 const GRACE: Duration = Duration::from_secs(25);
-/// The longest call, a little less than a lease: it must have ended before another worker may begin.
-const MARGIN: Duration = Duration::from_secs(5);
 
 /// What a process does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -248,8 +246,9 @@ fn not_set(vendor: &str) -> anyhow::Result<Url> {
     Ok(Url::parse(&format!("https://{vendor}-is-not-configured.invalid"))?)
 }
 
+/// The longest call: it has ended before a lease that was renewed for it runs out.
 fn timeout(config: &Config) -> Duration {
-    config.sync.lease.saturating_sub(MARGIN).max(config.sync.lease / 2)
+    config.sync.lease * 4 / 5
 }
 
 fn settings(config: &Config) -> Settings {

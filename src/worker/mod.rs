@@ -38,7 +38,7 @@ const NAP: Duration = Duration::from_millis(500);
 /// What a worker goes by.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// How long a lane is ours; renewed before each write when half of it is over.
+    /// How long a lane is ours; renewed before each write unless it is fresh.
     pub lease: Duration,
     pub max_attempts: u32,
     pub retry_base: Duration,

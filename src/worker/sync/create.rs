@@ -166,8 +166,13 @@ impl Worker {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
+        // One call's worth: an intent has to outlast the look and the call that follow it.
+        let (wanted, later) = wanted.split_at(wanted.len().min(batch(side)));
+        for n in later {
+            pass.items[*n].retry(Reason::Waiting, Some(Duration::ZERO));
+        }
         let mut first: BTreeMap<String, usize> = BTreeMap::new();
-        for n in wanted {
+        for n in wanted.iter().copied() {
             let person = &pass.items[n].member.person;
             let key = match (&person.email, side) {
                 (Some(email), _) => format!("email:{}", email.to_lowercase()),
@@ -181,7 +186,7 @@ impl Worker {
             }
         }
         let keys: Vec<_> = first.keys().cloned().collect();
-        let held = self.store.intend(&self.owner, side, &keys, self.settings.lease).await?;
+        let held = self.store.intend(&self.owner, side, &keys, self.settings.lease * 2).await?;
         self.points.reach(Point::Intended)?;
         let mut held: HashMap<String, Intent> = held.into_iter().map(|intent| (intent.key.clone(), intent)).collect();
         let mut ours = Vec::new();
@@ -274,6 +279,13 @@ impl Worker {
 
     async fn conclude(&self, side: Side, key: &str) -> Result<(), PassError> {
         Ok(self.store.conclude(&self.owner, side, &[key.to_owned()]).await?)
+    }
+}
+
+fn batch(side: Side) -> usize {
+    match side {
+        Side::Salesforce => SALESFORCE_BATCH,
+        Side::Marketo => MARKETO_BATCH,
     }
 }
 

@@ -227,10 +227,11 @@ impl Worker {
         Ok(())
     }
 
-    /// To be called before each write: the vendors check no fence, so the lease has to outlast the call.
+    /// To be called before each write: the vendors check no fence, so the lease has to outlast the call, which takes four
+    /// fifths of a lease at the most.
     async fn keep_leases(&self, pass: &mut Pass) -> Result<(), PassError> {
         let left = pass.deadline.saturating_sub(self.store.clock().monotonic());
-        if left > self.settings.lease / 2 {
+        if left > self.settings.lease * 5 / 6 {
             return Ok(());
         }
         let (kept, deadline) = self.store.renew(&pass.leases, self.settings.lease).await?;
