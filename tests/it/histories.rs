@@ -296,7 +296,7 @@ impl History {
         for _ in 0..self.dice.below(6) {
             self.edit();
         }
-        let before: Vec<_> = self.worlds.get().members_s.keys().cloned().collect();
+        let before = self.worlds.get().owners();
         self.worlds.get().hints.clear();
         let mapping = self.mapping.clone();
         let Created::New { mapping, .. } = self.store.create_mapping(mapping, "test").await.unwrap() else {

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use campaign_sync::domain::ids::SalesforceId;
 use campaign_sync::domain::mapping::{Direction, Regression};
 use campaign_sync::domain::trigger::Seen;
 use campaign_sync::store::triggers::EventFilter;
 use serde_json::Value;
 
 use super::History;
+use super::world::Owners;
 
 /// Ends a history with what happened in it.
 #[track_caller]
@@ -27,7 +27,7 @@ pub fn fail(history: &History, what: &str) -> ! {
 }
 
 /// Judges a history that has come to rest. `before` are the rows that stood when the mapping was made.
-pub async fn judge(history: &History, before: &[SalesforceId]) {
+pub async fn judge(history: &History, before: &Owners) {
     let members = history.store.member_page(history.mapping.campaign_id.as_str(), "", 1_000).await.unwrap();
     let (offences, people_m, rows) = {
         let world = history.worlds.get();
@@ -105,7 +105,7 @@ fn nothing_was_invented(history: &History) {
 async fn events_tell_the_transitions(
     history: &History,
     members: &[campaign_sync::store::members::Member],
-    before: &[SalesforceId],
+    before: &Owners,
 ) {
     let filter = EventFilter { campaign_ids: vec![history.mapping.campaign_id.to_string()], ..EventFilter::default() };
     let events = history.store.events(&filter, 0, 10_000).await.unwrap();
@@ -120,7 +120,14 @@ async fn events_tell_the_transitions(
             .or_default()
             .push(body);
     }
-    let stood = |subject: &str| before.iter().any(|id| id.as_str() == subject);
+    // A row that was merged into another person's hands is news about that person.
+    let stood = |event: &Value| {
+        let world = history.worlds.get();
+        let owner = before.iter().find(|(row, _)| event["subject"] == row.as_str()).map(|(_, person)| person);
+        let contact = owner.and_then(|lead| world.people_s.get(lead)?.contact.clone());
+        let person = &event["data"]["person"]["salesforce_id"];
+        [owner, contact.as_ref()].into_iter().flatten().any(|id| *person == id.as_str())
+    };
     for (_, events) in by_row.iter() {
         for pair in events.windows(2) {
             if pair[0]["data"]["new_status"] != pair[1]["data"]["old_status"] {
@@ -130,7 +137,7 @@ async fn events_tell_the_transitions(
         if let Some(first) = events.first()
             && first["type"] == "campaign.member.added"
             && first["data"]["sequence"] == 1
-            && first["subject"].as_str().is_some_and(stood)
+            && stood(first)
         {
             fail(history, &format!("told added of somebody who was there before: {first}"));
         }

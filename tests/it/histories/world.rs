@@ -226,7 +226,15 @@ pub fn id(prefix: &str, number: u64) -> SalesforceId {
     format!("{prefix}{number:012}").parse().unwrap()
 }
 
+/// Rows and whose they are.
+pub type Owners = BTreeMap<SalesforceId, SalesforceId>;
+
 impl World {
+    /// The rows as they stand.
+    pub fn owners(&self) -> Owners {
+        self.members_s.values().filter_map(|row| Some((row.id.clone(), row.person()?.clone()))).collect()
+    }
+
     pub fn fresh(&mut self) -> u64 {
         self.next += 1;
         self.next
