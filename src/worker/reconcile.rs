@@ -98,6 +98,7 @@ impl Worker {
         let people = self.store.ensure_people(&halves).await?;
         let by_id: HashMap<SalesforceId, Person> =
             people.into_iter().filter_map(|p| Some((p.salesforce_id.clone()?, p))).collect();
+        self.keep_new_emails(rows.iter().map(|(id, row)| (by_id.get(id), row.email.as_ref()))).await?;
         let mut members = self.members_of_people(&run.lane, by_id.values()).await?;
         let baseline = batch.leases.iter().any(|lease| lease.baseline);
         let scan = scan_name(run);
@@ -141,6 +142,8 @@ impl Worker {
         let halves: Vec<Half> = page.rows.iter().map(|(person, _)| Half::Marketo(person.id)).collect();
         let people = self.store.ensure_people(&halves).await?;
         let by_id: HashMap<i64, Person> = people.into_iter().filter_map(|p| Some((p.marketo_id?, p))).collect();
+        let emails = page.rows.iter().map(|(person, _)| (by_id.get(&person.id), person.email.as_ref()));
+        self.keep_new_emails(emails).await?;
         let mut members = self.members_of_people(&run.lane, by_id.values()).await?;
         let scan = scan_name(run);
         for (MarketoPerson { id, email, .. }, ProgramMember { status, .. }) in page.rows {
@@ -159,6 +162,22 @@ impl Worker {
             run.stage = Stage::Decide;
         }
         Ok(Ok(()))
+    }
+
+    /// Stores the addresses that a page shows, where they are not what is stored.
+    async fn keep_new_emails<'a>(
+        &self,
+        shown: impl Iterator<Item = (Option<&'a Person>, Option<&'a String>)>,
+    ) -> Result<(), PassError> {
+        let new = |(person, email): (Option<&Person>, Option<&String>)| {
+            let (person, email) = (person?, email?);
+            (person.email.as_ref() != Some(email)).then(|| (person.id.clone(), email.clone()))
+        };
+        let emails: Vec<_> = shown.filter_map(new).collect();
+        if !emails.is_empty() {
+            self.store.keep_emails(&emails).await?;
+        }
+        Ok(())
     }
 
     /// The members of people in a campaign, by person; new ones for those who have none.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use super::{Item, Missing, Pass};
 use crate::domain::mapping::MappingState;
-use crate::domain::merge::{Action, Context, Halt, Reason, Sent, Side, decide, recovered};
+use crate::domain::merge::{Action, Context, Halt, Reading, Reason, Sent, Side, decide, recovered};
 use crate::domain::person::Choice;
+use crate::domain::trigger::Seen;
 use crate::store::mappings::Mapping;
 use crate::worker::{PassError, Worker};
 
@@ -16,6 +17,7 @@ impl Worker {
             let item = &mut pass.items[n];
             let Some(mapping) = pass.mappings.get(&item.member.campaign_id) else { continue };
             decide_item(item, mapping);
+            stay_parked(item, mapping);
             if item.is_open() {
                 check_status(item, pass.campaigns.get(&mapping.campaign_id.to_string()));
             }
@@ -93,6 +95,24 @@ fn decide_item(item: &mut Item, mapping: &Mapping) {
         (Some(Side::Salesforce), Some(Missing::Salesforce(choice))) => hold(item, refusal(choice)),
         (Some(Side::Marketo), Some(Missing::Marketo(choice))) => hold(item, refusal(choice)),
         _ => {}
+    }
+}
+
+/// A reconciliation does not try again what a vendor has refused, or who could be several, unless a side has moved or the
+/// mapping was changed since: no attempt would help, and each would cost calls.
+fn stay_parked(item: &mut Item, mapping: &Mapping) {
+    let member = &item.member;
+    let parked = [Reason::VendorRejected, Reason::AmbiguousPerson, Reason::SecondRecord];
+    let Some(reason) = parked.into_iter().find(|r| member.reason.as_deref() == Some(r.as_str())) else { return };
+    let same = |reading: &Reading, seen: &Seen| match reading {
+        Reading::Status(status) => *seen == Seen::Status(status.clone()),
+        Reading::Absent => *seen == Seen::Absent,
+        Reading::Gone | Reading::Unreadable => false,
+    };
+    let acts = item.decision.as_ref().is_some_and(|d| d.action.side().is_some());
+    let unchanged = same(&item.marketo, &member.marketo) && same(&item.salesforce, &member.salesforce);
+    if item.is_open() && item.causes.is_empty() && acts && unchanged && mapping.updated_at <= member.updated_at {
+        item.park(reason);
     }
 }
 

@@ -19,7 +19,19 @@ impl Worker {
     pub(super) async fn identify(&self, pass: &mut Pass) -> Result<(), PassError> {
         self.identify_in_salesforce(pass).await?;
         self.identify_in_marketo(pass).await?;
+        self.keep_emails(pass).await?;
         self.reload(pass).await
+    }
+
+    /// What the people who were read here are called by: the others were read before.
+    async fn keep_emails(&self, pass: &Pass) -> Result<(), PassError> {
+        let read = pass.items.iter().filter(|item| item.marketo_person.is_some() || item.salesforce_person.is_some());
+        let emails: Vec<(String, String)> =
+            read.filter_map(|item| Some((item.member.person.id.clone(), item.member.person.email.clone()?))).collect();
+        if !emails.is_empty() {
+            self.store.keep_emails(&emails).await?;
+        }
+        Ok(())
     }
 
     /// For those known to Marketo only.

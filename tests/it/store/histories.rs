@@ -127,7 +127,7 @@ async fn dump(world: &World) -> Vec<String> {
 async fn both_databases_end_up_with_the_same_rows() {
     let mut worlds = Vec::new();
     for database in TestDatabase::each().await {
-        let world = World::new(database).await;
+        let world = World::over(database, 1).await;
         let mappings = vec![world.mapped(1).await, world.mapped(2).await];
         worlds.push((world, mappings));
     }
