@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use super::closed_list::closed_list;
+use super::letters::{distance, words};
 use super::merge::Side;
 
 /// Step 0 of every channel: it means absent, so it is never written, matched or shown as a status.
@@ -170,28 +171,12 @@ fn differences(
 /// fewest letters to change, at most a third of them.
 #[must_use]
 pub fn nearest<'a>(name: &str, candidates: &[&'a str]) -> Option<&'a str> {
+    let letters = |name: &str| words(name).concat();
     let name = letters(name);
-    let scored = candidates.iter().map(|&candidate| (distance(&name, &letters(candidate)), candidate));
-    let near = scored.filter(|(distance, _)| distance * 3 <= name.len());
+    let most = name.chars().count() / 3;
+    let near =
+        candidates.iter().filter_map(|&candidate| Some((distance(&name, &letters(candidate), most)?, candidate)));
     near.min_by_key(|(distance, _)| *distance).map(|(_, candidate)| candidate)
-}
-
-fn letters(name: &str) -> Vec<char> {
-    name.chars().flat_map(char::to_lowercase).filter(|c| c.is_alphanumeric()).collect()
-}
-
-/// Levenshtein's distance, one row at a time.
-fn distance(a: &[char], b: &[char]) -> usize {
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.iter().enumerate() {
-        let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-        for (j, to) in b.iter().enumerate() {
-            let change = diagonal + usize::from(from != to);
-            diagonal = row[j + 1];
-            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 /// How far along each program status is, from the program's channel.
