@@ -259,6 +259,10 @@ impl Marketo for MarketoClient {
         self.read_member_page(program, cursor).await
     }
 
+    async fn member_count(&self, program: ProgramId, status: &str, most: u64) -> Result<Option<u64>, ConnectorError> {
+        self.count_members(program, status, most).await
+    }
+
     async fn people(&self, ids: &[MarketoId]) -> Result<Vec<MarketoPerson>, ConnectorError> {
         let ids: Vec<String> = ids.iter().map(ToString::to_string).collect();
         self.read_people("id", &ids).await

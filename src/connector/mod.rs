@@ -230,6 +230,8 @@ pub trait Salesforce: Send + Sync {
         campaign: &SalesforceId,
         cursor: Option<&str>,
     ) -> Result<Page<CampaignMember>, ConnectorError>;
+    /// How many members of a campaign hold each status, in one call; a status that nobody holds is left out.
+    async fn member_counts(&self, campaign: &SalesforceId) -> Result<BTreeMap<String, u64>, ConnectorError>;
     /// Leads and contacts by id, deleted, merged and converted ones included.
     async fn people(&self, ids: &[SalesforceId]) -> Result<Vec<SalesforcePerson>, ConnectorError>;
     /// Living leads and contacts that have one of these e-mail addresses (compared without case).
@@ -348,6 +350,9 @@ pub trait Marketo: Send + Sync {
         program: ProgramId,
         cursor: Option<&str>,
     ) -> Result<Page<(MarketoPerson, ProgramMember)>, ConnectorError>;
+    /// How many members of a program hold a status. Marketo counts nothing itself, so that they are read a page at a time: none
+    /// where there are more than `most`, or where the status cannot be asked for.
+    async fn member_count(&self, program: ProgramId, status: &str, most: u64) -> Result<Option<u64>, ConnectorError>;
     /// People by id; who is not in the answer does not exist (any more).
     async fn people(&self, ids: &[MarketoId]) -> Result<Vec<MarketoPerson>, ConnectorError>;
     /// People by a key; several may have the same.

@@ -11,6 +11,7 @@ mod session;
 mod soql;
 mod write;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -273,6 +274,10 @@ impl Salesforce for SalesforceClient {
         cursor: Option<&str>,
     ) -> Result<Page<CampaignMember>, ConnectorError> {
         self.read_member_page(campaign, cursor).await
+    }
+
+    async fn member_counts(&self, campaign: &SalesforceId) -> Result<BTreeMap<String, u64>, ConnectorError> {
+        self.read_member_counts(campaign).await
     }
 
     async fn people(&self, ids: &[SalesforceId]) -> Result<Vec<SalesforcePerson>, ConnectorError> {

@@ -13,11 +13,13 @@ use super::super::{ConnectorError, MARKETO_BATCH, MarketoPerson, Page, ProgramMe
 use super::super::{chunk, wire};
 use super::envelope::by_person;
 use super::people::ADDRESS_ROOM;
-use super::{MarketoClient, broken};
+use super::{MarketoClient, broken, refused_with};
 use crate::domain::ids::{MarketoId, ProgramId};
 
 /// Step 0 of every channel: the status of who is not a member.
 pub(super) const ABSENT: &str = "Not in Program";
+/// Answered to a filter other than by person in a program of more than 100,000 members.
+const TOO_MANY: &str = "1003";
 /// `statusName` is not among the fields that come unasked.
 const FIELDS: &str = "leadId,programId,statusName,membershipDate,updatedAt";
 
@@ -69,19 +71,55 @@ impl MarketoClient {
     }
 
     async fn members_of(&self, program: ProgramId, ids: String) -> Result<Vec<MemberRow>, ConnectorError> {
-        let path = format!("/rest/v1/programs/{program}/members.json");
-        let query =
-            [("filterType", "leadId"), ("filterValues", ids.as_str()), ("fields", FIELDS), ("batchSize", "300")];
-        let mut members = Vec::new();
-        let mut token: Option<String> = None;
+        let (mut members, mut token) = (Vec::new(), None);
         loop {
-            let paged = [&query[..], token.as_deref().map(|token| ("nextPageToken", token)).as_slice()].concat();
-            let page = self.get::<Vec<MemberRow>>("members", &path, &paged).await?;
-            let next = page.next(token.as_deref())?;
-            members.extend(page.rows()?);
+            let (page, next) = self.filtered(program, ("leadId", &ids), token.as_deref()).await?;
+            members.extend(page);
             match next {
-                Some(next) => token = Some(next),
+                Some(_) => token = next,
                 None => return Ok(members),
+            }
+        }
+    }
+
+    /// One page of the members that a filter lets through, and the token of the next.
+    async fn filtered(
+        &self,
+        program: ProgramId,
+        (filter, values): (&str, &str),
+        token: Option<&str>,
+    ) -> Result<(Vec<MemberRow>, Option<String>), ConnectorError> {
+        let path = format!("/rest/v1/programs/{program}/members.json");
+        let mut query =
+            vec![("filterType", filter), ("filterValues", values), ("fields", FIELDS), ("batchSize", "300")];
+        query.extend(token.map(|token| ("nextPageToken", token)));
+        let page = self.get::<Vec<MemberRow>>("members", &path, &query).await?;
+        let next = page.next(token)?;
+        Ok((page.rows()?, next))
+    }
+
+    pub(super) async fn count_members(
+        &self,
+        program: ProgramId,
+        status: &str,
+        most: u64,
+    ) -> Result<Option<u64>, ConnectorError> {
+        // The values of a filter are parted by commas, which nothing escapes.
+        if status.contains(',') {
+            return Ok(None);
+        }
+        let (mut count, mut token) = (0, None);
+        loop {
+            let page = self.filtered(program, ("statusName", status), token.as_deref()).await;
+            let (rows, next) = match page {
+                Err(error) if refused_with(&error, &[TOO_MANY]) => return Ok(None),
+                page => page?,
+            };
+            count += rows.iter().filter(|row| row.status_name.as_deref() == Some(status)).count() as u64;
+            match next {
+                None => return Ok(Some(count).filter(|count| *count <= most)),
+                Some(_) if count >= most => return Ok(None),
+                Some(_) => token = next,
             }
         }
     }

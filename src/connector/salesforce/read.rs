@@ -30,6 +30,14 @@ struct QueryAnswer<T> {
     records: Vec<T>,
 }
 
+/// A group of members.
+#[derive(Deserialize)]
+struct HeldRow {
+    #[serde(rename = "Status")]
+    status: Option<String>,
+    held: u64,
+}
+
 /// Whether deleted rows are wanted as well.
 #[derive(Clone, Copy)]
 enum Rows {
@@ -180,6 +188,17 @@ impl SalesforceClient {
         }
         let total = Some(page.total_size);
         Ok(Page { rows: page.records.into_iter().map(MemberRow::read).collect(), next, total })
+    }
+
+    pub(super) async fn read_member_counts(
+        &self,
+        campaign: &SalesforceId,
+    ) -> Result<BTreeMap<String, u64>, ConnectorError> {
+        let campaign = quoted(campaign.as_str());
+        let soql =
+            format!("SELECT Status, COUNT(Id) held FROM CampaignMember WHERE CampaignId = {campaign} GROUP BY Status");
+        let rows: Vec<HeldRow> = self.query("member_counts", Rows::Living, soql).await?;
+        Ok(rows.into_iter().filter_map(|row| Some((row.status?, row.held))).collect())
     }
 
     pub(super) async fn read_people(&self, ids: &[SalesforceId]) -> Result<Vec<SalesforcePerson>, ConnectorError> {

@@ -2,14 +2,15 @@
 //!
 //! Asks the vendors by reading alone: whatever is refused has changed nothing on either side. Must not write.
 
-use serde_json::{Value, json};
-
 use super::shown::{MappingPatch, NewMapping};
+use super::status_match::{self, Warning};
 use crate::connector::{Campaign, Channel, Program, Vendor};
 use crate::domain::ids::{SalesforceId, SalesforceObject};
 use crate::domain::mapping::{Direction, MappingState, Policies};
 use crate::domain::merge::Side;
-use crate::domain::status::{NOT_IN_PROGRAM, Problem, StatusDifference, StatusMap, StatusRow, Steps, nearest};
+use crate::domain::status::{
+    NOT_IN_PROGRAM, Problem, RowDirection, StatusDifference, StatusMap, StatusRow, Steps, nearest,
+};
 use crate::http::ApiState;
 use crate::http::refusal::{Answer, Refusal};
 use crate::problem::FieldError;
@@ -19,19 +20,19 @@ use crate::store::mappings::{Mapping, MappingFilter, Options};
 const MAILING_TYPES: [&str; 2] = ["engagement", "email"];
 
 /// What the two vendors say about a pair.
-struct Pair {
-    program: Program,
-    channel: Channel,
-    campaign: Campaign,
+pub(super) struct Pair {
+    pub program: Program,
+    pub channel: Channel,
+    pub campaign: Campaign,
 }
 
 impl Pair {
-    fn program_statuses(&self) -> Vec<&str> {
+    pub fn program_statuses(&self) -> Vec<&str> {
         let names = self.channel.statuses.iter().map(|status| status.name.as_str());
         names.filter(|name| *name != NOT_IN_PROGRAM).collect()
     }
 
-    fn campaign_statuses(&self) -> Vec<&str> {
+    pub fn campaign_statuses(&self) -> Vec<&str> {
         self.campaign.statuses.iter().map(|status| status.label.as_str()).collect()
     }
 
@@ -45,8 +46,8 @@ pub(super) fn already_mapped(mapping_id: String) -> Refusal {
     Refusal::new(409, "already-mapped", "Already mapped", detail).with("mapping_id", mapping_id)
 }
 
-/// The mapping that a request describes, once both vendors agree that it can be.
-pub(super) async fn new_mapping(api: &ApiState, new: NewMapping) -> Answer<Mapping> {
+/// The mapping that a request describes, once both vendors agree that it can be, and what is to be known of it.
+pub(super) async fn new_mapping(api: &ApiState, new: NewMapping) -> Answer<(Mapping, Vec<Warning>)> {
     if new.create_campaign.is_some() {
         let message = "campaigns cannot be created here yet: create one in Salesforce and give its campaign_id";
         return Err(Refusal::field("create_campaign", "unsupported", message));
@@ -64,10 +65,11 @@ pub(super) async fn new_mapping(api: &ApiState, new: NewMapping) -> Answer<Mappi
         allow_program_type: new.allow_program_type,
     };
     refuse_unsuitable(&pair.program, &policies, options)?;
-    let (status_map, custom_map) = translations(&pair, new.status_map, &policies, new.provision_statuses)?;
+    let (status_map, custom_map) = translations(api, &pair, new.status_map, &policies, new.provision_statuses).await?;
+    let warnings = status_match::warnings(&pair, status_match::translated(&status_map));
     let steps = pair.channel.statuses.iter().map(|status| (status.name.clone(), status.step)).collect();
     check_gate(&steps, &status_map, &policies)?;
-    Ok(Mapping {
+    let mapping = Mapping {
         id: api.store.new_id(),
         program_id: new.program_id,
         campaign_id,
@@ -83,10 +85,11 @@ pub(super) async fn new_mapping(api: &ApiState, new: NewMapping) -> Answer<Mappi
         version: 1,
         created_at: 0,
         updated_at: 0,
-    })
+    };
+    Ok((mapping, warnings))
 }
 
-fn campaign_id(given: Option<&str>) -> Answer<SalesforceId> {
+pub(super) fn campaign_id(given: Option<&str>) -> Answer<SalesforceId> {
     let refused = |code, message: &str| Err(Refusal::field("campaign_id", code, message));
     let Some(given) = given else { return refused("required", "is missing") };
     match given.parse::<SalesforceId>() {
@@ -109,14 +112,18 @@ async fn refuse_mapped(api: &ApiState, new: &NewMapping, campaign: &SalesforceId
 }
 
 async fn read(api: &ApiState, program_id: i64, campaign_id: &SalesforceId) -> Answer<Pair> {
-    let unknown = |code, title, detail: String| Refusal::new(422, code, title, detail);
     let Some(program) = api.marketo.program(program_id).await? else {
         let detail = format!("Marketo has no program {program_id}, or our user does not see it");
-        return Err(unknown("unknown-program", "Unknown program", detail));
+        return Err(Refusal::new(422, "unknown-program", "Unknown program", detail));
     };
+    pair_of(api, program, campaign_id).await
+}
+
+/// The campaign and the channel that belong to a program.
+pub(super) async fn pair_of(api: &ApiState, program: Program, campaign_id: &SalesforceId) -> Answer<Pair> {
     let Some(campaign) = api.salesforce.campaigns(std::slice::from_ref(campaign_id)).await?.pop() else {
         let detail = format!("Salesforce has no campaign {campaign_id}, or our user does not see it");
-        return Err(unknown("unknown-campaign", "Unknown campaign", detail));
+        return Err(Refusal::new(422, "unknown-campaign", "Unknown campaign", detail));
     };
     let Some(channel) = api.marketo.channel(&program.channel).await? else {
         let detail = format!("{} does not tell the statuses of the channel {:?}", Vendor::Marketo, program.channel);
@@ -146,7 +153,8 @@ fn refuse_unsuitable(program: &Program, policies: &Policies, options: Options) -
 }
 
 /// The map that was given, or the automatic one; refused when it leaves a status of either side without a translation.
-fn translations(
+async fn translations(
+    api: &ApiState,
     pair: &Pair,
     given: Option<Vec<StatusRow>>,
     policies: &Policies,
@@ -155,11 +163,11 @@ fn translations(
     let (program, campaign) = (pair.program_statuses(), pair.campaign_statuses());
     let custom = given.is_some();
     let map = given.map_or_else(|| StatusMap::exact(&program, &campaign), |rows| StatusMap { rows });
-    let found = map.validate(&program, &campaign).into_iter().filter(|d| matters(d, pair, policies.direction));
-    let found: Vec<StatusDifference> = found.collect();
+    let found = differences(pair, &map, policies.direction);
     if found.is_empty() {
         return Ok((map, custom));
     }
+    let found = status_match::suggest(pair, found);
     if custom {
         return Err(Refusal::invalid(found.iter().map(|difference| blame(difference, &map)).collect()));
     }
@@ -172,8 +180,14 @@ fn translations(
         return Err(Refusal::field("provision_statuses", "unsupported", message));
     }
     let detail = "the statuses of program and campaign do not match by name; rename them, or give a status_map";
-    let differences: Vec<Value> = found.iter().map(shown).collect();
+    let differences = status_match::with_members(api, pair, found).await;
     Err(Refusal::new(422, "incompatible-statuses", "Incompatible statuses", detail).with("differences", differences))
+}
+
+/// What keeps a map from being used in this direction.
+pub(super) fn differences(pair: &Pair, map: &StatusMap, direction: Direction) -> Vec<StatusDifference> {
+    let found = map.validate(&pair.program_statuses(), &pair.campaign_statuses()).into_iter();
+    found.filter(|difference| matters(difference, pair, direction)).collect()
 }
 
 /// Whether a difference keeps the two from being mapped. A hidden status is given to nobody any more, and in a mapping of
@@ -188,20 +202,19 @@ fn matters(difference: &StatusDifference, pair: &Pair, direction: Direction) -> 
     !(untranslated && (hidden || target))
 }
 
-fn shown(difference: &StatusDifference) -> Value {
-    json!({
-        "side": difference.side, "status": difference.status, "members": difference.members,
-        "suggestion": difference.suggestion
-    })
-}
-
 /// The row of a given map that a difference is about, else the whole map.
 fn blame(difference: &StatusDifference, map: &StatusMap) -> FieldError {
     let (name, side): (fn(&StatusRow) -> &str, _) = match difference.side {
         Side::Marketo => (|row| &row.program_status, "program_status"),
         Side::Salesforce => (|row| &row.campaign_status, "campaign_status"),
     };
-    let row = map.rows.iter().rposition(|row| name(row) == difference.status);
+    // Of two translations the later one is too many; a row that only translates the other way is none.
+    let back = match difference.side {
+        Side::Marketo => RowDirection::ToMarketo,
+        Side::Salesforce => RowDirection::ToSalesforce,
+    };
+    let counts = |row: &StatusRow| difference.problem != Problem::Ambiguous || row.direction != back;
+    let row = map.rows.iter().rposition(|row| name(row) == difference.status && counts(row));
     let status = &difference.status;
     let nearest = difference.suggestion.as_ref().map(|name| format!("; perhaps {name:?} is meant")).unwrap_or_default();
     let (code, message) = match difference.problem {
@@ -232,8 +245,12 @@ fn check_gate(steps: &Steps, map: &StatusMap, policies: &Policies) -> Answer<()>
 }
 
 /// A mapping with a patch applied. The vendors are asked only when what is translated may change.
-pub(super) async fn changed_mapping(api: &ApiState, mapping: &Mapping, patch: MappingPatch) -> Answer<Mapping> {
-    let mut changed = mapping.clone();
+pub(super) async fn changed_mapping(
+    api: &ApiState,
+    mapping: &Mapping,
+    patch: MappingPatch,
+) -> Answer<(Mapping, Vec<Warning>)> {
+    let (mut changed, mut warnings) = (mapping.clone(), Vec::new());
     for (name, given, field) in [
         ("program_name", patch.program_name, &mut changed.program_name),
         ("campaign_name", patch.campaign_name, &mut changed.campaign_name),
@@ -252,13 +269,14 @@ pub(super) async fn changed_mapping(api: &ApiState, mapping: &Mapping, patch: Ma
             None => mapping.custom_map.then(|| mapping.status_map.rows.clone()),
         };
         refuse_unsuitable(&pair.program, &changed.policies, mapping.options)?;
-        (changed.status_map, changed.custom_map) = translations(&pair, given, &changed.policies, false)?;
+        (changed.status_map, changed.custom_map) = translations(api, &pair, given, &changed.policies, false).await?;
+        warnings = status_match::warnings(&pair, status_match::translated(&changed.status_map));
         changed.steps = pair.channel.statuses.iter().map(|status| (status.name.clone(), status.step)).collect();
     }
     if changed.policies.gate != mapping.policies.gate {
         check_gate(&changed.steps, &changed.status_map, &changed.policies)?;
     }
-    Ok(changed)
+    Ok((changed, warnings))
 }
 
 /// For the audit log.

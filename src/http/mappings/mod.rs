@@ -1,10 +1,11 @@
 //! Mappings: making, showing, changing, pausing and removing them.
 //!
 //! Owns the operations; `compatible` has the questions that are asked of the vendors before a mapping is made or its map is
-//! changed, `shown` the bodies. One-to-one is the store's to enforce.
+//! changed, `status_match` what helps to answer them, `shown` the bodies. One-to-one is the store's to enforce.
 
 mod compatible;
 mod shown;
+mod status_match;
 
 use axum::Extension;
 use axum::extract::State;
@@ -28,6 +29,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(pause))
         .routes(routes!(resume))
         .routes(routes!(reconcile))
+        .merge(status_match::routes())
 }
 
 /// The version of a mapping, as `ETag`.
@@ -73,12 +75,12 @@ async fn create(
     Extension(caller): Extension<Caller>,
     Json(new): Json<NewMapping>,
 ) -> Answer<Response> {
-    let mapping = compatible::new_mapping(&api, new).await?;
+    let (mapping, warnings) = compatible::new_mapping(&api, new).await?;
     match api.store.create_mapping(mapping, &caller.actor).await? {
         Created::New { mapping, run_id } => {
             let location = [(header::LOCATION, format!("{}/mappings/{}", super::BASE, mapping.id))];
             let tag = etag(&mapping);
-            let body = MappingAnswer { mapping: MappingBody::of(mapping), run_id: Some(run_id) };
+            let body = MappingAnswer { mapping: MappingBody::of(mapping), run_id: Some(run_id), warnings };
             Ok((StatusCode::CREATED, location, tag, Json(body)).into_response())
         }
         Created::AlreadyMapped { mapping_id } => Err(compatible::already_mapped(mapping_id)),
@@ -151,17 +153,19 @@ async fn change(
 ) -> Answer<Response> {
     let mapping = found(&api, &id).await?;
     check_version(&headers, &mapping)?;
-    let changed = compatible::changed_mapping(&api, &mapping, patch).await?;
+    let (changed, warnings) = compatible::changed_mapping(&api, &mapping, patch).await?;
     if changed == mapping {
         let tag = etag(&mapping);
-        return Ok((tag, Json(MappingAnswer { mapping: MappingBody::of(mapping), run_id: None })).into_response());
+        return Ok(
+            (tag, Json(MappingAnswer { mapping: MappingBody::of(mapping), run_id: None, warnings })).into_response()
+        );
     }
     let rerun = changed.policies != mapping.policies || changed.status_map != mapping.status_map;
     let run_id =
         api.store.update_mapping(&changed, rerun, &caller.actor, &compatible::what_changed(&mapping, &changed)).await?;
     let mapping = found(&api, &id).await?;
     let tag = etag(&mapping);
-    Ok((tag, Json(MappingAnswer { mapping: MappingBody::of(mapping), run_id })).into_response())
+    Ok((tag, Json(MappingAnswer { mapping: MappingBody::of(mapping), run_id, warnings })).into_response())
 }
 
 /// Remove a mapping

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::super::schema::Time;
+use super::status_match::Warning;
 use crate::domain::mapping::{MappingState, Policies, PolicyPatch};
 use crate::domain::status::StatusRow;
 use crate::store::mappings::Mapping;
@@ -124,6 +125,8 @@ pub(in crate::http) struct MappingAnswer {
     pub mapping: MappingBody,
     /// The run in which everybody is decided; null when nothing changed that decides.
     pub run_id: Option<String>,
+    /// What is allowed and probably not meant; empty when the statuses were not looked at.
+    pub warnings: Vec<Warning>,
 }
 
 /// A mapping with its bridge.

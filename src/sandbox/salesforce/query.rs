@@ -25,6 +25,10 @@ pub fn first(world: &mut World, request: &Request, all: bool) -> Result<Reply, F
     if plan.counts {
         return Ok(Reply::json(200, json!({"totalSize": ids.len(), "done": true, "records": []})));
     }
+    if let Some(groups) = &plan.groups {
+        let records = groups.records(world, ids.iter().filter_map(|id| world.row(*id)))?;
+        return Ok(Reply::json(200, json!({"totalSize": records.len(), "done": true, "records": records})));
+    }
     let asked = request.batch_size.map_or(PAGE, |n| n.clamp(SMALLEST_PAGE, PAGE));
     let page = world.options.page_size.unwrap_or(asked).max(1);
     let (plan, ids) = (Arc::new(plan), Arc::new(ids));

@@ -109,6 +109,13 @@ impl Marketo for Worlds {
         })
     }
 
+    async fn member_count(&self, _: ProgramId, status: &str, most: u64) -> Result<Option<u64>, ConnectorError> {
+        self.call(Vendor::Marketo, false, |world| {
+            let held = world.members_m.values().filter(|held| *held == status).count() as u64;
+            Some(held).filter(|held| *held <= most)
+        })
+    }
+
     async fn people(&self, ids: &[MarketoId]) -> Result<Vec<MarketoPerson>, ConnectorError> {
         self.call(Vendor::Marketo, false, |world| ids.iter().filter_map(|id| person_m(world, *id)).collect())
     }
@@ -253,6 +260,16 @@ impl Salesforce for Worlds {
         cursor: Option<&str>,
     ) -> Result<Page<CampaignMember>, ConnectorError> {
         self.call(Vendor::Salesforce, false, |world| page(world.members_s.values().cloned().collect(), cursor))
+    }
+
+    async fn member_counts(&self, _: &SalesforceId) -> Result<BTreeMap<String, u64>, ConnectorError> {
+        self.call(Vendor::Salesforce, false, |world| {
+            let mut held = BTreeMap::new();
+            for member in world.members_s.values().filter(|member| !member.is_deleted) {
+                *held.entry(member.status.clone()).or_default() += 1;
+            }
+            held
+        })
     }
 
     async fn people(&self, ids: &[SalesforceId]) -> Result<Vec<SalesforcePerson>, ConnectorError> {

@@ -13,6 +13,7 @@ use super::super::ids::Id;
 use super::super::objects::{Kind, Object, Schema};
 use super::super::row::Row;
 use super::super::world::World;
+use super::aggregate::Groups;
 use super::fault_at;
 use super::filter::{Column, Test, key, order};
 use super::lexer::Token;
@@ -31,6 +32,7 @@ enum Output {
 pub struct Plan {
     pub object: Object,
     pub counts: bool,
+    pub groups: Option<Groups>,
     outputs: Vec<Output>,
     test: Option<Test>,
     order: Vec<(Column, bool, bool)>,
@@ -60,8 +62,9 @@ impl Plan {
         if counts && query.items.len() > 1 {
             return Err(fault_at(&query.text, query.from.at, "MALFORMED_QUERY", "unexpected token: 'COUNT'"));
         }
-        let outputs = query.items.iter().filter(|i| **i != Item::Count).map(|i| scope.output(i));
-        let outputs = outputs.collect::<Result<Vec<_>, Fault>>()?;
+        let groups = Groups::new(query, |path| scope.filtered(path))?;
+        let shown = query.items.iter().filter(|i| **i != Item::Count && groups.is_none());
+        let outputs = shown.map(|i| scope.output(i)).collect::<Result<Vec<_>, Fault>>()?;
         for (n, item) in query.items.iter().enumerate() {
             let Item::Field(path) = item else { continue };
             let same =
@@ -75,7 +78,7 @@ impl Plan {
         let order = query.order.iter().map(|o| Ok((scope.column(&o.path)?.1, o.descending, o.nulls_last)));
         let order = order.collect::<Result<Vec<_>, Fault>>()?;
         let (limit, offset) = (query.limit.unwrap_or(usize::MAX), query.offset);
-        Ok(Self { object, counts, outputs, test, order, limit, offset, all })
+        Ok(Self { object, counts, groups, outputs, test, order, limit, offset, all })
     }
 
     /// The rows it finds, in order.
@@ -177,10 +180,15 @@ impl Scope<'_> {
                     return Err(fault_at(self.text, query.from.at, "INVALID_TYPE", &message));
                 };
                 let plan = Plan::of(self.world, self.schema, query, *child, self.all)?;
+                if plan.groups.is_some() {
+                    return Err(fault_at(self.text, query.from.at, "MALFORMED_QUERY", "unexpected token: 'GROUP'"));
+                }
                 Ok(Output::Children(name, field, plan))
             }
             Item::Field(path) => self.column(path).map(|(names, column)| Output::Field(names, column)),
-            Item::Count => Err(fault_at(self.text, 0, "MALFORMED_QUERY", "unexpected token: 'COUNT'")),
+            Item::Count | Item::CountOf { .. } => {
+                Err(fault_at(self.text, 0, "MALFORMED_QUERY", "unexpected token: 'COUNT'"))
+            }
         }
     }
 

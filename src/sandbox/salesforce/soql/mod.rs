@@ -1,8 +1,9 @@
 //! The query language: text to tree to rows.
 //!
-//! Owns SOQL and its error messages with their row and column. Aggregates other than `COUNT()`, `FIELDS()` and relative date
-//! literals are refused as unexpected tokens.
+//! Owns SOQL and its error messages with their row and column. Aggregates other than `COUNT`, `HAVING`, `FIELDS()` and relative
+//! date literals are refused as unexpected tokens.
 
+mod aggregate;
 mod eval;
 mod filter;
 mod lexer;

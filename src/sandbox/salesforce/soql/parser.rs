@@ -16,6 +16,11 @@ pub struct Path {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Item {
     Count,
+    /// `COUNT(Field) alias`
+    CountOf {
+        path: Path,
+        alias: Option<String>,
+    },
     Field(Path),
     Children(Query),
 }
@@ -72,6 +77,7 @@ pub struct Query {
     pub items: Vec<Item>,
     pub from: Path,
     pub condition: Option<Condition>,
+    pub group: Vec<Path>,
     pub order: Vec<Order>,
     pub limit: Option<usize>,
     pub offset: usize,
@@ -109,6 +115,14 @@ impl Parser<'_> {
         self.expect_word("FROM")?;
         let from = self.path()?;
         let condition = if self.take_word("WHERE") { Some(self.condition()?) } else { None };
+        let mut group = Vec::new();
+        if self.take_word("GROUP") {
+            self.expect_word("BY")?;
+            group.push(self.path()?);
+            while self.take(",") {
+                group.push(self.path()?);
+            }
+        }
         let mut order = Vec::new();
         if self.take_word("ORDER") {
             self.expect_word("BY")?;
@@ -122,7 +136,7 @@ impl Parser<'_> {
         if offset > 2000 {
             return Err(Fault::new("NUMBER_OUTSIDE_VALID_RANGE", "Maximum SOQL offset allowed is 2000"));
         }
-        Ok(Query { text: self.text.to_owned(), items, from, condition, order, limit, offset })
+        Ok(Query { text: self.text.to_owned(), items, from, condition, group, order, limit, offset })
     }
 
     fn item(&mut self) -> Result<Item, Fault> {
@@ -133,10 +147,21 @@ impl Parser<'_> {
         }
         let path = self.path()?;
         if path.parts.len() == 1 && path.parts[0].eq_ignore_ascii_case("COUNT") && self.take("(") {
+            if self.take(")") {
+                return Ok(Item::Count);
+            }
+            let path = self.path()?;
             self.expect(")")?;
-            return Ok(Item::Count);
+            let alias = if self.peek_word("FROM") { None } else { self.alias() };
+            return Ok(Item::CountOf { path, alias });
         }
         Ok(Item::Field(path))
+    }
+
+    fn alias(&mut self) -> Option<String> {
+        let Some((Token::Name(name), _)) = self.tokens.get(self.next) else { return None };
+        self.next += 1;
+        Some(name.clone())
     }
 
     fn condition(&mut self) -> Result<Condition, Fault> {

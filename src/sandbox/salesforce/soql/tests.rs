@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::json;
+
 use super::super::objects::Object;
 use super::super::options::Options;
 use super::super::{Id, World};
@@ -66,6 +68,14 @@ fn ill_formed_queries_are_refused_with_their_code() {
         ("SELECT Id FROM Lead WHERE IsConverted = 'false'", "INVALID_FIELD"),
         ("SELECT Id FROM Lead WHERE Description = 'x'", "INVALID_FIELD"),
         ("SELECT Id FROM Lead WHERE Id = 'nope'", "INVALID_QUERY_FILTER_OPERATOR"),
+        ("SELECT Status, COUNT(Id) FROM CampaignMember", "MALFORMED_QUERY"),
+        ("SELECT LeadId, COUNT(Id) n FROM CampaignMember GROUP BY Status", "MALFORMED_QUERY"),
+        ("SELECT COUNT() FROM CampaignMember GROUP BY Status", "MALFORMED_QUERY"),
+        ("SELECT Status, COUNT(Id) FROM CampaignMember GROUP BY Status ORDER BY Status", "MALFORMED_QUERY"),
+        ("SELECT Status FROM CampaignMember GROUP Status", "MALFORMED_QUERY"),
+        ("SELECT Status, COUNT(Nope) FROM CampaignMember GROUP BY Status", "INVALID_FIELD"),
+        ("SELECT Description FROM Campaign GROUP BY Description", "INVALID_FIELD"),
+        ("SELECT Id, (SELECT Status FROM CampaignMembers GROUP BY Status) FROM Campaign", "MALFORMED_QUERY"),
         ("SELECT Id FROM Foo", "INVALID_TYPE"),
         ("SELECT Id FROM Lead OFFSET 2001", "NUMBER_OUTSIDE_VALID_RANGE"),
     ] {
@@ -96,6 +106,29 @@ fn rows_are_ordered_with_nulls_first_unless_said() {
     assert_eq!(names("Lead.LastName DESC"), ["Cy_d", "bob", "Ada"]);
     assert_eq!(names("Lead.LastName NULLS LAST")[..2], ["bob", "Cy_d"]);
     assert_eq!(names("HasResponded DESC, Lead.LastName DESC NULLS LAST")[..2], ["Cy_d", "bob"]);
+}
+
+#[test]
+fn rows_are_counted_by_group() {
+    let w = world();
+    let records = |text: &str| {
+        let plan = Plan::new(&w, &w.schema(true), &parse(text).unwrap(), false).unwrap();
+        let rows = plan.run(&w);
+        plan.groups.as_ref().unwrap().records(&w, rows.iter().filter_map(|id| w.row(*id))).unwrap()
+    };
+    let kind = json!({"type": "AggregateResult"});
+    assert_eq!(
+        records("SELECT Status, COUNT(Id) held, count(LeadId) FROM CampaignMember GROUP BY Status"),
+        [
+            json!({"attributes": kind, "Status": "It's on", "held": 1, "expr0": 1}),
+            json!({"attributes": kind, "Status": "Sent", "held": 3, "expr0": 2}),
+        ]
+    );
+    assert_eq!(
+        records("SELECT COUNT(Id), COUNT(ContactId) FROM CampaignMember WHERE Status = 'nobody'"),
+        [json!({"attributes": kind, "expr0": 0, "expr1": 0})]
+    );
+    assert!(records("SELECT Status FROM CampaignMember WHERE Status = 'nobody' GROUP BY Status").is_empty());
 }
 
 #[test]
