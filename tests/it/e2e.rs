@@ -7,6 +7,7 @@ mod first_sync;
 mod kill;
 mod lifecycle;
 mod live;
+mod matching;
 mod running;
 mod vendors;
 mod webhooks;

@@ -371,3 +371,5 @@ async fn merges_are_followed_to_the_last_winner() {
     let merges = marketo.merges(&[5, 99], "2023-01-16T00:00:00.5Z".parse().unwrap()).await.unwrap();
     assert_eq!(merges, BTreeMap::from([(5, 7)]));
 }
+
+mod counts;

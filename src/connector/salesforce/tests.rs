@@ -298,6 +298,17 @@ async fn what_is_not_an_answer_is_an_outage_and_never_an_empty_list() {
 }
 
 #[tokio::test]
+async fn members_are_counted_by_status_in_one_call() {
+    let (server, salesforce) = client().await;
+    let soql =
+        format!("SELECT Status, COUNT(Id) held FROM CampaignMember WHERE CampaignId = '{CAMPAIGN}' GROUP BY Status");
+    let asked = Mock::given(path(QUERY)).and(query_param("q", soql));
+    asked.respond_with(fixture!("member_counts")).expect(1).mount(&server).await;
+    let counts = salesforce.member_counts(&id(CAMPAIGN)).await.unwrap();
+    assert_eq!(counts, [("Responded".to_owned(), 790), ("Sent".to_owned(), 24_100)].into());
+}
+
+#[tokio::test]
 async fn people_are_read_with_the_deleted_ones_and_by_escaped_address() {
     let (server, salesforce) = client().await;
     let soql = format!(

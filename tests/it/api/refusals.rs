@@ -73,9 +73,9 @@ on_both! {
         let service = Service::new(&database).await;
         let answer = service.post("mappings", json!({"program_id": 1044, "campaign_id": campaign('2')})).await;
         let expected = json!([
-            {"side": "marketo", "status": "Registered", "members": null, "suggestion": "registered"},
-            {"side": "salesforce", "status": "registered", "members": null, "suggestion": "Registered"},
-            {"side": "salesforce", "status": "Sent", "members": null, "suggestion": null},
+            {"side": "marketo", "status": "Registered", "members": 12, "suggestion": "registered"},
+            {"side": "salesforce", "status": "registered", "members": 3, "suggestion": "Registered"},
+            {"side": "salesforce", "status": "Sent", "members": 0, "suggestion": null},
         ]);
         assert_eq!(answer.json()["differences"], expected);
     }

@@ -21,13 +21,14 @@ pub const REFUSED: ProgramId = 1502;
 pub struct Tables;
 
 /// Id, type, channel, whether Marketo's own sync has it.
-const PROGRAMS: [(ProgramId, &str, &str, bool); 6] = [
+const PROGRAMS: [(ProgramId, &str, &str, bool); 7] = [
     (1044, "event", "Webinar", false),
     (1045, "default", "Webinar", false),
     (1046, "engagement", "Webinar", false),
     (1047, "default", "Webinar", true),
     (1048, "default", "Gone", false),
     (1049, "default", "Old", false),
+    (1050, "event", "Seminar", false),
 ];
 
 fn refused<T>() -> Result<T, ConnectorError> {
@@ -64,12 +65,23 @@ impl Marketo for Tables {
     }
 
     async fn channel(&self, name: &str) -> Result<Option<Channel>, ConnectorError> {
-        let status = |name: &str, step, hidden| ProgramStatus { name: name.to_owned(), step, success: false, hidden };
+        let status = |name: &str, step, hidden| ProgramStatus {
+            name: name.trim_end_matches('+').to_owned(),
+            step,
+            success: name.ends_with('+'),
+            hidden,
+        };
         let statuses = match name {
             "Webinar" => {
                 vec![status("Invited", 10, false), status("Registered", 20, false), status("Attended", 30, false)]
             }
             "Old" => vec![status("Invited", 10, false), status("Waved", 15, true), status("Attended", 30, false)],
+            "Seminar" => vec![
+                status("Invited", 10, false),
+                status("Signed up", 20, false),
+                status("No Show", 30, false),
+                status("Attended+", 30, false),
+            ],
             _ => return Ok(None),
         };
         Ok(Some(Channel { name: name.to_owned(), statuses }))
@@ -85,6 +97,16 @@ impl Marketo for Tables {
         _: Option<&str>,
     ) -> Result<Page<(MarketoPerson, ProgramMember)>, ConnectorError> {
         refused()
+    }
+
+    async fn member_count(&self, _: ProgramId, status: &str, most: u64) -> Result<Option<u64>, ConnectorError> {
+        let held = match status {
+            "Invited" => 25_000,
+            "Registered" | "Signed up" => 12,
+            "Attended" => return down(),
+            _ => 0,
+        };
+        Ok(Some(held).filter(|held| *held <= most))
     }
 
     async fn people(&self, _: &[MarketoId]) -> Result<Vec<MarketoPerson>, ConnectorError> {
@@ -124,12 +146,14 @@ impl Salesforce for Tables {
     }
 
     async fn campaigns(&self, ids: &[SalesforceId]) -> Result<Vec<Campaign>, ConnectorError> {
-        let labels: [(char, &[&str]); 5] = [
+        let labels: [(char, &[&str]); 7] = [
             ('1', &["Invited", "Registered", "Attended"]),
             ('2', &["Invited", "registered", "Attended", "Sent"]),
             ('3', &["Sent", "Responded"]),
             ('4', &["Invited", "Attended"]),
             ('5', &["Invited", "Registered", "Attended"]),
+            ('6', &["invited", "RSVP'd", "Did not attend", "Showed up+", "Partner"]),
+            ('7', &["Invited+", "Registered", "Attended", "Signed up", "No Show"]),
         ];
         let found = labels.into_iter().filter(|(digit, _)| ids.iter().any(|id| id.as_str() == campaign(*digit)));
         Ok(found
@@ -143,8 +167,8 @@ impl Salesforce for Tables {
                     .iter()
                     .zip(1..)
                     .map(|(label, sort_order)| CampaignMemberStatus {
-                        label: (*label).to_owned(),
-                        has_responded: false,
+                        label: label.trim_end_matches('+').to_owned(),
+                        has_responded: label.ends_with('+'),
                         is_default: sort_order == 1,
                         sort_order,
                     })
@@ -163,6 +187,15 @@ impl Salesforce for Tables {
 
     async fn member_page(&self, _: &SalesforceId, _: Option<&str>) -> Result<Page<CampaignMember>, ConnectorError> {
         refused()
+    }
+
+    async fn member_counts(&self, id: &SalesforceId) -> Result<BTreeMap<String, u64>, ConnectorError> {
+        if id.as_str() == campaign('3') {
+            return down();
+        }
+        Ok([("registered", 3), ("RSVP'd", 11), ("invited", 24_000)]
+            .map(|(label, held)| (label.to_owned(), held))
+            .into())
     }
 
     async fn people(&self, _: &[SalesforceId]) -> Result<Vec<SalesforcePerson>, ConnectorError> {
