@@ -39,15 +39,14 @@ fn corpus() -> Vec<Set> {
 
 /// What was asked, what was right, what came.
 fn wrong_of(set: &Set, found: &[Pair]) -> Vec<String> {
-    let first = |own: fn(&Pair) -> &String, other: fn(&Pair) -> &String, name: &str| {
-        let pair = found.iter().find(|pair| own(pair) == name);
-        pair.map(|pair| other(pair).clone())
+    let other = |of: &str| {
+        let of_program = found.iter().find(|pair| pair.program_status == of).map(|pair| pair.campaign_status.clone());
+        let of_campaign = found.iter().find(|pair| pair.campaign_status == of).map(|pair| pair.program_status.clone());
+        (of_program.unwrap_or_else(|| "-".to_owned()), of_campaign.unwrap_or_else(|| "-".to_owned()))
     };
-    let (m, s): (fn(&Pair) -> &String, fn(&Pair) -> &String) = (|p| &p.program_status, |p| &p.campaign_status);
-    let program = set.program.iter().map(|(status, right)| (first(m, s, &status.name), &status.name, right));
-    let campaign = set.campaign.iter().map(|(status, right)| (first(s, m, &status.name), &status.name, right));
-    let answers =
-        program.chain(campaign).map(|(came, name, right)| (came.unwrap_or_else(|| "-".to_owned()), name, right));
+    let program = set.program.iter().map(|(status, right)| (other(&status.name).0, &status.name, right));
+    let campaign = set.campaign.iter().map(|(status, right)| (other(&status.name).1, &status.name, right));
+    let answers = program.chain(campaign);
     let wrong = answers.filter(|(came, _, right)| !right.contains(came));
     wrong.map(|(came, name, right)| format!("{}: {name} is {}, not {came}", set.title, right.join(" or "))).collect()
 }
@@ -196,5 +195,28 @@ fn every_confidence_has_two_decimals_and_its_place() {
             assert!((pair.confidence * 100.0).fract().abs() < 1e-9 || (pair.confidence * 100.0).fract() > 1.0 - 1e-9);
         }
         assert!(found.is_sorted_by(|a, b| a.confidence >= b.confidence));
+    }
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_names_can_be_compared(
+        m in proptest::collection::vec("(\\PC{0,9}|Attended|Not in Program|[Nn]o.?[Ss]how)", 0..6),
+        s in proptest::collection::vec("(\\PC{0,9}|Attended|Not in Program|[Nn]o.?[Ss]how)", 0..6),
+    ) {
+        let (m, s): (Vec<&str>, Vec<&str>) = (m.iter().map(String::as_str).collect(), s.iter().map(String::as_str).collect());
+        let (program, campaign) = (program(&m), campaign(&s));
+        for pair in pairs(&program, &campaign) {
+            assert!((WORTH_A_LOOK..=1.0).contains(&pair.confidence), "{pair:?}");
+            assert!(pair.program_status != NOT_IN_PROGRAM && pair.campaign_status != NOT_IN_PROGRAM);
+            assert!(program.iter().any(|status| status.name == pair.program_status), "{pair:?}");
+            assert!(campaign.iter().any(|status| status.name == pair.campaign_status), "{pair:?}");
+        }
+        // A name that both sides have is always its own pair.
+        for status in program.iter().filter(|status| status.name != NOT_IN_PROGRAM) {
+            let own = |pair: &Pair| pair.program_status == status.name && pair.campaign_status == status.name;
+            let on_both = campaign.iter().any(|other| other.name == status.name);
+            assert_eq!(pairs(&program, &campaign).iter().any(own), on_both, "{status:?}");
+        }
     }
 }

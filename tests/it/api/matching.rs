@@ -6,6 +6,9 @@ use super::Service;
 use super::vendors::{DOWN, REFUSED, campaign};
 use crate::support::on_both;
 
+/// Rows of a map; field and code of everything that is wrong with it.
+type WrongMap = (Vec<Value>, Vec<(&'static str, &'static str)>);
+
 /// Field and code of everything that is wrong.
 fn blamed(answer: &Value) -> Vec<(String, String)> {
     let text = |error: &Value, name: &str| error[name].as_str().unwrap().to_owned();
@@ -141,7 +144,7 @@ on_both! {
     async fn a_map_that_is_wrong_is_refused_with_the_row_to_blame(database: TestDatabase) {
         let service = Service::new(&database).await;
         let with = |rows: &[Value]| [complete(), rows.to_vec()].concat();
-        let cases: Vec<(Vec<Value>, Vec<(&str, &str)>)> = vec![
+        let cases: Vec<WrongMap> = vec![
             // Holes, on either side.
             (complete()[..2].to_vec(), vec![("status_map", "untranslated"), ("status_map", "untranslated")]),
             (

@@ -24,7 +24,7 @@ enum Output {
     /// Names of the parents on the way, and the field.
     Field(Vec<String>, Column),
     /// Name of the relationship, field of the child, query of the children.
-    Children(&'static str, &'static str, Plan),
+    Children(&'static str, &'static str, Box<Plan>),
 }
 
 /// A query whose names and values are checked.
@@ -183,7 +183,7 @@ impl Scope<'_> {
                 if plan.groups.is_some() {
                     return Err(fault_at(self.text, query.from.at, "MALFORMED_QUERY", "unexpected token: 'GROUP'"));
                 }
-                Ok(Output::Children(name, field, plan))
+                Ok(Output::Children(name, field, Box::new(plan)))
             }
             Item::Field(path) => self.column(path).map(|(names, column)| Output::Field(names, column)),
             Item::Count | Item::CountOf { .. } => {
