@@ -23,6 +23,7 @@ use crate::connector::budget::Limits;
 use crate::connector::marketo::{MarketoClient, MarketoSettings};
 use crate::connector::salesforce::{SalesforceClient, SalesforceSettings};
 use crate::connector::{CircuitState, Usage};
+use crate::diagnosis::{Diagnosis, Item};
 use crate::domain::clock::Clock;
 use crate::http::{ApiState, VendorHealth};
 use crate::store::Store;
@@ -110,7 +111,8 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Service>
     let mut tasks = JoinSet::new();
 
     let mut router = Router::new();
-    let api = ApiState::new(store.clone(), marketo.clone(), salesforce.clone(), config);
+    let diagnosis = Diagnosis::new(store.clone(), &marketo, &salesforce, config);
+    let api = ApiState::new(store.clone(), marketo.clone(), salesforce.clone(), config).with_diagnosis(diagnosis);
     let api = api.with_vendors({
         let (marketo, salesforce) = (marketo.clone(), salesforce.clone());
         Arc::new(move || (health(&marketo.usage()), health(&salesforce.usage())))
@@ -152,6 +154,19 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Service>
     }
     tracing::info!(%address, role = ?options.role, "listening");
     Ok(Service { address, stop, tasks })
+}
+
+/// The checklist, without a running service.
+///
+/// # Errors
+/// When a setting cannot be used, or the database.
+pub async fn check(config: &Config) -> anyhow::Result<Vec<Item>> {
+    let clock = Clock::system();
+    let store = connect(config, clock.clone()).await?;
+    store.migrate().await.context("the schema cannot be brought up to date")?;
+    let (marketo, salesforce) = (marketo(config, clock.clone())?, salesforce(config, clock)?);
+    let items = Diagnosis::new(store, &marketo, &salesforce, config).checklist().await;
+    items.context("the database of database.url cannot be read")
 }
 
 fn health(usage: &Usage) -> VendorHealth {

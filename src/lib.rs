@@ -5,6 +5,7 @@ pub mod config;
 pub mod connector;
 #[cfg(feature = "sandbox")]
 pub mod demo;
+pub mod diagnosis;
 pub mod domain;
 pub mod http;
 pub mod problem;

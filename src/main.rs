@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use campaign_sync::app::{self, Options, Role};
 use campaign_sync::config::Config;
+use campaign_sync::diagnosis::CheckState;
 use campaign_sync::domain::clock::Clock;
 use campaign_sync::worker::points::Points;
 use campaign_sync::{http, telemetry};
@@ -33,6 +34,12 @@ enum Command {
     Openapi,
     /// Print the effective configuration, secrets hidden.
     Config,
+    /// Go through everything that the sync needs, and say how to mend what is missing. Exit code 1 when something is.
+    Check {
+        /// One JSON object, as `GET /diagnostics` answers it.
+        #[arg(long)]
+        json: bool,
+    },
     /// API keys.
     #[command(subcommand)]
     Keys(Keys),
@@ -48,7 +55,8 @@ impl Command {
     /// Of the logs, unless `RUST_LOG` says otherwise.
     fn log_level(&self) -> &'static str {
         match self {
-            // What it does is told in words.
+            // What they do is told in words.
+            Self::Check { .. } => "off",
             #[cfg(feature = "sandbox")]
             Self::Demo(_) => "warn",
             _ => "info",
@@ -144,6 +152,7 @@ async fn run(command: Command, mut config: Config) -> anyhow::Result<ExitCode> {
         }
         Command::Openapi => print!("{}", http::openapi_json()?),
         Command::Config => print!("{}", config.effective()?),
+        Command::Check { json } => return check(&config, json).await,
         Command::Keys(keys) => return manage_keys(keys, &config).await,
         #[cfg(feature = "sandbox")]
         Command::Demo(demo) => return Ok(ExitCode::from(u8::from(!demo.run(told_to_stop()?).await?))),
@@ -165,6 +174,21 @@ async fn run(command: Command, mut config: Config) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+#[expect(clippy::print_stdout, reason = "what a command prints is its result")]
+async fn check(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
+    let items = app::check(config).await?;
+    if json {
+        println!("{}", serde_json::json!({ "items": items }));
+    } else {
+        for item in &items {
+            let remedy = item.remedy.as_deref().unwrap_or_default();
+            println!("{}", format!("{:4}  {:29}  {}  {remedy}", item.state.as_str(), item.id, item.found).trim_end());
+        }
+    }
+    let failed = items.iter().any(|item| item.state == CheckState::Fail);
+    Ok(ExitCode::from(u8::from(failed)))
 }
 
 #[expect(clippy::print_stdout, reason = "what a command prints is its result")]

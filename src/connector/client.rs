@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response};
 use tracing::Instrument;
 
@@ -78,6 +78,15 @@ impl Answer {
         let (used, granted) = usage.split_once('/')?;
         Some((used.trim().parse().ok()?, granted.trim().parse().ok()?))
     }
+
+    /// How far the vendor's clock is ahead of ours, in milliseconds; negative when it is behind. `Date` has whole seconds and
+    /// was set somewhere between sending and receiving: what those explain is no difference.
+    fn ahead(&self, sent: Timestamp, received: Timestamp) -> Option<i64> {
+        let date = self.headers.get(DATE)?.to_str().ok()?;
+        let date = jiff::fmt::rfc2822::parse(date).ok()?.timestamp().as_millisecond();
+        let (sent, received) = (sent.as_millisecond(), received.as_millisecond());
+        Some((date - received).max(0) + (date + 999 - sent).min(0))
+    }
 }
 
 /// What may be shown of a vendor's line.
@@ -90,6 +99,8 @@ pub struct Usage {
     /// Calls left to the whole instance, as the vendor last said.
     pub remaining: Option<u64>,
     pub circuit: CircuitState,
+    /// Milliseconds by which the vendor's clock was ahead of ours in its last answer; negative when it was behind.
+    pub clock_ahead: Option<i64>,
     /// When and with what a call last failed.
     pub last_error: Option<(Timestamp, String)>,
 }
@@ -107,6 +118,7 @@ pub(super) struct Line {
 #[derive(Default)]
 struct Seen {
     remaining: Option<u64>,
+    clock_ahead: Option<i64>,
     last_error: Option<(Timestamp, String)>,
 }
 
@@ -140,6 +152,7 @@ impl Line {
             daily_limit: self.budget.daily_limit(),
             remaining: seen.remaining,
             circuit: self.circuit.shown(),
+            clock_ahead: seen.clock_ahead,
             last_error: seen.last_error.clone(),
         }
     }
@@ -195,9 +208,10 @@ impl Line {
             false => None,
         };
         let pass = self.circuit.enter().map_err(|after| self.kept_back(after))?;
+        let sent = self.clock.now();
         let outcome = match self.send(request).await {
             Ok(answer) => {
-                self.note(&answer);
+                self.note(&answer, sent);
                 read(&answer)
                     .map_err(|fault| Fault { retry_after: fault.retry_after.or(answer.retry_after()), ..fault })
             }
@@ -212,12 +226,15 @@ impl Line {
         Fault { retry_after: Some(after), sent: false, ..Fault::unreadable(message) }
     }
 
-    fn note(&self, answer: &Answer) {
-        if let Some((used, granted)) = answer.api_usage() {
+    fn note(&self, answer: &Answer, sent: Timestamp) {
+        let usage = answer.api_usage();
+        if let Some((_, granted)) = usage {
             self.budget.granted(granted);
-            let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            seen.remaining = Some(granted.saturating_sub(used));
         }
+        let ahead = answer.ahead(sent, self.clock.now());
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.remaining = usage.map(|(used, granted)| granted.saturating_sub(used)).or(seen.remaining);
+        seen.clock_ahead = ahead.or(seen.clock_ahead);
     }
 
     /// A limit that one call met holds for all that follow.
@@ -283,4 +300,29 @@ fn transport(error: reqwest::Error) -> Fault {
         cause = deeper;
     }
     Fault { sent, ..Fault::unreadable(format!("{what} ({cause})")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_time_of_the_call_does_not_explain_is_a_difference_of_clocks() {
+        let answer = |date: &str| {
+            let headers = HeaderMap::from_iter([(DATE, date.parse().unwrap())]);
+            Answer { status: 200, headers, body: Vec::new() }
+        };
+        let at = |text: &str| text.parse().unwrap();
+        let (sent, received) = (at("2026-11-23T12:00:00.400Z"), at("2026-11-23T12:00:02.100Z"));
+        for (date, ahead) in [
+            ("Mon, 23 Nov 2026 12:00:00 GMT", Some(0)),
+            ("Mon, 23 Nov 2026 12:00:02 GMT", Some(0)),
+            ("Mon, 23 Nov 2026 12:00:03 GMT", Some(900)),
+            ("Mon, 23 Nov 2026 12:02:02 GMT", Some(119_900)),
+            ("Mon, 23 Nov 2026 11:59:59 GMT", Some(-401)),
+            ("yesterday", None),
+        ] {
+            assert_eq!(answer(date).ahead(sent, received), ahead, "{date}");
+        }
+    }
 }

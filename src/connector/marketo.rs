@@ -6,6 +6,7 @@
 //! Source: Adobe, "Marketo REST API": authentication, error codes, integration best practices.
 
 mod assets;
+mod checkup;
 mod envelope;
 mod members;
 mod merges;
@@ -26,6 +27,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use url::Url;
 
+pub use self::checkup::Permission;
 use self::envelope::Envelope;
 use super::budget::{Limits, Priority, Wait, runtime_wait};
 use super::client::{Answer, Call, InvalidSettings, Line, Usage};

@@ -5,6 +5,7 @@
 //!
 //! Source: Salesforce, "REST API Developer Guide".
 
+mod checkup;
 mod read;
 mod records;
 mod session;
@@ -24,6 +25,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
+pub use self::checkup::{DailyRequests, DuplicateRule, FieldDescribe, ObjectDescribe, PicklistValue, SalesforceUser};
 use self::session::Session;
 use super::budget::{Limits, Priority, Wait, runtime_wait};
 use super::client::{Answer, Call, InvalidSettings, Line, Usage};

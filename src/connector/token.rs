@@ -31,6 +31,11 @@ impl<T> TokenSlot<T> {
         Self { clock, held: Mutex::const_new(None) }
     }
 
+    /// What is held at the moment, lapsed or not: handed to `get` as refused, it is fetched anew.
+    pub async fn held(&self) -> Option<Arc<Held<T>>> {
+        self.held.lock().await.clone()
+    }
+
     /// The token, fetched when there is none, when it has lapsed, or when it is the one that was refused.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 mod administration;
 pub mod auth;
 mod changes;
+mod diagnostics;
 mod document;
 mod events;
 mod extract;
@@ -35,6 +36,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::config::Config;
 use crate::connector::{Marketo, Salesforce};
+use crate::diagnosis::Diagnosis;
 use crate::domain::mapping::Policies;
 use crate::problem;
 use crate::store::Store;
@@ -68,6 +70,7 @@ pub struct ApiState {
     marketo: Arc<dyn Marketo>,
     salesforce: Arc<dyn Salesforce>,
     vendors: Option<VendorGauge>,
+    diagnosis: Option<Arc<Diagnosis>>,
     bootstrap_key: BootstrapKey,
     /// Of a mapping that says nothing else.
     policies: Policies,
@@ -84,6 +87,7 @@ impl ApiState {
             marketo,
             salesforce,
             vendors: None,
+            diagnosis: None,
             bootstrap_key: BootstrapKey::new(&config.auth.bootstrap_key),
             policies: policies(config),
             cors_origins: config.server.cors_origins.clone().into(),
@@ -95,6 +99,12 @@ impl ApiState {
     #[must_use]
     pub fn with_vendors(self, vendors: VendorGauge) -> Self {
         Self { vendors: Some(vendors), ..self }
+    }
+
+    /// With what makes the checklist of `/diagnostics`.
+    #[must_use]
+    pub fn with_diagnosis(self, diagnosis: Diagnosis) -> Self {
+        Self { diagnosis: Some(Arc::new(diagnosis)), ..self }
     }
 }
 
@@ -122,7 +132,8 @@ fn operations() -> (OpenApiRouter<ApiState>, OpenApiRouter<ApiState>) {
         .merge(members::routes())
         .merge(changes::routes())
         .merge(events::routes())
-        .merge(stats::routes());
+        .merge(stats::routes())
+        .merge(diagnostics::routes());
     (operations, administration::routes())
 }
 

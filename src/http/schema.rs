@@ -10,6 +10,7 @@ use utoipa::openapi::{Ref, RefOr};
 use utoipa::{PartialSchema, ToSchema};
 
 use super::auth::Scope;
+use crate::diagnosis::CheckState;
 use crate::domain::mapping::{
     AmbiguousPerson, Conflict, Direction, MappingState, Policies, PolicyPatch, Regression, Removal,
 };
@@ -39,7 +40,8 @@ lists!(
     Rule,
     Side,
     RowDirection,
-    Scope
+    Scope,
+    CheckState
 );
 
 /// A moment, in RFC 3339 and UTC.

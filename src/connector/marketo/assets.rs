@@ -15,11 +15,11 @@ use crate::domain::ids::{ProgramId, SalesforceId};
 /// "No data found", and the other one that a missing asset was seen to give.
 const NOT_FOUND: [&str; 2] = ["702", "710"];
 /// Most assets in one page.
-const PAGE: usize = 200;
+pub(super) const PAGE: usize = 200;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ProgramRow {
+pub(super) struct ProgramRow {
     #[serde(deserialize_with = "wire::number")]
     id: i64,
     name: String,
@@ -43,7 +43,7 @@ impl ProgramRow {
         Some(costs.iter().filter_map(|cost| cost.cost).sum::<f64>().round() as i64)
     }
 
-    fn read(self) -> Program {
+    pub(super) fn read(self) -> Program {
         let cost = self.cost();
         let normal = |text: String| text.parse::<SalesforceId>().map_or(text, |id| id.to_string());
         Program {
@@ -124,12 +124,10 @@ impl MarketoClient {
 
     async fn listed_channel(&self, name: &str) -> Result<Option<Channel>, ConnectorError> {
         for page in 0.. {
-            let offset = (page * PAGE).to_string();
-            let query = [("maxReturn", "200"), ("offset", offset.as_str())];
-            let rows = self.assets::<ChannelRow>("channels", "/rest/asset/v1/channels.json", &query).await?;
-            let last = rows.len() < PAGE;
-            if let Some(row) = rows.into_iter().find(|row| row.name == name) {
-                return Ok(Some(row.read()));
+            let channels = self.channel_page(page * PAGE).await?;
+            let last = channels.len() < PAGE;
+            if let Some(channel) = channels.into_iter().find(|channel| channel.name == name) {
+                return Ok(Some(channel));
             }
             if last {
                 break;
@@ -138,8 +136,16 @@ impl MarketoClient {
         Ok(None)
     }
 
+    /// The channels from this one on, at most a page.
+    pub(super) async fn channel_page(&self, from: usize) -> Result<Vec<Channel>, ConnectorError> {
+        let offset = from.to_string();
+        let query = [("maxReturn", "200"), ("offset", offset.as_str())];
+        let rows = self.assets::<ChannelRow>("channels", "/rest/asset/v1/channels.json", &query).await?;
+        Ok(rows.into_iter().map(ChannelRow::read).collect())
+    }
+
     /// The assets that a call found; none where Marketo says so in one of its ways.
-    async fn assets<T: serde::de::DeserializeOwned>(
+    pub(super) async fn assets<T: serde::de::DeserializeOwned>(
         &self,
         endpoint: &'static str,
         path: &str,

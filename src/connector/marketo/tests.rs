@@ -373,3 +373,4 @@ async fn merges_are_followed_to_the_last_winner() {
 }
 
 mod counts;
+mod checkup;

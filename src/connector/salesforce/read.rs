@@ -40,7 +40,7 @@ struct HeldRow {
 
 /// Whether deleted rows are wanted as well.
 #[derive(Clone, Copy)]
-enum Rows {
+pub(super) enum Rows {
     Living,
     All,
 }
@@ -61,7 +61,7 @@ impl SalesforceClient {
         self.ask(Call::read(endpoint), Method::GET, &target, None).await
     }
 
-    async fn query<T: DeserializeOwned>(
+    pub(super) async fn query<T: DeserializeOwned>(
         &self,
         endpoint: &'static str,
         rows: Rows,

@@ -50,8 +50,15 @@ impl Drop for Place {
 
 /// Answers any request to this subscription's host.
 pub(super) async fn serve(State(marketo): State<Arc<Marketo>>, request: Request) -> Response {
-    let running = tokio::spawn(async move { answer(&marketo, request).await });
-    running.await.unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"))
+    let (now, carried) = (marketo.clone(), marketo);
+    let running = tokio::spawn(async move { answer(&carried, request).await });
+    let mut response =
+        running.await.unwrap_or_else(|_| plain(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"));
+    let date = now.with(|world| world.now()).strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    if let Ok(date) = header::HeaderValue::from_str(&date) {
+        response.headers_mut().insert(header::DATE, date);
+    }
+    response
 }
 
 async fn answer(marketo: &Marketo, request: Request) -> Response {

@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 use super::envelope::Refusal;
 use super::options::Options;
 
+/// The API user of all other integrations.
+const OTHERS: &str = "others@acme.example";
+
 /// What was used of the limits.
 #[derive(Debug, Default)]
 pub struct Limits {
@@ -63,6 +66,10 @@ impl Limits {
     pub fn set_used_today(&mut self, now: Timestamp, used: u64) {
         self.today = central_day(now);
         self.used_today = used;
+        let users = self.usage.entry(self.today.clone()).or_default();
+        users.remove(OTHERS);
+        let own = users.values().sum::<u64>();
+        users.insert(OTHERS.to_owned(), used.saturating_sub(own));
     }
 
     /// Counts an error for the error report.
@@ -144,6 +151,18 @@ mod tests {
         }
         assert_eq!(limits.usage_report(at("2026-01-16T05:59:59Z"), 1)[0]["total"], 2);
         assert_eq!(limits.usage_report(at("2026-01-16T05:59:59Z"), 7).len(), 2);
+    }
+
+    #[test]
+    fn what_others_used_is_in_the_report() {
+        let now = at("2026-03-01T12:00:00Z");
+        let mut limits = Limits::default();
+        assert_eq!(code(limits.admit(&Options::default(), now, "us", 1)), 0);
+        limits.set_used_today(now, 900);
+        limits.set_used_today(now, 1000);
+        let today = &limits.usage_report(now, 1)[0];
+        assert_eq!(today["total"], 1000);
+        assert_eq!(today["users"][1], json!({"userId": "us", "count": 1}));
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use super::cell::Cell;
 use super::ids::Id;
 use super::objects::Object;
+use super::options::DuplicateRule;
 use super::row::Row;
 use super::world::World;
 
@@ -23,6 +24,9 @@ impl World {
             }
             Object::User if name == "UserPermissionsMarketingUser" => {
                 Cell::Bool(row.id != self.api_user || self.options.marketing_user)
+            }
+            Object::DuplicateRule if name == "IsActive" => {
+                Cell::Bool(self.options.duplicate_rule != DuplicateRule::Off)
             }
             _ => row.get(name).clone(),
         }

@@ -136,3 +136,12 @@ InstanceName string:5 n
 NamespacePrefix string:15 n";
 
 pub const ACCOUNT: &str = "Name string:255 cui";
+
+pub const DUPLICATE_RULE: &str = "\
+DeveloperName string:80 -
+MasterLabel string:80 -
+Language picklist:40 -
+NamespacePrefix string:15 n
+SobjectType picklist:40 -
+SobjectSubtype picklist:40 n
+IsActive boolean -";

@@ -30,6 +30,15 @@ pub fn router(salesforce: Arc<Salesforce>) -> Router {
 }
 
 async fn handle(State(salesforce): State<Arc<Salesforce>>, request: HttpRequest) -> Response {
+    let mut response = answer(&salesforce, request).await;
+    let date = locked(&salesforce.world).now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    if let Ok(date) = header::HeaderValue::from_str(&date) {
+        response.headers_mut().insert(header::DATE, date);
+    }
+    response
+}
+
+async fn answer(salesforce: &Salesforce, request: HttpRequest) -> Response {
     let (parts, body) = request.into_parts();
     if parts.uri.to_string().len() > LONGEST_URI {
         return plain(StatusCode::URI_TOO_LONG, "<h1>414 URI Too Long</h1>");
@@ -38,9 +47,9 @@ async fn handle(State(salesforce): State<Arc<Salesforce>>, request: HttpRequest)
         return plain(StatusCode::PAYLOAD_TOO_LARGE, "<h1>413 Payload Too Large</h1>");
     };
     match parts.uri.path().trim_end_matches('/') {
-        "/services/oauth2/token" if parts.method == Method::POST => token(&salesforce, &parts.headers, &body),
+        "/services/oauth2/token" if parts.method == Method::POST => token(salesforce, &parts.headers, &body),
         "/services/data" if parts.method == Method::GET => write(Reply::json(200, discovery::versions()), None),
-        _ => call(&salesforce, &parts.method, &parts.uri, &parts.headers, &body).await,
+        _ => call(salesforce, &parts.method, &parts.uri, &parts.headers, &body).await,
     }
 }
 

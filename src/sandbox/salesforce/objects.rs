@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::fields::{ACCOUNT, CAMPAIGN, CONTACT, LEAD, MEMBER, ORGANIZATION, STATUS, SYSTEM, USER};
+use super::fields::{ACCOUNT, CAMPAIGN, CONTACT, DUPLICATE_RULE, LEAD, MEMBER, ORGANIZATION, STATUS, SYSTEM, USER};
 use super::ids::Id;
 use super::options::{FieldAccess, Options};
 
@@ -20,11 +20,12 @@ pub enum Object {
     Account,
     User,
     Organization,
+    DuplicateRule,
 }
 
 impl Object {
     /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Campaign,
         Self::CampaignMember,
         Self::CampaignMemberStatus,
@@ -33,6 +34,7 @@ impl Object {
         Self::Account,
         Self::User,
         Self::Organization,
+        Self::DuplicateRule,
     ];
 
     /// Name, label, plural, key prefix and field table.
@@ -48,6 +50,7 @@ impl Object {
             Self::Account => ("Account", "Account", "Accounts", "001", ACCOUNT),
             Self::User => ("User", "User", "Users", "005", USER),
             Self::Organization => ("Organization", "Organization", "Organizations", "00D", ORGANIZATION),
+            Self::DuplicateRule => ("DuplicateRule", "Duplicate Rule", "Duplicate Rules", "0Bm", DUPLICATE_RULE),
         }
     }
 
@@ -141,7 +144,11 @@ impl Table {
         if object == Object::Lead && !custom.is_empty() {
             fields.push(Field { external: true, ..parse_named(custom, "string:255", "cuni", "") });
         }
-        let read_only = matches!(object, Object::User | Object::Organization);
+        let required = &options.required_lead_field;
+        if object == Object::Lead && !required.is_empty() {
+            fields.push(parse_named(required, "string:255", "cu", ""));
+        }
+        let read_only = matches!(object, Object::User | Object::Organization | Object::DuplicateRule);
         Self { object, names: names(&fields), fields, create: !read_only, update: !read_only }
     }
 
@@ -192,7 +199,22 @@ impl Schema {
             // The object reference: only Marketing Users see CampaignMemberStatus.
             schema.0.retain(|t| t.object != Object::CampaignMemberStatus);
         }
+        schema.restrict(options);
         schema
+    }
+
+    /// What the user's profile takes away.
+    fn restrict(&mut self, options: &Options) {
+        self.0.retain(|table| !options.hidden_objects.iter().any(|name| name == table.object.name()));
+        for table in &mut self.0 {
+            let object = table.object.name();
+            if options.read_only_objects.iter().any(|name| name == object) {
+                (table.create, table.update) = (false, false);
+                table.fields.iter_mut().for_each(|f| (f.create, f.update) = (false, false));
+            }
+            let named = |f: &&mut Field| options.read_only_fields.contains(&format!("{object}.{}", f.name));
+            table.fields.iter_mut().filter(named).for_each(|f| (f.create, f.update) = (false, false));
+        }
     }
 
     /// The table of an object that this user sees.

@@ -47,6 +47,14 @@ pub struct Options {
     pub actual_cost: FieldAccess,
     /// Digits after the point of currency fields; a fresh Developer org has none.
     pub currency_scale: u8,
+    /// Objects that the API user's profile does not show, by API name.
+    pub hidden_objects: Vec<String>,
+    /// Objects that the profile lets the API user only read.
+    pub read_only_objects: Vec<String>,
+    /// Fields that field-level security lets the API user only read, `Campaign.Type`.
+    pub read_only_fields: Vec<String>,
+    /// Custom field of Lead that must be filled, `..__c`; empty for none.
+    pub required_lead_field: String,
     /// `Campaign.Type` is a restricted picklist.
     pub restricted_type: bool,
     /// Custom unique external-id field on Lead, `..__c`; empty for none.
@@ -114,6 +122,10 @@ impl Default for Options {
             marketing_user: true,
             actual_cost: FieldAccess::Writable,
             currency_scale: 0,
+            hidden_objects: Vec::new(),
+            read_only_objects: Vec::new(),
+            read_only_fields: Vec::new(),
+            required_lead_field: String::new(),
             restricted_type: false,
             person_external_id_field: String::new(),
             duplicate_rule: DuplicateRule::Alert,

@@ -56,12 +56,12 @@ pub struct World {
     pub founded: Timestamp,
     full: Arc<Schema>,
     restricted: Arc<Schema>,
-    tables: [BTreeMap<Id, Row>; 8],
+    tables: [BTreeMap<Id, Row>; Object::ALL.len()],
     index: HashMap<Key, BTreeSet<Id>>,
-    stamps: [BTreeSet<(Timestamp, Id)>; 8],
+    stamps: [BTreeSet<(Timestamp, Id)>; Object::ALL.len()],
     tallies: HashMap<Id, [i64; 4]>,
     undo: Vec<(Id, Option<Row>)>,
-    serials: [u64; 8],
+    serials: [u64; Object::ALL.len()],
     last_stamp: Timestamp,
     now: Now,
 }
@@ -94,7 +94,7 @@ impl World {
             stamps: Default::default(),
             tallies: HashMap::new(),
             undo: Vec::new(),
-            serials: [options.seed.wrapping_mul(7919) % 1_000_000; 8],
+            serials: [options.seed.wrapping_mul(7919) % 1_000_000; Object::ALL.len()],
             last_stamp: Timestamp::MIN,
             options,
             now,
@@ -127,6 +127,17 @@ impl World {
         }
         org.set("IsSandbox", Cell::Bool(false));
         self.put(org);
+        // Fresh orgs have both.
+        for (n, object) in [(1, "Lead"), (2, "Contact")] {
+            let mut rule = Row::new(Id::new("0Bm", n), Object::DuplicateRule, time, self.api_user);
+            let name = format!("Standard_{object}_Duplicate_Rule");
+            for (name, text) in
+                [("DeveloperName", name.as_str()), ("MasterLabel", &name.replace('_', " ")), ("SobjectType", object)]
+            {
+                rule.set(name, Cell::text(text));
+            }
+            self.put(rule);
+        }
         self.undo.clear();
     }
 

@@ -1,0 +1,97 @@
+//! The lines that no vendor has to be asked for: the switch, when webhooks were last seen, and the clocks.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::{Diagnosis, Item, marketo, salesforce};
+
+const CLOCK_SKEW: &str = "clock_skew";
+/// From here on "created since" and "newer than" of the two clocks begin to disagree.
+const SKEW_TO_LOOK_AT: Duration = Duration::from_secs(5);
+/// From here on assertions and signatures, which last minutes, come near their end.
+const SKEW_TO_MEND: Duration = Duration::from_secs(60);
+/// Longer silence is unusual where people work.
+const SILENCE: Duration = Duration::from_secs(24 * 3600);
+
+pub(super) fn sync_enabled(enabled: bool) -> Item {
+    if enabled {
+        return Item::ok("sync_enabled", "campaign sync is on");
+    }
+    let found = "campaign sync is off: webhooks are stored, and nothing is read or written at the vendors";
+    Item::fail("sync_enabled", found, "switch it on: PUT /api/v1/settings/campaign-sync with {\"enabled\":true}")
+}
+
+pub(super) fn marketo_webhooks(diagnosis: &Diagnosis, heard: &BTreeMap<String, i64>) -> Item {
+    let address = diagnosis.configured.address("/webhooks/marketo");
+    let remedy = format!(
+        "in Marketo: Admin > Webhooks: POST to {address} with the header Authorization: Bearer <one of webhooks.marketo_tokens>; call it in an active trigger campaign of the program, on Program Status is Changed (Marketo switches idle ones off)"
+    );
+    let missing = "webhooks.marketo_tokens is empty: every webhook of Marketo is answered 401";
+    let setting =
+        "set webhooks.marketo_tokens to a long random text, and put the same into the header of the webhook in Marketo";
+    webhooks(diagnosis, "marketo", heard, (diagnosis.configured.marketo_token, missing, setting), remedy)
+}
+
+pub(super) fn salesforce_webhooks(diagnosis: &Diagnosis, heard: &BTreeMap<String, i64>) -> Item {
+    let json = diagnosis.configured.address("/webhooks/salesforce");
+    let remedy = format!(
+        "in Salesforce: post signed JSON to {json} from a trigger on CampaignMember (Setup > Apex Jobs shows failed callouts), or send outbound messages to {json}/outbound-message/<one of webhooks.salesforce_path_tokens> (Setup > Outbound Messages shows those that wait)"
+    );
+    let missing = "webhooks.salesforce_secrets and webhooks.salesforce_path_tokens are empty: every webhook of Salesforce is answered 401";
+    let setting = "set webhooks.salesforce_secrets (signed JSON) or webhooks.salesforce_path_tokens (outbound messages), and the same in Salesforce";
+    webhooks(diagnosis, "salesforce", heard, (diagnosis.configured.salesforce_secret, missing, setting), remedy)
+}
+
+fn webhooks(
+    diagnosis: &Diagnosis,
+    source: &str,
+    heard: &BTreeMap<String, i64>,
+    (admitted, missing, setting): (bool, &str, &str),
+    remedy: String,
+) -> Item {
+    let id = format!("{source}_webhooks");
+    if !admitted {
+        return Item::fail(&id, missing, setting);
+    }
+    let Some(at) = heard.get(source) else {
+        return Item::warn(&id, "none was received yet: changes are found by reconciliation only", remedy);
+    };
+    let age = Duration::from_millis(u64::try_from(diagnosis.store.now() - at).unwrap_or(0));
+    let found = format!("the last one came {} ago", spoken(age));
+    if age > SILENCE { Item::warn(&id, found, remedy) } else { Item::ok(&id, found) }
+}
+
+pub(super) fn clock_skew(diagnosis: &Diagnosis) -> Item {
+    let clocks =
+        [("Marketo", diagnosis.marketo.usage().clock_ahead), ("Salesforce", diagnosis.salesforce.usage().clock_ahead)];
+    let known: Vec<(&str, i64)> = clocks.into_iter().filter_map(|(name, ahead)| Some((name, ahead?))).collect();
+    let Some(worst) = known.iter().map(|(_, ahead)| Duration::from_millis(ahead.unsigned_abs())).max() else {
+        return Item::after(CLOCK_SKEW, &format!("{} and {}", marketo::CREDENTIALS, salesforce::CREDENTIALS));
+    };
+    let told = known.iter().map(|(name, ahead)| match ahead {
+        0 => format!("{name}'s clock agrees with ours"),
+        1.. => format!("{name}'s clock is {} ahead of ours", spoken(Duration::from_millis(ahead.unsigned_abs()))),
+        _ => format!("{name}'s clock is {} behind ours", spoken(Duration::from_millis(ahead.unsigned_abs()))),
+    });
+    let found = told.collect::<Vec<_>>().join(", ");
+    let remedy = "set the clock of this machine from the network (timedatectl set-ntp true); signatures and logins are refused when it is off by minutes";
+    let limit = SKEW_TO_MEND.min(diagnosis.configured.tolerance);
+    if worst >= limit {
+        Item::fail(CLOCK_SKEW, found, remedy)
+    } else if worst >= SKEW_TO_LOOK_AT.min(limit) {
+        Item::warn(CLOCK_SKEW, found, remedy)
+    } else {
+        Item::ok(CLOCK_SKEW, found)
+    }
+}
+
+/// A span as one says it.
+fn spoken(span: Duration) -> String {
+    let seconds = span.as_secs();
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
