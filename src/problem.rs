@@ -5,6 +5,8 @@
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::domain::catalogue::{Subject, find};
+
 /// Content type of a problem.
 pub const CONTENT_TYPE: &str = "application/problem+json";
 
@@ -41,9 +43,10 @@ impl FieldError {
 }
 
 impl Problem {
-    /// A problem of the kind `code`, a slug.
+    /// A problem of the kind `code`, a slug of the error catalogue.
     #[must_use]
     pub fn new(status: u16, code: &'static str, title: impl Into<String>, detail: impl Into<String>) -> Self {
+        debug_assert!(find(Subject::Request, code).is_some(), "{code} is not in the error catalogue");
         Self {
             kind: format!("https://campaign-sync.dev/problems/{code}"),
             code,

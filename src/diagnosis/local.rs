@@ -53,12 +53,16 @@ fn webhooks(
     if !admitted {
         return Item::fail(&id, missing, setting);
     }
-    let Some(at) = heard.get(source) else {
-        return Item::warn(&id, "none was received yet: changes are found by reconciliation only", remedy);
-    };
-    let age = Duration::from_millis(u64::try_from(diagnosis.store.now() - at).unwrap_or(0));
-    let found = format!("the last one came {} ago", spoken(age));
-    if age > SILENCE { Item::warn(&id, found, remedy) } else { Item::ok(&id, found) }
+    let age = heard.get(source).map(|at| Duration::from_millis(u64::try_from(diagnosis.store.now() - at).unwrap_or(0)));
+    last_seen(&id, age, remedy)
+}
+
+fn last_seen(id: &str, age: Option<Duration>, remedy: String) -> Item {
+    match age {
+        None => Item::warn(id, "none was received yet: changes are found by reconciliation only", remedy),
+        Some(age) if age > SILENCE => Item::warn(id, format!("the last one came {} ago", spoken(age)), remedy),
+        Some(age) => Item::ok(id, format!("the last one came {} ago", spoken(age))),
+    }
 }
 
 pub(super) fn clock_skew(diagnosis: &Diagnosis) -> Item {
@@ -93,5 +97,26 @@ fn spoken(span: Duration) -> String {
         120..7200 => format!("{} min", seconds / 60),
         7200..172_800 => format!("{} h", seconds / 3600),
         _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diagnosis::CheckState;
+
+    #[test]
+    fn a_day_of_silence_is_worth_a_look() {
+        let hours = |n: u64| Some(Duration::from_secs(n * 3600));
+        for (age, state, found) in [
+            (None, CheckState::Warn, "none was received yet: changes are found by reconciliation only"),
+            (hours(0), CheckState::Ok, "the last one came 0 s ago"),
+            (hours(24), CheckState::Ok, "the last one came 24 h ago"),
+            (hours(73), CheckState::Warn, "the last one came 3 days ago"),
+        ] {
+            let item = last_seen("marketo_webhooks", age, "look".to_owned());
+            assert_eq!((item.state, item.found.as_str()), (state, found));
+            assert_eq!(item.remedy.is_some(), state == CheckState::Warn);
+        }
     }
 }

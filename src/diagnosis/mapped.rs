@@ -20,7 +20,11 @@ pub(super) fn statuses(mapping: &Mapping, marketo: &marketo::Facts, salesforce: 
         Ok((channel, campaign)) => compared(&id, mapping, channel, campaign),
         Err(Missing::Gap(Gap::After(line))) => Item::after(&id, line),
         Err(Missing::Gap(Gap::Refused { code, message })) => {
-            let line = if salesforce.no_marketing_user() { salesforce::MARKETING_USER } else { "campaign_access" };
+            let line = match &salesforce.status {
+                _ if salesforce.no_marketing_user() => salesforce::MARKETING_USER,
+                Ok(None) => "campaign_member_status_access",
+                _ => "campaign_access",
+            };
             let found = format!("the statuses are not shown ({code}: {message})");
             match salesforce.campaigns {
                 Err(_) => Item::after(&id, line),

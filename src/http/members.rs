@@ -16,6 +16,7 @@ use super::extract::{Id, Json, List, Parameters};
 use super::refusal::{Answer, Refusal};
 use super::schema::Time;
 use super::table::{Table, wants_csv};
+use crate::domain::catalogue::to_change;
 use crate::domain::ids::PersonType;
 use crate::domain::merge::{Base, Reason, Rule, SyncState};
 use crate::domain::trigger::Seen;
@@ -211,7 +212,7 @@ struct Explanation {
 async fn explain(State(api): State<ApiState>, Id(id): Id) -> Answer<Json<Explanation>> {
     let (member, _) = found(&api, &id).await?;
     let next = api.store.next_for(&member).await?;
-    let to_change = member.reason.as_ref().and_then(|reason| reason.parse().ok()).and_then(remedy);
+    let to_change = member.reason.as_deref().and_then(to_change);
     Ok(Json(Explanation {
         marketo: status(&member.marketo),
         salesforce: status(&member.salesforce),
@@ -222,33 +223,6 @@ async fn explain(State(api): State<ApiState>, Id(id): Id) -> Answer<Json<Explana
         next: next.map(|(state, _)| state),
         to_change,
     }))
-}
-
-/// What a person can do about a reason.
-fn remedy(reason: Reason) -> Option<&'static str> {
-    Some(match reason {
-        Reason::Waiting | Reason::Retrying => return None,
-        Reason::Paused => "resume the mapping",
-        Reason::SyncOff => "switch campaign sync on",
-        Reason::RemovalWaiting => "approve or discard the mapping's waiting guard",
-        Reason::Quota => "wait for the vendor's new day, or raise the number of calls that may be made",
-        Reason::Regression => "raise the status in Salesforce again, or choose the regression policy revert or readd",
-        Reason::ConflictHold => "set both sides to the same status, or choose another conflict policy",
-        Reason::OneWay => "set the target to the source's status, or let the mapping travel both ways",
-        Reason::KeptApart => "add the member where it is missing",
-        Reason::Observe => "choose another direction than observe",
-        Reason::BelowGate => "move the member to a status of the gate, or add its status to the gate",
-        Reason::IncompatibleStatus => "add a translation of the status to the status map",
-        Reason::PersonUnknown => "create the person on the other side, or allow leads to be created",
-        Reason::AmbiguousPerson => "merge the records that share the address, or choose ambiguous_person oldest",
-        Reason::PersonDeleted => "undelete the person in Salesforce, or remove the member from the program",
-        Reason::SecondRecord => "merge the two records of this person, or remove one of them from the campaign",
-        Reason::LoopDetected => "end the other automation that keeps setting the status back",
-        Reason::UnsupportedAccount => "use a lead or contact; accounts are not synced",
-        Reason::VendorRejected => "mend what the vendor's message names, then retry the change",
-        Reason::Unreadable => "see that our users may read the person on both sides",
-        Reason::AttemptsExhausted => "mend what the change's error names, then retry it",
-    })
 }
 
 /// Something that happened to a member.

@@ -6,6 +6,7 @@
 mod support;
 
 mod api;
+mod catalogue;
 #[cfg(feature = "sandbox")]
 mod demo;
 #[cfg(feature = "sandbox")]

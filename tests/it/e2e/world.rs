@@ -74,8 +74,13 @@ impl World {
 
     /// How the service is started for this world.
     pub fn launch(&self, database: &TestDatabase) -> Launch {
+        self.configured(Launch::serve(database))
+    }
+
+    /// Any command with the configuration of the service.
+    pub fn configured(&self, launch: Launch) -> Launch {
         let emulators = &self.emulators;
-        Launch::serve(database)
+        launch
             .set("marketo.base_url", &emulators.marketo_url)
             .set("marketo.client_id", &emulators.marketo_client_id)
             .set("marketo.client_secret", &emulators.marketo_client_secret)

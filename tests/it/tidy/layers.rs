@@ -17,11 +17,12 @@ const HOMES: &[(&str, &[&str])] = &[
 /// That `store` and `connector` are strangers is what keeps a transaction from being open while a vendor is called: the one never
 /// gets at a vendor, the other never at a transaction.
 const STRANGERS: &[(&str, &[&str])] = &[
-    ("connector", &["store"]),
-    ("store", &["connector"]),
+    ("connector", &["store", "diagnosis"]),
+    ("store", &["connector", "diagnosis"]),
     ("webhook", &["http", "worker"]),
     ("http", &["webhook", "worker"]),
-    ("worker", &["webhook", "http"]),
+    ("worker", &["webhook", "http", "diagnosis"]),
+    ("diagnosis", &["webhook", "http", "worker"]),
 ];
 
 /// A room that knows no other. Were the emulators to share a type with the connectors, a misread field would be misread on both

@@ -172,3 +172,16 @@ async fn limits_are_told_in_the_body() {
     both.sort();
     assert_eq!(both, ["615".to_owned(), "ok".to_owned()]);
 }
+
+#[tokio::test]
+async fn answers_carry_the_time_of_the_vendor() {
+    let site = Site::open(Options::default()).await;
+    let date = async || {
+        let answer = site.http.get(format!("{}/rest/v1/stats/usage.json", site.url)).send().await.unwrap();
+        let date = answer.headers()["date"].to_str().unwrap().to_owned();
+        jiff::fmt::rfc2822::parse(&date).unwrap().timestamp().as_second()
+    };
+    let before = date().await;
+    site.clock.advance(3600);
+    assert!((3600..3660).contains(&(date().await - before)));
+}

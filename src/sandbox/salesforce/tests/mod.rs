@@ -1,5 +1,6 @@
 //! Tests of the emulated org: its rules, its wire forms over HTTP, and its webhooks.
 
+mod profile;
 mod rules;
 mod webhooks;
 mod wire;

@@ -258,3 +258,15 @@ async fn the_allowance_of_a_day_ends() {
     let refused = json!([{"message": "TotalRequests Limit exceeded.", "errorCode": "REQUEST_LIMIT_EXCEEDED"}]);
     assert_eq!(org.get("/limits").await, (403, refused));
 }
+
+#[tokio::test]
+async fn answers_carry_the_time_of_the_org() {
+    let org = Org::new(Options::default()).await;
+    let date = async || {
+        let answer = org.call(Method::GET, "/limits").send().await.unwrap();
+        answer.headers()["date"].to_str().unwrap().to_owned()
+    };
+    assert_eq!(date().await, "Mon, 23 Nov 2026 20:05:00 GMT");
+    org.seconds.fetch_add(90, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(date().await, "Mon, 23 Nov 2026 20:06:30 GMT");
+}
