@@ -18,6 +18,7 @@ use super::schema::Time;
 use super::table::{Table, wants_csv};
 use crate::domain::catalogue::to_change;
 use crate::domain::ids::PersonType;
+use crate::domain::mapping::MappingState;
 use crate::domain::merge::{Base, Reason, Rule, SyncState};
 use crate::domain::trigger::Seen;
 use crate::store::mappings::Mapping;
@@ -154,11 +155,13 @@ async fn list(State(api): State<ApiState>, Id(id): Id, headers: HeaderMap, mut g
         sync_state: given.one_of("sync_state", &states)?,
         reason: given.one_of("reason", &reasons)?,
         q: given.one("q")?,
+        halted: None,
     };
     let page = given.page()?;
     given.end()?;
     let mapping = api.store.mapping(&id).await?.ok_or_else(|| Refusal::not_found("mapping"))?;
     filter.campaign_id = mapping.campaign_id.to_string();
+    filter.halted = halted(&api, Some(&mapping)).await?;
     let rows = api.store.list_members(&filter, &page.after_id()?.unwrap_or_default(), page.fetch()).await?;
     let list = page.list(rows, |member| member.id.clone(), |member| MemberBody::of(member, Some(&mapping)));
     Ok(match wants_csv(&headers) {
@@ -173,13 +176,32 @@ async fn found(api: &ApiState, id: &str) -> Answer<(Member, Option<Mapping>)> {
     Ok((member, mapping))
 }
 
+/// Why nothing of a campaign is worked off at the moment.
+async fn halted(api: &ApiState, mapping: Option<&Mapping>) -> Answer<Option<Reason>> {
+    if !api.store.sync_enabled().await? {
+        return Ok(Some(Reason::SyncOff));
+    }
+    Ok(mapping.is_some_and(|mapping| mapping.state == MappingState::Paused).then_some(Reason::Paused))
+}
+
+/// A member as it stands now, and the change that waits for it: one that waits in vain is pending for the reason of that.
+async fn standing(api: &ApiState, id: &str) -> Answer<(Member, Option<Mapping>, Option<(String, i64)>)> {
+    let (mut member, mapping) = found(api, id).await?;
+    let next = api.store.next_for(&member).await?;
+    let waits = next.is_some() || matches!(member.reason.as_deref(), Some("waiting" | "retrying"));
+    if let Some(reason) = halted(api, mapping.as_ref()).await?.filter(|_| waits && member.sync_state != "closed") {
+        (member.sync_state, member.reason) = (reason.state().to_string(), Some(reason.to_string()));
+    }
+    Ok((member, mapping, next))
+}
+
 /// Show a member
 #[utoipa::path(
     get, path = "/members/{id}", operation_id = "show_member", tag = "members", params(("id" = uuid::Uuid, Path)),
     responses((status = 200, description = "The member", body = MemberBody))
 )]
 async fn show(State(api): State<ApiState>, Id(id): Id) -> Answer<Json<MemberBody>> {
-    let (member, mapping) = found(&api, &id).await?;
+    let (member, mapping, _) = standing(&api, &id).await?;
     Ok(Json(MemberBody::of(member, mapping.as_ref())))
 }
 
@@ -210,8 +232,7 @@ struct Explanation {
     responses((status = 200, description = "Both values, what decided, what comes next", body = Explanation))
 )]
 async fn explain(State(api): State<ApiState>, Id(id): Id) -> Answer<Json<Explanation>> {
-    let (member, _) = found(&api, &id).await?;
-    let next = api.store.next_for(&member).await?;
+    let (member, _, next) = standing(&api, &id).await?;
     let to_change = member.reason.as_deref().and_then(to_change);
     Ok(Json(Explanation {
         marketo: status(&member.marketo),

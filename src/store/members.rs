@@ -6,7 +6,7 @@ use super::dialect::{Arg, Rows, args};
 use super::people::Person;
 use super::{Store, StoreError, read_json};
 use crate::domain::ids::SalesforceId;
-use crate::domain::merge::{Base, Presence, Sent};
+use crate::domain::merge::{Base, Presence, Reason, Sent};
 use crate::domain::trigger::Seen;
 
 /// One person in one tracked campaign.
@@ -181,6 +181,20 @@ pub struct MemberFilter {
     pub reason: Option<String>,
     /// Part of an address, or an id of either side.
     pub q: Option<String>,
+    /// Why nothing of the campaign is worked off at the moment: members that have something waiting are pending for it.
+    pub halted: Option<Reason>,
+}
+
+/// A member has a change that waits, under any of its names.
+const WAITS: &str = "((m.sync_state = 'pending' AND m.reason IN ('waiting', 'retrying')) OR EXISTS (SELECT 1 FROM outbox o
+    WHERE o.lane = m.campaign_id AND o.kind = 'hint' AND o.state IN ('available', 'retryable') AND o.subject IN
+    ('person:' || p.id, 'marketo:' || CAST(p.marketo_id AS TEXT), 'salesforce:' || p.salesforce_id, 'member:' || m.campaign_member_id)))";
+
+/// State and reason as they are shown while the campaign is halted for this reason, or not at all.
+fn shown(halted: Option<Reason>) -> (String, String) {
+    let Some(reason) = halted else { return ("m.sync_state".to_owned(), "m.reason".to_owned()) };
+    let instead = |value: &str, column: &str| format!("CASE WHEN {WAITS} THEN '{value}' ELSE {column} END");
+    (instead(reason.state().as_str(), "m.sync_state"), instead(reason.as_str(), "m.reason"))
 }
 
 impl Store {
@@ -235,8 +249,10 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<Member>, StoreError> {
         let mut args = args![&filter.campaign_id, after, limit];
+        let (state, reason) = shown(filter.halted);
+        let columns = MEMBER.replace("m.sync_state, m.reason", &format!("{state} AS sync_state, {reason} AS reason"));
         let mut sql = format!(
-            "SELECT {MEMBER} FROM members m JOIN people p ON p.id = m.person_id
+            "SELECT {columns} FROM members m JOIN people p ON p.id = m.person_id
              WHERE m.campaign_id = $1 AND m.id > $2 AND m.sync_state <> 'closed'"
         );
         let mut add = |condition: &str, value: &Option<String>| {
@@ -246,8 +262,8 @@ impl Store {
             }
         };
         add(" AND (m.marketo = $? OR m.salesforce = $?)", &filter.status);
-        add(" AND m.sync_state = $?", &filter.sync_state);
-        add(" AND m.reason = $?", &filter.reason);
+        add(&format!(" AND {state} = $?"), &filter.sync_state);
+        add(&format!(" AND {reason} = $?"), &filter.reason);
         add(
             " AND (REPLACE(LOWER(p.email), LOWER($?), '') <> LOWER(p.email) OR CAST(p.marketo_id AS TEXT) = $? OR p.salesforce_id = $?)",
             &filter.q.clone().filter(|q| !q.is_empty()),

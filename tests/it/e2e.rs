@@ -10,6 +10,7 @@ mod lifecycle;
 mod live;
 mod matching;
 mod running;
+mod switch;
 mod vendors;
 mod webhooks;
 mod world;
