@@ -122,6 +122,12 @@ impl<'a> Checked<'a> {
         emulators.marketo.with(|world| world.identity.add(full));
     }
 
+    /// Reads that each vendor was sent.
+    fn calls(&self) -> (u64, u64) {
+        let emulators = &self.running.world.emulators;
+        (emulators.marketo.with(|world| world.police.reads), emulators.salesforce.with(|org| org.counters.reads))
+    }
+
     fn campaign_status(&self, label: &str, fields: &Value) {
         let campaign = self.running.world.campaign;
         self.running.world.emulators.salesforce.with(|org| {
@@ -149,6 +155,12 @@ on_both! {
         let shown = checked.running.api.get("diagnostics").await.expect(200).json();
         let states = |items: Vec<&Value>| items.iter().map(|i| (i["id"].clone(), i["state"].clone())).collect::<Vec<_>>();
         assert_eq!(states(shown["items"].as_array().unwrap().iter().collect()), states(lines.iter().map(|(_, i)| i).collect()));
+        // Many who look cost as much as one.
+        let (marketo, salesforce) = checked.calls();
+        let all = futures_util::future::join_all((0..20).map(|_| checked.running.api.get("diagnostics"))).await;
+        assert!(all.into_iter().all(|answer| answer.expect(200).json()["items"].as_array().unwrap().len() == lines.len()));
+        let (marketo_now, salesforce_now) = checked.calls();
+        assert!(marketo_now - marketo <= 6 && salesforce_now - salesforce <= 10, "{marketo_now} {salesforce_now}");
         let (code, text) = run(command(&checked.running.world, &database, &["check"])).await;
         assert_eq!(code, 0);
         assert_eq!(text.lines().count(), lines.len());
