@@ -9,6 +9,8 @@ mod changes;
 mod document;
 mod events;
 mod extract;
+mod filter;
+mod flow_actions;
 mod guards;
 mod health;
 mod idempotency;
@@ -29,6 +31,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, http};
+use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
@@ -41,6 +44,7 @@ use crate::store::Store;
 use auth::BootstrapKey;
 pub use auth::{Scope, create_key};
 pub use document::{openapi, openapi_json};
+use flow_actions::KnownCampaigns;
 use refusal::Refusal;
 
 const BASE: &str = "/api/v1";
@@ -68,6 +72,9 @@ pub struct ApiState {
     marketo: Arc<dyn Marketo>,
     salesforce: Arc<dyn Salesforce>,
     vendors: Option<VendorGauge>,
+    known: KnownCampaigns,
+    /// Whoever waits for something need not wait any longer.
+    stop: CancellationToken,
     bootstrap_key: BootstrapKey,
     /// Of a mapping that says nothing else.
     policies: Policies,
@@ -84,6 +91,8 @@ impl ApiState {
             marketo,
             salesforce,
             vendors: None,
+            known: KnownCampaigns::default(),
+            stop: CancellationToken::new(),
             bootstrap_key: BootstrapKey::new(&config.auth.bootstrap_key),
             policies: policies(config),
             cors_origins: config.server.cors_origins.clone().into(),
@@ -95,6 +104,12 @@ impl ApiState {
     #[must_use]
     pub fn with_vendors(self, vendors: VendorGauge) -> Self {
         Self { vendors: Some(vendors), ..self }
+    }
+
+    /// With the word on which waiting requests are answered as they stand.
+    #[must_use]
+    pub fn until(self, stop: CancellationToken) -> Self {
+        Self { stop, ..self }
     }
 }
 
@@ -122,6 +137,8 @@ fn operations() -> (OpenApiRouter<ApiState>, OpenApiRouter<ApiState>) {
         .merge(members::routes())
         .merge(changes::routes())
         .merge(events::routes())
+        .merge(flow_actions::routes())
+        .merge(filter::routes())
         .merge(stats::routes());
     (operations, administration::routes())
 }

@@ -17,6 +17,8 @@ pub use super::changes::{Change, ChangeFilter, Decision};
 
 /// Lane for what cannot be placed without a read: merges, conversions, members of unknown campaigns.
 pub const ROUTER: &str = "router";
+/// When a lane with a new command is due: before every lane that only has hints.
+const FIRST: i64 = 0;
 /// Length of a ledger window, in milliseconds.
 pub const WINDOW: i64 = 3_600_000;
 
@@ -49,6 +51,8 @@ pub enum Subject {
     Salesforce(SalesforceId),
     /// A campaign member.
     Member(SalesforceId),
+    /// Whoever has this address, in lower case.
+    Email(String),
     /// A person of ours, by its id.
     Person(String),
     /// The mapping: program, campaign and statuses.
@@ -61,6 +65,7 @@ impl fmt::Display for Subject {
             Self::Marketo(id) => write!(f, "marketo:{id}"),
             Self::Salesforce(id) => write!(f, "salesforce:{id}"),
             Self::Member(id) => write!(f, "member:{id}"),
+            Self::Email(email) => write!(f, "email:{email}"),
             Self::Person(id) => write!(f, "person:{id}"),
             Self::Mapping => f.write_str("mapping"),
         }
@@ -76,6 +81,7 @@ impl Subject {
             Some(("marketo", id)) => Self::Marketo(id.parse().map_err(|_| corrupt())?),
             Some(("salesforce", text)) => Self::Salesforce(id(text)?),
             Some(("member", text)) => Self::Member(id(text)?),
+            Some(("email", email)) => Self::Email(email.to_owned()),
             Some(("person", id)) => Self::Person(id.to_owned()),
             None if text == "mapping" => Self::Mapping,
             _ => return Err(corrupt()),
@@ -94,7 +100,7 @@ pub struct NewWork {
     pub subject: Subject,
     /// `marketo`, `salesforce`, `flow_action`, `policy`.
     pub source: &'static str,
-    /// What the hint carries, as JSON; it may save a read.
+    /// What the hint carries, as JSON; it may save a read. Of a flow action the command.
     pub payload: Option<String>,
     /// Not before this, epoch milliseconds.
     pub due_at: i64,
@@ -180,7 +186,8 @@ pub(super) async fn enqueue(store: &Store, tx: &mut Tx, work: &[NewWork]) -> Res
 pub(super) async fn wake_lanes(tx: &mut Tx, work: &[NewWork]) -> Result<(), StoreError> {
     let mut due: BTreeMap<&str, i64> = BTreeMap::new();
     for item in work {
-        due.entry(&item.lane).and_modify(|at| *at = (*at).min(item.due_at)).or_insert(item.due_at);
+        let due_at = if item.kind == Kind::FlowAction { FIRST } else { item.due_at };
+        due.entry(&item.lane).and_modify(|at| *at = (*at).min(due_at)).or_insert(due_at);
     }
     let due: Vec<_> = due.into_iter().collect();
     tx.execute_rows(

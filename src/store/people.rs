@@ -24,7 +24,7 @@ pub struct Person {
 }
 
 #[derive(sqlx::FromRow)]
-struct PersonRow {
+pub(super) struct PersonRow {
     id: String,
     marketo_id: Option<i64>,
     salesforce_id: Option<String>,

@@ -96,6 +96,9 @@ impl Store {
         if told {
             self.events.notify_waiters();
         }
+        if settled.iter().any(|s| s.kind == Kind::FlowAction) {
+            self.commands.notify_waiters();
+        }
         Ok(held)
     }
 
@@ -206,9 +209,17 @@ impl Store {
         let last: Vec<(i64,)> = tx.fetch(sql, args![total]).await?;
         let mut position = last.first().map_or(0, |row| row.0) - total;
         let now = self.now();
+        let unmapped: HashSet<_> =
+            members.iter().map(|r| &r.member.campaign_id).filter(|c| !mappings.contains_key(*c)).collect();
+        let unmapped: Vec<_> = unmapped.into_iter().map(|campaign| (campaign,)).collect();
+        let sql = "SELECT l.id, l.campaign_name FROM {rows} JOIN lanes l ON l.id = r.id";
+        let names: Vec<(String, Option<String>)> =
+            tx.fetch_rows(sql, &Rows::new("id text", &unmapped)?, vec![]).await?;
+        let names: HashMap<_, _> = names.into_iter().collect();
         let mut rows = Vec::new();
         for Recorded { member, events, .. } in members {
             let mapping = mappings.get(&member.campaign_id);
+            let pinned_name = || names.get(&member.campaign_id).cloned().flatten();
             for (transition, detected_by, origin) in events.drain(..) {
                 position += 1;
                 member.sequence += 1;
@@ -217,7 +228,7 @@ impl Store {
                 let of = Circumstances {
                     campaign_id: campaign_id
                         .map_err(|_| StoreError::Corrupt(format!("members.campaign_id of {}", member.id)))?,
-                    campaign_name: mapping.map(|m| m.campaign_name.clone()),
+                    campaign_name: mapping.map(|m| m.campaign_name.clone()).or_else(pinned_name),
                     mapping_id: mapping.and_then(|m| Uuid::parse_str(&m.id).ok()),
                     program_id: mapping.map(|m| m.program_id),
                     marketo_id: member.person.marketo_id,

@@ -29,19 +29,20 @@ impl Worker {
     }
 
     async fn create_leads(&self, pass: &mut Pass) -> Result<(), PassError> {
-        let wanted = wanted(pass, Side::Salesforce, &Missing::Salesforce(Choice::Create));
-        let wanted = self.intend(pass, Side::Salesforce, wanted).await?;
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        let wanted = self.look_first(pass, wanted).await?;
+        let wanted = one_of_each(pass, Side::Salesforce, &Missing::Salesforce(Choice::Create));
+        // One call's worth at a time: an intent has to outlast the look and the call that follow it.
         for chunk in wanted.chunks(SALESFORCE_BATCH) {
+            let intended = self.intend(pass, Side::Salesforce, chunk).await?;
+            let chunk = self.look_first(pass, intended).await?;
+            if chunk.is_empty() {
+                continue;
+            }
             let leads: Vec<_> = chunk.iter().map(|(n, _)| self.new_lead(pass, *n)).collect();
             self.keep_leases(pass).await?;
             let result = self.salesforce.create_leads(&leads).await;
             self.points.reach(Point::Created)?;
             let mut created = Vec::new();
-            for ((n, key), result) in each(pass, chunk, result) {
+            for ((n, key), result) in each(pass, &chunk, result) {
                 match result {
                     Ok(id) => created.push((n, key, id)),
                     Err(error) => self.lead_not_created(pass, n, key, &error).await?,
@@ -119,10 +120,13 @@ impl Worker {
     }
 
     async fn create_in_marketo(&self, pass: &mut Pass) -> Result<(), PassError> {
-        let wanted = wanted(pass, Side::Marketo, &Missing::Marketo(Choice::Create));
-        let wanted: Vec<_> =
-            self.intend(pass, Side::Marketo, wanted).await?.into_iter().map(|(n, intent)| (n, intent.key)).collect();
+        let wanted = one_of_each(pass, Side::Marketo, &Missing::Marketo(Choice::Create));
         for chunk in wanted.chunks(MARKETO_BATCH) {
+            let intended = self.intend(pass, Side::Marketo, chunk).await?;
+            let chunk: Vec<_> = intended.into_iter().map(|(n, intent)| (n, intent.key)).collect();
+            if chunk.is_empty() {
+                continue;
+            }
             let people: Vec<_> = chunk
                 .iter()
                 .map(|(n, _)| {
@@ -140,7 +144,7 @@ impl Worker {
             self.keep_leases(pass).await?;
             let result = self.marketo.create_people(&people).await;
             self.points.reach(Point::Created)?;
-            for ((n, key), result) in each(pass, chunk, result) {
+            for ((n, key), result) in each(pass, &chunk, result) {
                 match result {
                     Ok(id) => self.link_created(pass, n, Side::Marketo, key, Half::Marketo(id)).await?,
                     Err(error) => {
@@ -160,40 +164,22 @@ impl Worker {
         Ok(())
     }
 
-    /// Takes the intents; a person whom somebody else is creating just now has to wait, and so has the second of two who
-    /// share an address.
-    async fn intend(&self, pass: &mut Pass, side: Side, wanted: Vec<usize>) -> Result<Vec<(usize, Intent)>, PassError> {
-        if wanted.is_empty() {
-            return Ok(Vec::new());
-        }
-        // One call's worth: an intent has to outlast the look and the call that follow it.
-        let (wanted, later) = wanted.split_at(wanted.len().min(batch(side)));
-        for n in later {
-            pass.items[*n].retry(Reason::Waiting, Some(Duration::ZERO));
-        }
-        let mut first: BTreeMap<String, usize> = BTreeMap::new();
-        for n in wanted.iter().copied() {
-            let person = &pass.items[n].member.person;
-            let key = match (&person.email, side) {
-                (Some(email), _) => format!("email:{}", email.to_lowercase()),
-                (None, Side::Salesforce) => format!("marketo:{}", person.marketo_id.unwrap_or_default()),
-                (None, Side::Marketo) => {
-                    format!("salesforce:{}", person.salesforce_id.as_ref().map_or("", SalesforceId::as_str))
-                }
-            };
-            if *first.entry(key).or_insert(n) != n {
-                pass.items[n].retry(Reason::Waiting, Some(Duration::from_secs(1)));
-            }
-        }
-        let keys: Vec<_> = first.keys().cloned().collect();
+    /// Takes the intents; a person whom somebody else is creating just now has to wait.
+    async fn intend(
+        &self,
+        pass: &mut Pass,
+        side: Side,
+        wanted: &[(usize, String)],
+    ) -> Result<Vec<(usize, Intent)>, PassError> {
+        let keys: Vec<_> = wanted.iter().map(|(_, key)| key.clone()).collect();
         let held = self.store.intend(&self.owner, side, &keys, self.settings.lease * 2).await?;
         self.points.reach(Point::Intended)?;
         let mut held: HashMap<String, Intent> = held.into_iter().map(|intent| (intent.key.clone(), intent)).collect();
         let mut ours = Vec::new();
-        for (key, n) in first {
-            match held.remove(&key) {
-                Some(intent) => ours.push((n, intent)),
-                None => pass.items[n].retry(Reason::Waiting, Some(Duration::from_secs(1))),
+        for (n, key) in wanted {
+            match held.remove(key) {
+                Some(intent) => ours.push((*n, intent)),
+                None => pass.items[*n].retry(Reason::Waiting, Some(Duration::from_secs(1))),
             }
         }
         Ok(ours)
@@ -259,14 +245,18 @@ impl Worker {
         half: Half,
     ) -> Result<(), PassError> {
         let person = &pass.items[n].member.person;
-        let pair = match (&half, person.marketo_id, &person.salesforce_id) {
+        let pair: Option<(MarketoId, SalesforceId)> = match (&half, person.marketo_id, &person.salesforce_id) {
             (Half::Salesforce(id), Some(marketo), _) => Some((marketo, id.clone())),
             (Half::Marketo(id), _, Some(salesforce)) => Some((*id, salesforce.clone())),
             _ => None,
         };
-        let Some((marketo, salesforce)): Option<(MarketoId, SalesforceId)> = pair else { return Ok(()) };
         let person_id = person.id.clone();
-        match self.store.link(&person_id, marketo, &salesforce).await {
+        let linked = match pair {
+            Some((marketo, salesforce)) => self.store.link(&person_id, marketo, &salesforce).await,
+            // Known by an address alone until now.
+            None => self.store.follow(&person_id, &half).await,
+        };
+        match linked {
             Ok(person) => {
                 pass.items[n].member.person = person;
                 pass.moved = true;
@@ -282,24 +272,33 @@ impl Worker {
     }
 }
 
-fn batch(side: Side) -> usize {
-    match side {
-        Side::Salesforce => SALESFORCE_BATCH,
-        Side::Marketo => MARKETO_BATCH,
-    }
-}
-
 /// An item and the key of its intent.
 type Wanted<'a> = (usize, &'a str);
 
-/// Items whose decision adds somebody to a side where nobody is that person.
-fn wanted(pass: &Pass, side: Side, missing: &Missing) -> Vec<usize> {
+/// Items whose decision adds somebody to a side where nobody is that person, with the keys of their intents. The second of two
+/// who share one waits: by then it is known who the first has become.
+fn one_of_each(pass: &mut Pass, side: Side, missing: &Missing) -> Vec<(usize, String)> {
     let needs = |n: &usize| {
         let item = &pass.items[*n];
-        let action = item.decision.as_ref().map(|d| &d.action);
-        action.is_some_and(|a| a.needs_person() && a.side() == Some(side)) && item.missing.as_ref() == Some(missing)
+        let adds = item.action().is_some_and(|a| a.needs_person() && a.side() == Some(side));
+        adds && item.missing.as_ref() == Some(missing)
     };
-    pass.open().into_iter().filter(needs).collect()
+    let wanted: Vec<usize> = pass.open().into_iter().filter(needs).collect();
+    let mut first: BTreeMap<String, usize> = BTreeMap::new();
+    for n in wanted {
+        let person = &pass.items[n].member.person;
+        let key = match (&person.email, side) {
+            (Some(email), _) => format!("email:{}", email.to_lowercase()),
+            (None, Side::Salesforce) => format!("marketo:{}", person.marketo_id.unwrap_or_default()),
+            (None, Side::Marketo) => {
+                format!("salesforce:{}", person.salesforce_id.as_ref().map_or("", SalesforceId::as_str))
+            }
+        };
+        if *first.entry(key).or_insert(n) != n {
+            pass.items[n].retry(Reason::Waiting, Some(Duration::from_secs(1)));
+        }
+    }
+    first.into_iter().map(|(key, n)| (n, key)).collect()
 }
 
 /// The result for each of a chunk; a call that failed as a whole is each one's failure, and leaves the intents standing.

@@ -27,14 +27,14 @@ on_both! {
              SELECT 'm' || CAST(n AS TEXT), 'l' || CAST(n AS TEXT), 'p', 'c' || CAST(n AS TEXT), 'in_sync', 0 FROM n;",
         ).await;
         world.tables.execute("ANALYZE").await;
-        let waiting = "o.lane = r.id AND o.state IN ('available', 'retryable', 'running') AND o.due_at <= 500 ORDER BY o.due_at, o.id LIMIT 10";
+        let waiting = "o.lane = r.id AND o.kind = 'hint' AND o.state IN ('available', 'retryable', 'running') AND o.due_at <= 500 ORDER BY o.due_at, o.id LIMIT 10";
         let take = [
             format!("SELECT o.id FROM ({LANES}) r JOIN outbox o ON o.id IN (SELECT id FROM outbox o WHERE {waiting})"),
             format!("SELECT o.id FROM ({LANES}) r CROSS JOIN LATERAL (SELECT o.* FROM outbox o WHERE {waiting}) o"),
         ];
         let due = "SELECT id FROM lanes WHERE next_due_at <= 500 ORDER BY next_due_at, id LIMIT 64".to_owned();
         let seen = format!("SELECT i.change_id FROM ({LANES}) r JOIN inbox i ON i.source = 'marketo' AND i.delivery_id = r.id AND i.position = 0");
-        let first = "(SELECT MIN(due_at) FROM outbox WHERE lane = lanes.id AND state IN ('available', 'retryable', 'running'))";
+        let first = "(SELECT MIN(due_at) FROM outbox WHERE lane = lanes.id AND kind = 'hint' AND state IN ('available', 'retryable', 'running'))";
         let give_back = format!("UPDATE lanes SET next_due_at = {first} FROM ({LANES}) r WHERE lanes.id = r.id");
         let held = format!("UPDATE outbox SET outcome = 'superseded' FROM ({LANES}) r WHERE outbox.lane = r.id AND outbox.subject = r.subject
             AND outbox.kind = 'hint' AND outbox.state IN ('parked', 'discarded') AND outbox.state = 'parked' AND outbox.reason IS NOT NULL");
