@@ -10,6 +10,7 @@ pub mod filter;
 pub mod flow_actions;
 pub mod guards;
 pub mod ingest;
+pub mod intents;
 pub mod keys;
 pub mod lanes;
 pub mod mappings;

@@ -113,7 +113,14 @@ impl Worker {
                 seen => seen.clone(),
             };
             let now = Seen::Status(row.status.clone());
-            let event = transition(&seen, &now).map(|t| (t, DetectedBy::Reconciliation, Origin::Salesforce));
+            let ours = row.last_modified_by.is_some() && row.last_modified_by == self.user_id();
+            let origin = match (ours, &member.sent) {
+                (false, _) => Origin::Salesforce,
+                (true, Some(_)) => Origin::Marketo,
+                // What the merge writes it announces; a flow action does not.
+                (true, None) => Origin::FlowAction,
+            };
+            let event = transition(&seen, &now).map(|t| (t, DetectedBy::Reconciliation, origin));
             let changed = member.salesforce != now;
             member.salesforce = now;
             member.campaign_member_id = Some(row.id);

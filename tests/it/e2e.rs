@@ -3,7 +3,9 @@
 //! Each case acts as people do on either side and compares what both sides hold in the end, and what receivers of trigger
 //! events are told. `world` sets up and compares; the other files are the cases. No case knows which database it got.
 
+mod filter;
 mod first_sync;
+mod flow_actions;
 mod kill;
 mod lifecycle;
 mod live;

@@ -220,8 +220,9 @@ async fn act(
     let is_final = wait && is_final_soon(&api, &id).await?;
     let stored = found(&api, &id).await?;
     let most = i64::try_from(new.people.len()).unwrap_or(i64::MAX);
+    let counts = counts(&api, &id).await?;
     let results = api.store.flow_action_results(&id, -1, most).await?;
-    let body = body(&api, stored, results.into_iter().map(ResultBody::from).collect(), None).await?;
+    let body = body(stored, counts, results.into_iter().map(ResultBody::from).collect(), None);
     let status = if is_final { StatusCode::OK } else { StatusCode::ACCEPTED };
     Ok((status, [(header::LOCATION, format!("{BASE}/flow-actions/{id}"))], Json(body)).into_response())
 }
@@ -263,14 +264,10 @@ async fn found(api: &ApiState, id: &str) -> Answer<StoredFlowAction> {
     api.store.flow_action(id).await?.ok_or_else(|| Refusal::not_found("flow action"))
 }
 
-async fn body(
-    api: &ApiState,
-    stored: StoredFlowAction,
-    results: Vec<ResultBody>,
-    next_cursor: Option<String>,
-) -> Answer<FlowActionBody> {
+/// To be asked for before the results: whoever reads that nothing is queued shall find it so in them.
+async fn counts(api: &ApiState, id: &str) -> Answer<Counts> {
     let mut counts = Counts::default();
-    for (state, ended, n) in api.store.flow_action_counts(&stored.id).await? {
+    for (state, ended, n) in api.store.flow_action_counts(id).await? {
         *match outcome(state.as_deref(), ended.as_deref()) {
             "applied" => &mut counts.applied,
             "skipped" => &mut counts.skipped,
@@ -279,9 +276,18 @@ async fn body(
             _ => &mut counts.queued,
         } += n;
     }
+    Ok(counts)
+}
+
+fn body(
+    stored: StoredFlowAction,
+    counts: Counts,
+    results: Vec<ResultBody>,
+    next_cursor: Option<String>,
+) -> FlowActionBody {
     let all = counts.queued + counts.applied + counts.skipped + counts.failed + counts.rejected;
     let only = results.first().filter(|_| all == 1);
-    Ok(FlowActionBody {
+    FlowActionBody {
         id: stored.id,
         action: stored.action,
         campaign_id: stored.campaign_id,
@@ -293,7 +299,7 @@ async fn body(
         counts,
         results,
         next_cursor,
-    })
+    }
 }
 
 /// Show a flow action
@@ -310,7 +316,8 @@ async fn show(State(api): State<ApiState>, Id(id): Id, mut given: Parameters) ->
     let page = given.page_of(PAGE)?;
     given.end()?;
     let stored = found(&api, &id).await?;
+    let counts = counts(&api, &id).await?;
     let results = api.store.flow_action_results(&id, page.after_position()?.unwrap_or(-1), page.fetch()).await?;
     let Json(list) = page.list(results, |result| result.position.to_string(), ResultBody::from);
-    Ok(Json(body(&api, stored, list.data, list.next_cursor).await?))
+    Ok(Json(body(stored, counts, list.data, list.next_cursor)))
 }

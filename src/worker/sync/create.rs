@@ -14,7 +14,8 @@ use crate::domain::ids::{MarketoId, PersonType, SalesforceId};
 use crate::domain::merge::{Reason, Side};
 use crate::domain::person::Choice;
 use crate::store::StoreError;
-use crate::store::people::{Half, Intent};
+use crate::store::intents::Intent;
+use crate::store::people::Half;
 use crate::worker::points::Point;
 use crate::worker::{PassError, Worker};
 
@@ -175,10 +176,17 @@ impl Worker {
         let held = self.store.intend(&self.owner, side, &keys, self.settings.lease * 2).await?;
         self.points.reach(Point::Intended)?;
         let mut held: HashMap<String, Intent> = held.into_iter().map(|intent| (intent.key.clone(), intent)).collect();
+        let people: Vec<_> = wanted.iter().map(|(n, _)| pass.items[*n].member.person.id.clone()).collect();
+        let unknown = self.store.unknown_to(side, &people).await?;
         let mut ours = Vec::new();
-        for (n, key) in wanted {
+        for ((n, key), person) in wanted.iter().zip(people) {
             match held.remove(key) {
-                Some(intent) => ours.push((*n, intent)),
+                Some(intent) if unknown.contains(&person) => ours.push((*n, intent)),
+                // Created by somebody else after it was looked for here: to be looked for again.
+                Some(_) => {
+                    self.conclude(side, key).await?;
+                    pass.items[*n].retry(Reason::Waiting, Some(Duration::ZERO));
+                }
                 None => pass.items[*n].retry(Reason::Waiting, Some(Duration::from_secs(1))),
             }
         }

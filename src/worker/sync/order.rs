@@ -49,6 +49,7 @@ impl Worker {
     pub(super) async fn decide_orders(&self, pass: &mut Pass) -> Result<(), PassError> {
         let us = self.user_id();
         let mut announced = Vec::new();
+        let mut unknown = Vec::new();
         for n in pass.open() {
             let item = &mut pass.items[n];
             if item.order.is_none() {
@@ -59,14 +60,25 @@ impl Worker {
                 check_status(item, pass.campaigns.get(&item.member.campaign_id));
             }
             let acts = item.is_open() && item.action().is_some_and(|action| action.side().is_some());
-            announced.extend(
-                item.order.as_ref().filter(|_| acts).map(|o| (item.member.campaign_id.clone(), o.change_id.clone())),
-            );
+            let Some(order) = item.order.as_ref().filter(|_| acts) else { continue };
+            announced.push((item.member.campaign_id.clone(), order.change_id.clone()));
+            if item.seen == Seen::Unknown {
+                // On record before it changes, or the first read of the campaign would take what we write for what was there.
+                item.seen = seen_of(&item.salesforce);
+                item.member.salesforce = item.seen.clone();
+                unknown.push(n);
+            }
         }
-        if !announced.is_empty() {
-            pass.leases = self.store.announce_commands(&pass.leases, &announced).await?;
-            pass.drop_lost();
+        if announced.is_empty() {
+            return Ok(());
         }
+        if !unknown.is_empty() {
+            let members = unknown.iter().map(|n| pass.items[*n].member.clone()).collect();
+            pass.leases = self.store.announce(&pass.leases, members).await?;
+            unknown.iter().for_each(|n| pass.items[*n].member.stored = true);
+        }
+        pass.leases = self.store.announce_commands(&pass.leases, &announced).await?;
+        pass.drop_lost();
         Ok(())
     }
 
