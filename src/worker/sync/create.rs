@@ -34,6 +34,7 @@ impl Worker {
         // One call's worth at a time: an intent has to outlast the look and the call that follow it.
         for chunk in wanted.chunks(SALESFORCE_BATCH) {
             let intended = self.intend(pass, Side::Salesforce, chunk).await?;
+            let intended = self.look_by_address(pass, intended).await?;
             let chunk = self.look_first(pass, intended).await?;
             if chunk.is_empty() {
                 continue;
@@ -66,7 +67,11 @@ impl Worker {
             first_name: person.and_then(|p| p.first_name.clone()),
             last_name: filled(person.and_then(|p| p.last_name.as_ref()), &self.settings.lead_last_name),
             company: filled(person.and_then(|p| p.company.as_ref()), &self.settings.lead_company),
-            email: person.and_then(|p| p.email.clone()),
+            email: match person {
+                Some(person) => person.email.clone(),
+                // Known by the address alone.
+                None => pass.items[n].member.person.email.clone(),
+            },
             external_id: pass.items[n].member.person.marketo_id.map(|id| id.to_string()),
         }
     }
@@ -191,6 +196,39 @@ impl Worker {
             }
         }
         Ok(ours)
+    }
+
+    /// For people known by an address alone: nothing stored says that somebody else has created them since they were looked for.
+    async fn look_by_address(
+        &self,
+        pass: &mut Pass,
+        wanted: Vec<(usize, Intent)>,
+    ) -> Result<Vec<(usize, Intent)>, PassError> {
+        let address = |pass: &Pass, n: usize| {
+            let person = &pass.items[n].member.person;
+            person.email.as_ref().filter(|_| person.marketo_id.is_none()).map(|email| email.to_lowercase())
+        };
+        let emails: Vec<_> = wanted.iter().filter_map(|(n, _)| address(pass, *n)).collect();
+        if emails.is_empty() {
+            return Ok(wanted);
+        }
+        let found = match self.salesforce.people_by_email(&emails).await {
+            Ok(found) => found.into_iter().filter_map(|p| p.email).map(|e| e.to_lowercase()).collect::<HashSet<_>>(),
+            Err(error) => {
+                wanted.iter().for_each(|(n, _)| pass.items[*n].fail(&error));
+                return Ok(Vec::new());
+            }
+        };
+        let mut left = Vec::new();
+        for (n, intent) in wanted {
+            if address(pass, n).is_some_and(|email| found.contains(&email)) {
+                self.conclude(Side::Salesforce, &intent.key).await?;
+                pass.items[n].retry(Reason::Waiting, Some(Duration::ZERO));
+            } else {
+                left.push((n, intent));
+            }
+        }
+        Ok(left)
     }
 
     /// For intents that were taken over: the lead that the attempt before may have made.

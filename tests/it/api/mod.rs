@@ -4,6 +4,7 @@
 
 mod decided;
 mod matching;
+mod flow_actions;
 mod refusals;
 mod shown;
 mod vendors;
