@@ -3,8 +3,8 @@
 //! The vendors are tables, nothing works anything off: what is asked and answered is the subject, not what comes of it.
 
 mod decided;
-mod matching;
 mod flow_actions;
+mod matching;
 mod refusals;
 mod shown;
 mod vendors;
