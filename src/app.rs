@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::config::Config;
-use crate::connector::budget::Limits;
+use crate::connector::budget::{Limits, Priority};
 use crate::connector::marketo::{MarketoClient, MarketoSettings};
 use crate::connector::salesforce::{SalesforceClient, SalesforceSettings};
 use crate::connector::{CircuitState, Usage};
@@ -31,7 +31,7 @@ use crate::store::guards::GuardLimits;
 use crate::store::ingest::Ingest;
 use crate::webhook::WebhookState;
 use crate::worker::points::Points;
-use crate::worker::{Settings, Worker};
+use crate::worker::{Settings, Vendors, Worker};
 use crate::{http, webhook};
 
 /// Lanes that one process works at the same time: enough to keep the vendors' concurrency busy.
@@ -112,11 +112,16 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Service>
 
     let mut router = Router::new();
     let diagnosis = Diagnosis::new(store.clone(), &marketo, &salesforce, config);
-    let api = ApiState::new(store.clone(), marketo.clone(), salesforce.clone(), config).with_diagnosis(diagnosis);
+    // Somebody waits for the answer.
+    let (first_marketo, first_salesforce) =
+        (marketo.prioritised(Priority::FlowAction), salesforce.prioritised(Priority::FlowAction));
+    let api = ApiState::new(store.clone(), Arc::new(first_marketo), Arc::new(first_salesforce), config)
+        .with_diagnosis(diagnosis);
     let api = api.with_vendors({
         let (marketo, salesforce) = (marketo.clone(), salesforce.clone());
         Arc::new(move || (health(&marketo.usage()), health(&salesforce.usage())))
     });
+    let api = api.until(stop.clone());
     match options.role {
         Role::Worker => router = router.merge(http::health_router(api)),
         Role::All | Role::Http => {
@@ -134,7 +139,12 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Service>
         }),
     );
     if options.role != Role::Http {
+        let at = |priority: Priority| -> Vendors {
+            (Arc::new(marketo.prioritised(priority)), Arc::new(salesforce.prioritised(priority)))
+        };
+        let (commands, runs) = (at(Priority::FlowAction), at(Priority::Reconcile));
         let worker = Worker::new(store, marketo, salesforce, settings(config), options.points);
+        let worker = worker.with_priorities(commands, runs);
         for _ in 0..WORKERS {
             tasks.spawn(worker.another().run(stop.clone()));
         }

@@ -12,6 +12,8 @@ CREATE TABLE lanes (
   baseline    BOOLEAN NOT NULL DEFAULT FALSE,
   -- A flow action has named the campaign: it stays tracked without a mapping.
   pinned      BOOLEAN NOT NULL DEFAULT FALSE,
+  -- As it was called when it was pinned; a mapping has a newer one.
+  campaign_name TEXT,
   -- Receives, but is not worked off: its mapping is paused.
   halted      BOOLEAN NOT NULL DEFAULT FALSE,
   -- When there is work, or when the lease runs out; NULL while there is nothing to do.
@@ -57,6 +59,8 @@ CREATE TABLE people (
 );
 CREATE UNIQUE INDEX people_marketo ON people (marketo_id) WHERE marketo_id IS NOT NULL;
 CREATE UNIQUE INDEX people_salesforce ON people (salesforce_id) WHERE salesforce_id IS NOT NULL;
+-- Somebody of whom a flow action has named the address and whom neither side knows yet; in lower case.
+CREATE UNIQUE INDEX people_address ON people (email) WHERE marketo_id IS NULL AND salesforce_id IS NULL;
 
 -- Somebody is creating this person on this side. Stands until it is known how that ended: whoever takes it over looks first.
 CREATE TABLE intents (
@@ -105,6 +109,8 @@ CREATE UNIQUE INDEX members_person ON members (campaign_id, person_id);
 CREATE INDEX members_of_person ON members (person_id);
 CREATE INDEX members_campaign_member ON members (campaign_member_id) WHERE campaign_member_id IS NOT NULL;
 CREATE INDEX members_state ON members (campaign_id, sync_state, id);
+CREATE INDEX members_in_campaign ON members (campaign_id, id) WHERE salesforce <> '';
+CREATE INDEX members_status ON members (campaign_id, salesforce, id) WHERE salesforce <> '';
 
 -- Every accepted record: audit, and recognition of a second delivery.
 CREATE TABLE inbox (
@@ -127,11 +133,13 @@ CREATE TABLE outbox (
   mapping_id   TEXT,
   -- hint, flow_action
   kind         TEXT NOT NULL,
-  -- marketo:318592, salesforce:00Q..., member:00v..., person:<our id>, mapping
+  -- marketo:318592, salesforce:00Q..., member:00v..., email:a@b.c, person:<our id>, mapping
   subject      TEXT NOT NULL,
   source       TEXT NOT NULL,
-  -- What the hint carried; NULL after two were merged, so that neither saves the read.
+  -- What the hint carried; NULL after two were merged, so that neither saves the read. Of a flow action the command.
   payload      TEXT,
+  -- When the last attempt at a flow action was about to be sent.
+  announced_at BIGINT,
   -- available, running, retryable, completed, parked, discarded
   state        TEXT NOT NULL,
   attempts     BIGINT NOT NULL DEFAULT 0,
@@ -149,7 +157,9 @@ CREATE TABLE outbox (
   completed_at BIGINT
 );
 CREATE UNIQUE INDEX outbox_waiting ON outbox (lane, subject) WHERE kind = 'hint' AND state IN ('available', 'retryable');
-CREATE INDEX outbox_due ON outbox (lane, due_at, id) WHERE state IN ('available', 'retryable', 'running');
+-- Commands go before hints, and those about one person one after the other.
+CREATE INDEX outbox_due ON outbox (lane, kind, due_at, id) WHERE state IN ('available', 'retryable', 'running');
+CREATE INDEX outbox_order ON outbox (lane, subject, id) WHERE kind = 'flow_action' AND state IN ('available', 'retryable', 'running');
 CREATE INDEX outbox_open ON outbox (state, id) WHERE state <> 'completed';
 CREATE INDEX outbox_held ON outbox (lane, subject) WHERE state IN ('parked', 'discarded');
 CREATE INDEX outbox_mapping ON outbox (mapping_id, id);
@@ -159,8 +169,9 @@ CREATE INDEX outbox_completed ON outbox (completed_at) WHERE completed_at IS NOT
 CREATE TABLE runs (
   id          TEXT PRIMARY KEY,
   lane        TEXT NOT NULL REFERENCES lanes (id),
-  mapping_id  TEXT NOT NULL REFERENCES mappings (id),
-  -- first_sync, reconciliation
+  -- NULL where a campaign is tracked without one.
+  mapping_id  TEXT REFERENCES mappings (id),
+  -- first_sync, reconciliation, first_read
   kind        TEXT NOT NULL,
   -- running, completed, failed
   state       TEXT NOT NULL,
@@ -280,4 +291,27 @@ CREATE TABLE audit (
   action TEXT NOT NULL,
   target TEXT NOT NULL,
   detail TEXT NOT NULL
+);
+
+-- What somebody asked to be done with people in a campaign; the work is in the outbox, a row for each person.
+CREATE TABLE flow_actions (
+  id          TEXT PRIMARY KEY,
+  -- add_to_campaign, change_status, remove_from_campaign
+  action      TEXT NOT NULL,
+  campaign_id TEXT NOT NULL REFERENCES lanes (id),
+  status      TEXT,
+  program_id  BIGINT,
+  actor       TEXT NOT NULL,
+  created_at  BIGINT NOT NULL
+);
+CREATE TABLE flow_action_people (
+  flow_action_id TEXT NOT NULL REFERENCES flow_actions (id),
+  -- In the order in which they were named.
+  position       BIGINT NOT NULL,
+  -- As they were named: a JSON object with one id or address.
+  person         TEXT NOT NULL,
+  -- The row of the outbox; NULL for one who was rejected, with the reason.
+  change_id      TEXT,
+  reason         TEXT,
+  PRIMARY KEY (flow_action_id, position)
 );

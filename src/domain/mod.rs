@@ -6,6 +6,7 @@
 pub mod catalogue;
 pub mod clock;
 pub mod closed_list;
+pub mod flow_action;
 pub mod hint;
 pub mod ids;
 pub mod letters;
@@ -13,6 +14,7 @@ pub mod mapping;
 pub mod matching;
 pub mod merge;
 pub mod person;
+pub mod rendered;
 pub mod retry;
 pub mod status;
 pub mod trigger;

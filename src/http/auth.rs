@@ -6,7 +6,7 @@
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::{digest, rand};
 use axum::extract::{Request, State};
-use axum::http::{Method, header};
+use axum::http::{HeaderName, Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use secrecy::{ExposeSecret, SecretString};
@@ -20,6 +20,8 @@ use crate::store::{Store, StoreError};
 /// Characters of a key after its prefix: 238 random bits.
 const KEY_CHARACTERS: usize = 40;
 const PREFIX: &str = "cs_";
+/// For callers that cannot write an `Authorization` header.
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
 closed_list! {
@@ -66,9 +68,12 @@ impl BootstrapKey {
 
 /// Lets in whoever has a key of sufficient scope: to read for `GET`, to write for everything else.
 pub(super) async fn authorize(State(api): State<ApiState>, mut request: Request, next: Next) -> Answer<Response> {
-    let Some(value) = request.headers().get(header::AUTHORIZATION) else { return Err(Refusal::unauthorized(false)) };
-    let key = bearer(value.as_bytes()).ok_or_else(|| Refusal::unauthorized(true))?;
-    let hash = digest::digest(&digest::SHA256, key);
+    let key = match (request.headers().get(header::AUTHORIZATION), request.headers().get(API_KEY)) {
+        (Some(value), _) => bearer(value.as_bytes()),
+        (None, Some(value)) => Some(value.as_bytes().trim_ascii()).filter(|key| !key.is_empty()),
+        (None, None) => return Err(Refusal::unauthorized(false)),
+    };
+    let hash = digest::digest(&digest::SHA256, key.ok_or_else(|| Refusal::unauthorized(true))?);
     let caller = if api.bootstrap_key.is(&hash) {
         Some(Caller { actor: "bootstrap".to_owned(), scope: Scope::Admin })
     } else {

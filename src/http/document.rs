@@ -74,7 +74,8 @@ pub fn openapi() -> OpenApi {
     for (path, item) in &mut document.paths.paths {
         let has_id = path.contains('{');
         for operation in each(item) {
-            describe_errors(operation, has_id);
+            // A step in Marketo declares nothing.
+            describe_errors(operation, has_id, !path.contains("/flow-actions/"));
         }
     }
     document
@@ -84,7 +85,7 @@ fn each(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [&mut item.get, &mut item.put, &mut item.post, &mut item.delete, &mut item.patch].into_iter().flatten()
 }
 
-fn describe_errors(operation: &mut Operation, has_id: bool) {
+fn describe_errors(operation: &mut Operation, has_id: bool, declared: bool) {
     let has_body = operation.request_body.is_some();
     let has_parameters = operation.parameters.as_ref().is_some_and(|list| list.len() > usize::from(has_id));
     let errors = [
@@ -93,7 +94,7 @@ fn describe_errors(operation: &mut Operation, has_id: bool) {
         ("403", "The key lacks the scope (`insufficient-scope`).", true),
         ("404", "There is no such thing (`not-found`).", has_id),
         ("413", "The body is too long (`body-too-large`).", has_body),
-        ("415", "The body is not declared as JSON (`unsupported-media-type`).", has_body),
+        ("415", "The body is not declared as JSON (`unsupported-media-type`).", has_body && declared),
         ("422", "A field or parameter is wrong; `errors` names it (`invalid-input`).", has_body || has_parameters),
         ("500", "A fault of ours (`internal`).", true),
         ("503", "The database does not answer (`unavailable`); see Retry-After.", true),

@@ -67,7 +67,7 @@ pub(super) fn refused_bytes(status: StatusCode) -> Refusal {
     }
 }
 
-fn refused_body(rejection: JsonRejection) -> Refusal {
+pub(super) fn refused_body(rejection: JsonRejection) -> Refusal {
     match rejection {
         JsonRejection::JsonDataError(error) => {
             let text = error.body_text();
@@ -205,7 +205,12 @@ impl Parameters {
 
     /// `limit` and `cursor`.
     pub(super) fn page(&mut self) -> Answer<Page> {
-        let limit = self.parsed::<i64>("limit", "a number from 1 to 500")?.unwrap_or(PAGE);
+        self.page_of(PAGE)
+    }
+
+    /// The same with another length unless one is given.
+    pub(super) fn page_of(&mut self, limit: i64) -> Answer<Page> {
+        let limit = self.parsed::<i64>("limit", "a number from 1 to 500")?.unwrap_or(limit);
         if !(1..=LONGEST_PAGE).contains(&limit) {
             return Err(Refusal::field("limit", "invalid", "has to be a number from 1 to 500"));
         }

@@ -10,6 +10,8 @@ mod diagnostics;
 mod document;
 mod events;
 mod extract;
+mod filter;
+mod flow_actions;
 mod guards;
 mod health;
 mod idempotency;
@@ -30,6 +32,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, http};
+use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
@@ -43,6 +46,7 @@ use crate::store::Store;
 use auth::BootstrapKey;
 pub use auth::{Scope, create_key};
 pub use document::{openapi, openapi_json};
+use flow_actions::KnownCampaigns;
 use refusal::Refusal;
 
 const BASE: &str = "/api/v1";
@@ -71,6 +75,9 @@ pub struct ApiState {
     salesforce: Arc<dyn Salesforce>,
     vendors: Option<VendorGauge>,
     diagnosis: Option<Arc<Diagnosis>>,
+    known: KnownCampaigns,
+    /// Whoever waits for something need not wait any longer.
+    stop: CancellationToken,
     bootstrap_key: BootstrapKey,
     /// Of a mapping that says nothing else.
     policies: Policies,
@@ -88,6 +95,8 @@ impl ApiState {
             salesforce,
             vendors: None,
             diagnosis: None,
+            known: KnownCampaigns::default(),
+            stop: CancellationToken::new(),
             bootstrap_key: BootstrapKey::new(&config.auth.bootstrap_key),
             policies: policies(config),
             cors_origins: config.server.cors_origins.clone().into(),
@@ -105,6 +114,12 @@ impl ApiState {
     #[must_use]
     pub fn with_diagnosis(self, diagnosis: Diagnosis) -> Self {
         Self { diagnosis: Some(Arc::new(diagnosis)), ..self }
+    }
+
+    /// With the word on which waiting requests are answered as they stand.
+    #[must_use]
+    pub fn until(self, stop: CancellationToken) -> Self {
+        Self { stop, ..self }
     }
 }
 
@@ -132,6 +147,8 @@ fn operations() -> (OpenApiRouter<ApiState>, OpenApiRouter<ApiState>) {
         .merge(members::routes())
         .merge(changes::routes())
         .merge(events::routes())
+        .merge(flow_actions::routes())
+        .merge(filter::routes())
         .merge(stats::routes())
         .merge(diagnostics::routes());
     (operations, administration::routes())

@@ -23,9 +23,10 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 #[schema(as = Run)]
 struct RunBody {
     id: String,
-    mapping_id: String,
+    /// Null for a campaign that is tracked without a mapping.
+    mapping_id: Option<String>,
     campaign_id: String,
-    /// `first_sync` or `reconciliation`.
+    /// `first_sync`, `reconciliation`, or `first_read` of a campaign without a mapping.
     kind: String,
     /// `running`, `completed`, `failed`.
     state: String,

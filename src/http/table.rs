@@ -1,7 +1,7 @@
 //! Lists as CSV (RFC 4180), for spreadsheets.
 //!
-//! A row is the same JSON object as in the list, with named places of it as columns; null is an empty cell. Must not know
-//! what the rows are.
+//! A row is the same JSON object as in the list, with named places of it as columns; null is an empty cell. Texts come from
+//! strangers, so none of them is left to be a formula. Must not know what the rows are.
 
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
@@ -45,8 +45,17 @@ fn cell(row: &Value, column: &str) -> String {
     let place = column.split('.').try_fold(row, |value, name| value.get(name));
     match place {
         None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => text.clone(),
+        Some(Value::String(text)) => defused(text),
         Some(other) => other.to_string(),
+    }
+}
+
+/// A text that a spreadsheet would take for a formula, made one that it does not (OWASP, "CSV Injection"). Numbers and times of
+/// ours are no texts of strangers, and a minus before a number stays.
+fn defused(text: &str) -> String {
+    match text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        true => format!("'{text}"),
+        false => text.to_owned(),
     }
 }
 
@@ -68,6 +77,24 @@ mod tests {
     fn cells_are_quoted_where_they_have_to_be() {
         let row = json!({"a": {"b": "x, \"y\"\n"}, "n": 7, "z": null});
         assert_eq!(line(["a.b", "n", "z", "a.c"].iter().map(|c| cell(&row, c))), "\"x, \"\"y\"\"\n\",7,,\r\n");
+    }
+
+    #[test]
+    fn a_text_is_no_formula() {
+        let shown = |text: &str| line(["t"].iter().map(|c| cell(&json!({ "t": text }), c)));
+        for (text, expected) in [
+            ("=HYPERLINK(\"http://x\")", "\"'=HYPERLINK(\"\"http://x\"\")\"\r\n"),
+            ("+1", "'+1\r\n"),
+            ("-1+1", "'-1+1\r\n"),
+            ("@SUM(A1)", "'@SUM(A1)\r\n"),
+            ("\t=1", "'\t=1\r\n"),
+            ("\r=1", "\"'\r=1\"\r\n"),
+            ("a=1", "a=1\r\n"),
+            ("", "\r\n"),
+        ] {
+            assert_eq!(shown(text), expected, "{text:?}");
+        }
+        assert_eq!(cell(&json!({"n": -5}), "n"), "-5");
     }
 
     #[test]

@@ -191,7 +191,7 @@ impl Store {
         for rows in [ended, opened] {
             tx.execute_rows(
                 "UPDATE outbox SET state = r.state, outcome = r.outcome, due_at = $2, completed_at = r.completed_at, attempts = 0,
-                   payload = NULL, reason = NULL FROM {rows} WHERE outbox.id = r.id",
+                   payload = CASE WHEN outbox.kind = 'hint' THEN NULL ELSE outbox.payload END, reason = NULL FROM {rows} WHERE outbox.id = r.id",
                 &Rows::new("id text, state text, outcome text, completed_at int", &rows)?,
                 args![now],
             )
@@ -206,6 +206,7 @@ impl Store {
         }
         tx.commit().await?;
         self.work.notify_one();
+        self.commands.notify_waiters();
         Ok(changes)
     }
 }

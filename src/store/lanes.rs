@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use super::dialect::{Rows, Tx, args};
+use super::dialect::{Backend, Rows, Tx, args};
 use super::outbox::Subject;
 use super::runs::Run;
 use super::settings::SYNC_IS_OFF;
@@ -38,6 +38,8 @@ pub struct Claimed {
     pub payload: Option<String>,
     /// This attempt included.
     pub attempts: i64,
+    /// When an earlier attempt at a flow action was about to be sent, epoch milliseconds.
+    pub announced_at: Option<i64>,
     pub created_at: i64,
 }
 
@@ -63,6 +65,7 @@ struct ClaimedRow {
     source: String,
     payload: Option<String>,
     attempts: i64,
+    announced_at: Option<i64>,
     created_at: i64,
 }
 
@@ -122,20 +125,35 @@ impl Store {
 
     async fn take(&self, tx: &mut Tx, leases: &[Lease], share: usize) -> Result<Vec<Claimed>, StoreError> {
         let lanes: Vec<_> = leases.iter().map(|l| (&l.lane, l.fence)).collect();
-        // Rows left running are of a worker that lost its lease: nobody else could have leased the lane.
-        let pick = "WHERE o.lane = r.id AND o.state IN ('available', 'retryable', 'running') AND o.due_at <= $2
-                    ORDER BY o.due_at, o.id LIMIT $3";
-        let sql = format!("SELECT o.id, r.fence FROM {}", tx.backend().first_of_each("outbox", "id", pick));
-        let share = i64::try_from(share).unwrap_or(i64::MAX);
-        let picked: Vec<(String, i64)> =
-            tx.fetch_rows(&sql, &Rows::new("id text, fence int", &lanes)?, args![self.now(), share]).await?;
+        let lanes = Rows::new("id text, fence int", &lanes)?;
+        let most = i64::try_from(share).unwrap_or(i64::MAX);
+        let mut picked: Vec<(String, i64)> = Vec::new();
+        let mut taken: HashMap<String, usize> = HashMap::new();
+        // Commands before hints. Rows left running are of a worker that lost its lease: nobody else could have leased the lane.
+        for kind in ["flow_action", "hint"] {
+            let pick = format!(
+                "WHERE o.lane = r.id AND o.kind = '{kind}' AND o.state IN ('available', 'retryable', 'running') AND o.due_at <= $2
+                 ORDER BY o.due_at, o.id LIMIT $3"
+            );
+            let sql =
+                format!("SELECT o.id, o.lane, r.fence FROM {}", tx.backend().first_of_each("outbox", "id", &pick));
+            let mut rows: Vec<(String, String, i64)> = tx.fetch_rows(&sql, &lanes, args![self.now(), most]).await?;
+            rows.sort();
+            for (id, lane, fence) in rows {
+                let taken = taken.entry(lane).or_default();
+                if *taken < share {
+                    *taken += 1;
+                    picked.push((id, fence));
+                }
+            }
+        }
         if picked.is_empty() {
             return Ok(Vec::new());
         }
         let taken: Vec<ClaimedRow> = tx
             .fetch_rows(
                 "UPDATE outbox SET state = 'running', attempts = attempts + 1, fence = r.fence FROM {rows} WHERE outbox.id = r.id
-                 RETURNING outbox.id, lane, mapping_id, kind, subject, source, payload, attempts, created_at",
+                 RETURNING outbox.id, lane, mapping_id, kind, subject, source, payload, attempts, announced_at, created_at",
                 &Rows::new("id text, fence int", &picked)?,
                 vec![],
             )
@@ -151,6 +169,7 @@ impl Store {
                 source: row.source,
                 payload: row.payload,
                 attempts: row.attempts,
+                announced_at: row.announced_at,
                 created_at: row.created_at,
             });
         }
@@ -196,6 +215,10 @@ impl Store {
 /// It also keeps a hint from being forgotten: a lane that is released computes its next due time from its rows; rows that
 /// are being added are seen by that, or find the lane released.
 pub(super) async fn lock_lanes<'a>(tx: &mut Tx, lanes: impl IntoIterator<Item = &'a str>) -> Result<(), StoreError> {
+    if tx.backend() == Backend::Sqlite {
+        // A writing transaction is alone.
+        return Ok(());
+    }
     let lanes: BTreeSet<_> = lanes.into_iter().map(|lane| (lane,)).collect();
     let lanes: Vec<_> = lanes.into_iter().collect();
     let lock = tx.backend().for_update();
@@ -230,7 +253,9 @@ pub(super) async fn give_back(store: &Store, tx: &mut Tx, held: &[Lease]) -> Res
     tx.execute_rows(
         "UPDATE lanes SET lease_owner = NULL, lease_until = NULL, next_due_at = CASE WHEN halted THEN NULL ELSE
            (SELECT CASE WHEN MIN(due_at) < $2 THEN $2 ELSE MIN(due_at) END FROM (
-              SELECT MIN(due_at) AS due_at FROM outbox WHERE lane = lanes.id AND state IN ('available', 'retryable', 'running')
+              SELECT MIN(due_at) AS due_at FROM outbox WHERE lane = lanes.id AND kind = 'hint' AND state IN ('available', 'retryable', 'running')
+              UNION ALL
+              SELECT MIN(due_at) AS due_at FROM outbox WHERE lane = lanes.id AND kind = 'flow_action' AND state IN ('available', 'retryable', 'running')
               UNION ALL
               SELECT MIN(due_at) AS due_at FROM runs WHERE lane = lanes.id AND state = 'running') AS due) END
          FROM {rows} WHERE lanes.id = r.id",

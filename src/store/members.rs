@@ -72,7 +72,7 @@ impl Member {
 }
 
 #[derive(sqlx::FromRow)]
-struct MemberRow {
+pub(super) struct MemberRow {
     id: String,
     campaign_id: String,
     person_id: String,
@@ -99,7 +99,7 @@ struct MemberRow {
     updated_at: i64,
 }
 
-const MEMBER: &str = "m.id, m.campaign_id, m.person_id, p.marketo_id, p.salesforce_id, p.email, m.campaign_member_id, m.marketo, \
+pub(super) const MEMBER: &str = "m.id, m.campaign_id, m.person_id, p.marketo_id, p.salesforce_id, p.email, m.campaign_member_id, m.marketo, \
     m.salesforce, m.salesforce_modstamp, m.base_marketo, m.base_salesforce, m.sent, m.sync_state, m.reason, m.rule, m.after_merge, \
     m.frozen, m.marketo_scan, m.salesforce_scan, m.added_to_marketo, m.added_to_salesforce, m.sequence, m.updated_at";
 
@@ -167,7 +167,7 @@ impl TryFrom<MemberRow> for Member {
     }
 }
 
-fn members(rows: Vec<MemberRow>) -> Result<Vec<Member>, StoreError> {
+pub(super) fn members(rows: Vec<MemberRow>) -> Result<Vec<Member>, StoreError> {
     rows.into_iter().map(Member::try_from).collect()
 }
 

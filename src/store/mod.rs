@@ -3,10 +3,14 @@
 //! Owns the schema, the transactions and what may happen together in one of them. Must not call a vendor, nor decide
 //! anything that `domain` decides: it keeps what it is told.
 
+pub mod addresses;
 pub mod changes;
 mod dialect;
+pub mod filter;
+pub mod flow_actions;
 pub mod guards;
 pub mod ingest;
+pub mod intents;
 pub mod keys;
 pub mod lanes;
 pub mod mappings;
@@ -18,6 +22,7 @@ pub mod reports;
 pub mod runs;
 pub mod settings;
 mod settle;
+mod writer;
 pub mod triggers;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -59,6 +64,8 @@ pub struct Store {
     pub work: Arc<Notify>,
     /// Woken after each commit that stored trigger events.
     pub events: Arc<Notify>,
+    /// Woken after each commit that ended flow actions.
+    pub commands: Arc<Notify>,
 }
 
 impl Store {
@@ -69,7 +76,7 @@ impl Store {
     pub async fn connect(url: &str, max_connections: u32, clock: Clock) -> Result<Self, StoreError> {
         let db = Db::connect(url, max_connections).await?;
         let ids = Arc::new(Mutex::new(ContextV7::new()));
-        Ok(Self { db, clock, ids, work: Arc::default(), events: Arc::default() })
+        Ok(Self { db, clock, ids, work: Arc::default(), events: Arc::default(), commands: Arc::default() })
     }
 
     /// Brings the schema up to date.

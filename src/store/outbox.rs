@@ -17,6 +17,8 @@ pub use super::changes::{Change, ChangeFilter, Decision};
 
 /// Lane for what cannot be placed without a read: merges, conversions, members of unknown campaigns.
 pub const ROUTER: &str = "router";
+/// When a lane with a new command is due: before every lane that only has hints.
+const FIRST: i64 = 0;
 /// Length of a ledger window, in milliseconds.
 pub const WINDOW: i64 = 3_600_000;
 
@@ -49,6 +51,8 @@ pub enum Subject {
     Salesforce(SalesforceId),
     /// A campaign member.
     Member(SalesforceId),
+    /// Whoever has this address, in lower case.
+    Email(String),
     /// A person of ours, by its id.
     Person(String),
     /// The mapping: program, campaign and statuses.
@@ -61,6 +65,7 @@ impl fmt::Display for Subject {
             Self::Marketo(id) => write!(f, "marketo:{id}"),
             Self::Salesforce(id) => write!(f, "salesforce:{id}"),
             Self::Member(id) => write!(f, "member:{id}"),
+            Self::Email(email) => write!(f, "email:{email}"),
             Self::Person(id) => write!(f, "person:{id}"),
             Self::Mapping => f.write_str("mapping"),
         }
@@ -76,6 +81,7 @@ impl Subject {
             Some(("marketo", id)) => Self::Marketo(id.parse().map_err(|_| corrupt())?),
             Some(("salesforce", text)) => Self::Salesforce(id(text)?),
             Some(("member", text)) => Self::Member(id(text)?),
+            Some(("email", email)) => Self::Email(email.to_owned()),
             Some(("person", id)) => Self::Person(id.to_owned()),
             None if text == "mapping" => Self::Mapping,
             _ => return Err(corrupt()),
@@ -94,7 +100,7 @@ pub struct NewWork {
     pub subject: Subject,
     /// `marketo`, `salesforce`, `flow_action`, `policy`.
     pub source: &'static str,
-    /// What the hint carries, as JSON; it may save a read.
+    /// What the hint carries, as JSON; it may save a read. Of a flow action the command.
     pub payload: Option<String>,
     /// Not before this, epoch milliseconds.
     pub due_at: i64,
@@ -142,45 +148,50 @@ pub(super) async fn enqueue(store: &Store, tx: &mut Tx, work: &[NewWork]) -> Res
         "id text, lane text, mapping_id text, kind text, subject text, source text, payload text, due_at int",
         &rows,
     )?;
-    let stored: Vec<(String, String, String, String)> = tx
+    // Nobody else adds rows to these lanes meanwhile, so that what waits is known beforehand. To have each row told by the
+    // statement that stores it costs SQLite a turn of two threads a row.
+    let waiting: Vec<(String, String, String)> = tx
         .fetch_rows(
-            "INSERT INTO outbox (id, lane, mapping_id, kind, subject, source, payload, state, due_at, window_start, created_at)
-             SELECT id, lane, mapping_id, kind, subject, source, payload, 'available', due_at, $2, $3 FROM {rows} WHERE true
-             ON CONFLICT (lane, subject) WHERE kind = 'hint' AND state IN ('available', 'retryable') DO UPDATE SET
-               payload = CASE WHEN outbox.payload = excluded.payload THEN outbox.payload END,
-               due_at = CASE WHEN outbox.state = 'available' AND excluded.due_at < outbox.due_at THEN excluded.due_at
-                        ELSE outbox.due_at END
-             RETURNING id, lane, kind, subject",
+            "SELECT o.id, o.lane, o.subject FROM {rows} JOIN outbox o ON o.lane = r.lane AND o.subject = r.subject
+             WHERE r.kind = 'hint' AND o.kind = 'hint' AND o.state IN ('available', 'retryable')",
             &rows,
-            args![window, now],
+            vec![],
         )
         .await?;
-    let mut ids: HashMap<(String, String), String> = HashMap::new();
-    for (id, lane, kind, subject) in stored {
-        let subject = if kind == "hint" { subject } else { format!("{subject}#{id}") };
-        ids.insert((lane, subject), id);
-    }
-    let inserted: HashSet<&String> =
-        merged.iter().filter(|(slot, (_, id))| ids.get(*slot) == Some(id)).map(|(_, (_, id))| id).collect();
+    let waiting: HashMap<(String, String), String> =
+        waiting.into_iter().map(|(id, lane, subject)| ((lane, subject), id)).collect();
+    tx.execute_rows(
+        "INSERT INTO outbox (id, lane, mapping_id, kind, subject, source, payload, state, due_at, window_start, created_at)
+         SELECT id, lane, mapping_id, kind, subject, source, payload, 'available', due_at, $2, $3 FROM {rows} WHERE true
+         ON CONFLICT (lane, subject) WHERE kind = 'hint' AND state IN ('available', 'retryable') DO UPDATE SET
+           payload = CASE WHEN outbox.payload = excluded.payload THEN outbox.payload END,
+           due_at = CASE WHEN outbox.state = 'available' AND excluded.due_at < outbox.due_at THEN excluded.due_at
+                    ELSE outbox.due_at END",
+        &rows,
+        args![window, now],
+    )
+    .await?;
+    let stored = |slot: &(String, String)| waiting.get(slot).unwrap_or(&merged[slot].1);
 
     let mut ledger = Ledger::default();
     let mut counted = HashSet::new();
     for (item, slot) in work.iter().zip(&slots) {
         let Some(mapping) = &item.mapping_id else { continue };
-        let fresh = inserted.contains(&ids[slot]) && counted.insert(&ids[slot]);
+        let fresh = !waiting.contains_key(slot) && counted.insert(slot);
         ledger.add(mapping, window, "received", 1);
         ledger.add(mapping, window, if fresh { "waiting" } else { "superseded" }, 1);
     }
     ledger.store(tx).await?;
     wake_lanes(tx, work).await?;
-    Ok(slots.iter().map(|slot| ids[slot].clone()).collect())
+    Ok(slots.iter().map(|slot| stored(slot).clone()).collect())
 }
 
 /// Makes lanes due, but for those that are leased: their release looks for itself.
 pub(super) async fn wake_lanes(tx: &mut Tx, work: &[NewWork]) -> Result<(), StoreError> {
     let mut due: BTreeMap<&str, i64> = BTreeMap::new();
     for item in work {
-        due.entry(&item.lane).and_modify(|at| *at = (*at).min(item.due_at)).or_insert(item.due_at);
+        let due_at = if item.kind == Kind::FlowAction { FIRST } else { item.due_at };
+        due.entry(&item.lane).and_modify(|at| *at = (*at).min(due_at)).or_insert(due_at);
     }
     let due: Vec<_> = due.into_iter().collect();
     tx.execute_rows(

@@ -1,17 +1,15 @@
-//! People, each linked one-to-one once and then known by id, and the intents of creating one.
+//! People, each linked one-to-one once and then known by id.
 //!
 //! A row with only one of the two ids is somebody whose other half is not known yet. Must not decide who is who: it
 //! keeps links one-to-one and says no to a second one.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use super::dialect::{Rows, Tx, args};
 use super::lanes::lock_lanes;
 use super::outbox::{Kind, NewWork, Subject, enqueue};
 use super::{Store, StoreError};
 use crate::domain::ids::{MarketoId, SalesforceId};
-use crate::domain::merge::Side;
 
 /// Somebody known to at least one side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +22,7 @@ pub struct Person {
 }
 
 #[derive(sqlx::FromRow)]
-struct PersonRow {
+pub(super) struct PersonRow {
     id: String,
     marketo_id: Option<i64>,
     salesforce_id: Option<String>,
@@ -62,17 +60,6 @@ impl Person {
 pub enum Half {
     Marketo(MarketoId),
     Salesforce(SalesforceId),
-}
-
-/// A person who is being created on one side; held until that has ended one way or the other.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Intent {
-    /// What a second record would share with the first: the address, else the id on the other side.
-    pub key: String,
-    /// Since when somebody has been trying: a record of ours that is younger may be the one.
-    pub started_at: i64,
-    /// An earlier attempt has ended nobody knows how: look before creating.
-    pub taken_over: bool,
 }
 
 impl Store {
@@ -223,50 +210,6 @@ impl Store {
         .await?;
         tx.commit().await
     }
-
-    /// Announces that people are about to be created on a side. Those whose intent another worker holds are left out: they
-    /// have to wait until it is given up or runs out.
-    pub async fn intend(
-        &self,
-        owner: &str,
-        side: Side,
-        keys: &[String],
-        lease: Duration,
-    ) -> Result<Vec<Intent>, StoreError> {
-        let now = self.now();
-        let until = now + i64::try_from(lease.as_millis()).unwrap_or(i64::MAX);
-        let mut keys: Vec<_> = keys.iter().map(|key| (key,)).collect();
-        keys.sort();
-        keys.dedup();
-        let mut tx = self.db.begin().await?;
-        let held: Vec<(String, i64, i64)> = tx
-            .fetch_rows(
-                "INSERT INTO intents (key, side, owner, until, started_at) SELECT key, $2, $3, $4, $5 FROM {rows} WHERE true
-                 ON CONFLICT (key, side) DO UPDATE SET owner = excluded.owner, until = excluded.until, attempts = intents.attempts + 1
-                   WHERE intents.until <= $5 OR intents.owner = excluded.owner
-                 RETURNING key, started_at, attempts",
-                &Rows::new("key text", &keys)?,
-                args![side.as_str(), owner, until, now],
-            )
-            .await?;
-        tx.commit().await?;
-        let intent = |(key, started_at, attempts)| Intent { key, started_at, taken_over: attempts > 1 };
-        Ok(held.into_iter().map(intent).collect())
-    }
-
-    /// Ends intents: it is known what became of them.
-    pub async fn conclude(&self, owner: &str, side: Side, keys: &[String]) -> Result<(), StoreError> {
-        let keys: Vec<_> = keys.iter().map(|key| (key,)).collect();
-        let rows = Rows::new("key text", &keys)?;
-        let ours = "side = $2 AND owner = $3 AND key IN (SELECT r.key FROM {rows})";
-        let mut tx = self.db.begin().await?;
-        // In the order in which others announce theirs.
-        let lock = tx.backend().for_update();
-        let sql = format!("SELECT key FROM intents WHERE {ours} ORDER BY key {lock}");
-        tx.fetch_rows::<(String,)>(&sql, &rows, args![side.as_str(), owner]).await?;
-        tx.execute_rows(&format!("DELETE FROM intents WHERE {ours}"), &rows, args![side.as_str(), owner]).await?;
-        tx.commit().await
-    }
 }
 
 const BY_MARKETO: &str =
@@ -336,13 +279,8 @@ async fn find_within(tx: &mut Tx, halves: &[Half]) -> Result<Vec<Person>, StoreE
 /// that the winner's row did not is kept: a recorded Salesforce value must not be forgotten, or its removal would go untold.
 /// The bases of `merged` people are void; of others one that stands alone goes on, and two say nothing.
 async fn join(store: &Store, tx: &mut Tx, loser: &str, winner: &str, merged: bool) -> Result<(), StoreError> {
-    let campaigns: Vec<(String, Option<String>)> = tx
-        .fetch(
-            "SELECT m.campaign_id, a.id FROM members m
-             LEFT JOIN mappings a ON a.campaign_id = m.campaign_id AND a.deleted_at IS NULL WHERE m.person_id = $1",
-            args![loser],
-        )
-        .await?;
+    let campaigns: Vec<(String,)> =
+        tx.fetch("SELECT campaign_id FROM members WHERE person_id = $1", args![loser]).await?;
     tx.execute(
         "UPDATE members SET
            marketo = CASE WHEN members.marketo IS NULL OR members.marketo = '' THEN l.marketo ELSE members.marketo END,
@@ -378,9 +316,10 @@ async fn join(store: &Store, tx: &mut Tx, loser: &str, winner: &str, merged: boo
     let now = store.now();
     let again: Vec<_> = campaigns
         .into_iter()
-        .map(|(lane, mapping_id)| NewWork {
+        .map(|(lane,)| NewWork {
             lane,
-            mapping_id,
+            // Nobody sent it, so the ledger does not count it as received.
+            mapping_id: None,
             kind: Kind::Hint,
             subject: Subject::Person(winner.to_owned()),
             source: "policy",

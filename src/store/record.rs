@@ -81,7 +81,7 @@ impl Store {
             let sql = "UPDATE lanes SET baseline = TRUE WHERE id IN (SELECT r.id FROM {rows})";
             tx.execute_rows(sql, &Rows::new("id text", &baselines)?, vec![]).await?;
         }
-        let again = gone.iter().map(|r| look_again(&r.member, batch.mappings.get(&r.member.campaign_id), self.now()));
+        let again = gone.iter().map(|r| look_again(&r.member, self.now()));
         let work = batch.work.into_iter().filter(|w| ours.contains(w.lane.as_str()));
         let work: Vec<_> = work.chain(again).collect();
         enqueue(self, &mut tx, &work).await?;
@@ -95,6 +95,9 @@ impl Store {
         tx.commit().await?;
         if told {
             self.events.notify_waiters();
+        }
+        if settled.iter().any(|s| s.kind == Kind::FlowAction) {
+            self.commands.notify_waiters();
         }
         Ok(held)
     }
@@ -206,9 +209,17 @@ impl Store {
         let last: Vec<(i64,)> = tx.fetch(sql, args![total]).await?;
         let mut position = last.first().map_or(0, |row| row.0) - total;
         let now = self.now();
+        let unmapped: HashSet<_> =
+            members.iter().map(|r| &r.member.campaign_id).filter(|c| !mappings.contains_key(*c)).collect();
+        let unmapped: Vec<_> = unmapped.into_iter().map(|campaign| (campaign,)).collect();
+        let sql = "SELECT l.id, l.campaign_name FROM {rows} JOIN lanes l ON l.id = r.id";
+        let names: Vec<(String, Option<String>)> =
+            tx.fetch_rows(sql, &Rows::new("id text", &unmapped)?, vec![]).await?;
+        let names: HashMap<_, _> = names.into_iter().collect();
         let mut rows = Vec::new();
         for Recorded { member, events, .. } in members {
             let mapping = mappings.get(&member.campaign_id);
+            let pinned_name = || names.get(&member.campaign_id).cloned().flatten();
             for (transition, detected_by, origin) in events.drain(..) {
                 position += 1;
                 member.sequence += 1;
@@ -217,7 +228,7 @@ impl Store {
                 let of = Circumstances {
                     campaign_id: campaign_id
                         .map_err(|_| StoreError::Corrupt(format!("members.campaign_id of {}", member.id)))?,
-                    campaign_name: mapping.map(|m| m.campaign_name.clone()),
+                    campaign_name: mapping.map(|m| m.campaign_name.clone()).or_else(pinned_name),
                     mapping_id: mapping.and_then(|m| Uuid::parse_str(&m.id).ok()),
                     program_id: mapping.map(|m| m.program_id),
                     marketo_id: member.person.marketo_id,
@@ -256,13 +267,14 @@ impl Store {
 }
 
 /// Work for a member whose person was joined with another while it was worked off: the next pass finds who that is now.
-fn look_again(member: &Member, mapping: Option<&Mapping>, now: i64) -> NewWork {
+fn look_again(member: &Member, now: i64) -> NewWork {
     let person = &member.person;
     let subject = person.marketo_id.map(Subject::Marketo);
     let subject = subject.or_else(|| person.salesforce_id.clone().map(Subject::Salesforce));
     NewWork {
         lane: member.campaign_id.clone(),
-        mapping_id: mapping.map(|m| m.id.clone()),
+        // Nobody sent it, so the ledger does not count it as received.
+        mapping_id: None,
         kind: Kind::Hint,
         subject: subject.unwrap_or_else(|| Subject::Person(person.id.clone())),
         source: "policy",

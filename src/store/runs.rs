@@ -17,8 +17,9 @@ pub type Counts = BTreeMap<String, i64>;
 pub struct Run {
     pub id: String,
     pub lane: String,
-    pub mapping_id: String,
-    /// `first_sync` or `reconciliation`.
+    /// None where a campaign is tracked without one.
+    pub mapping_id: Option<String>,
+    /// `first_sync`, `reconciliation`, or `first_read` of a campaign without a mapping.
     pub kind: String,
     /// `running`, `completed`, `failed`.
     pub state: String,
@@ -70,7 +71,7 @@ impl Stage {
 struct RunRow {
     id: String,
     lane: String,
-    mapping_id: String,
+    mapping_id: Option<String>,
     kind: String,
     state: String,
     stage: String,
@@ -175,6 +176,18 @@ pub(super) async fn start_run(
                AND (next_due_at IS NULL OR next_due_at > $2)";
     tx.execute(sql, args![lane, now]).await?;
     Ok(id)
+}
+
+/// Starts the first complete read of a campaign that is tracked without a mapping, in an open transaction and under the lock of
+/// its lane.
+pub(super) async fn start_first_read(store: &Store, tx: &mut Tx, lane: &str) -> Result<(), StoreError> {
+    tx.execute(
+        "INSERT INTO runs (id, lane, mapping_id, kind, state, stage, counts, due_at, created_at)
+         VALUES ($1, $2, NULL, 'first_read', 'running', 'salesforce', '{}', $3, $3)",
+        args![store.new_id(), lane, store.now()],
+    )
+    .await
+    .map(drop)
 }
 
 /// Stores where a run stands, in the transaction of what the page brought.

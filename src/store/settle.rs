@@ -26,8 +26,12 @@ pub enum End {
     Applied,
     /// Nothing was to be done.
     NoOp,
+    /// There was nothing to be done about a flow action, for this reason.
+    Skipped { reason: String },
     /// A younger row sees to it.
     Superseded,
+    /// The turn of a flow action has not come, before `due_at` (epoch milliseconds): this was no attempt.
+    Later { due_at: i64 },
     /// Another attempt, not before `due_at` (epoch milliseconds).
     Retry { due_at: i64, reason: String, error: Option<VendorError> },
     /// Waits for a person, the mapping, or the vendor's configuration.
@@ -67,15 +71,17 @@ pub(super) async fn settle(store: &Store, tx: &mut Tx, settled: &[Settled]) -> R
         let (state, outcome, due_at, reason, error) = match end {
             End::Applied => ("completed", Some("applied"), now, None, None),
             End::NoOp => ("completed", Some("no_op"), now, None, None),
+            End::Skipped { reason } => ("completed", Some("no_op"), now, Some(reason.as_str()), None),
+            End::Later { due_at } => ("available", None, *due_at, Some("waiting"), None),
             End::Superseded => ("completed", Some("superseded"), now, None, None),
-            End::Retry { due_at, reason, error } => ("retryable", None, *due_at, Some(reason), error.as_ref()),
-            End::Parked { reason, error } => ("parked", None, now, Some(reason), error.as_ref()),
-            End::GivenUp { reason, error } => ("discarded", None, now, Some(reason), error.as_ref()),
+            End::Retry { due_at, reason, error } => ("retryable", None, *due_at, Some(reason.as_str()), error.as_ref()),
+            End::Parked { reason, error } => ("parked", None, now, Some(reason.as_str()), error.as_ref()),
+            End::GivenUp { reason, error } => ("discarded", None, now, Some(reason.as_str()), error.as_ref()),
         };
         if state == "completed" && s.kind == Kind::Hint {
             over.push((&s.lane, s.subject.to_string(), &s.id));
         }
-        let completed_at = (state != "retryable").then_some(now);
+        let completed_at = (!matches!(state, "retryable" | "available")).then_some(now);
         let error = (error.map(|e| &e.vendor), error.map(|e| &e.code), error.map(|e| &e.message));
         rows.push(((&s.id, state, outcome, due_at, reason, completed_at), error));
     }
@@ -89,7 +95,8 @@ pub(super) async fn settle(store: &Store, tx: &mut Tx, settled: &[Settled]) -> R
                outcome = CASE WHEN r.state = 'retryable' AND y.id IS NOT NULL THEN 'superseded' ELSE r.outcome END,
                completed_at = CASE WHEN r.state = 'retryable' AND y.id IS NOT NULL THEN $2 ELSE r.completed_at END,
                due_at = r.due_at, reason = r.reason, vendor = r.vendor, code = r.code, message = r.message,
-               payload = CASE WHEN r.state = 'retryable' THEN NULL ELSE outbox.payload END
+               attempts = CASE WHEN r.state = 'available' THEN outbox.attempts - 1 ELSE outbox.attempts END,
+               payload = CASE WHEN r.state = 'retryable' AND outbox.kind = 'hint' THEN NULL ELSE outbox.payload END
              FROM {rows} JOIN outbox o ON o.id = r.id
              LEFT JOIN outbox y ON y.lane = o.lane AND y.subject = o.subject AND y.kind = 'hint' AND o.kind = 'hint'
                AND y.state IN ('available', 'retryable') AND y.id <> o.id

@@ -1,13 +1,14 @@
 //! Marketo's "Call Webhook": a template with tokens, rendered to something near JSON.
 //!
-//! Owns the events, the fields, and the repair of what Marketo's rendering breaks. The content is a hint: ids must be
-//! there, everything else may be empty. Must not know who sent it.
+//! Owns the events and the fields. The content is a hint: ids must be there, everything else may be empty. Must not know who
+//! sent it.
 
 use serde_json::{Map, Value};
 
 use super::Refusal;
 use crate::domain::hint::{DeliveredHint, Delivery, Hint, Source};
 use crate::domain::ids::{MarketoId, ProgramId};
+use crate::domain::rendered::mended;
 use crate::problem::FieldError;
 
 /// What an event tells of.
@@ -37,7 +38,7 @@ const EVENTS: [(&str, Event); 8] = [
 pub fn parse(body: &[u8]) -> Result<Delivery, Refusal> {
     let text = std::str::from_utf8(body).map_err(|_| Refusal::malformed("the body is not UTF-8"))?;
     let text = text.trim_start_matches('\u{feff}');
-    let parsed = serde_json::from_str(text).or_else(|error| serde_json::from_str(&repaired(text)).map_err(|_| error));
+    let parsed = serde_json::from_str(text).or_else(|error| serde_json::from_str(&mended(text)).map_err(|_| error));
     match parsed.map_err(|error| Refusal::malformed(format!("the body is not JSON: {error}")))? {
         Value::Object(fields) => Ok(Delivery { source: Source::Marketo, records: vec![hint(&fields)?] }),
         _ => Err(Refusal::invalid("", "type", "must be an object")),
@@ -102,81 +103,6 @@ fn text(fields: &Map<String, Value>, name: &str) -> Option<String> {
         other => other.to_string(),
     };
     (!text.is_empty() && !text.starts_with("{{")).then_some(text)
-}
-
-/// Mends what Marketo's rendering of a template breaks.
-///
-/// With JSON encoding Marketo puts quotes around the values of string tokens, so a template that has them too renders
-/// `"email":""a@b.c""`; without encoding, quotes and line breaks inside a value come as they are. An unresolved or empty
-/// token without quotes leaves `{{my.Status}}` or nothing. A string ends at a quote that structure follows.
-fn repaired(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 16);
-    let mut rest = text;
-    while let Some(c) = rest.chars().next() {
-        if let Some(inside) = rest.strip_prefix('"') {
-            let length = string_length(inside);
-            push_string(&mut out, &inside[..length]);
-            rest = inside.get(length + 1..).unwrap_or_default();
-            continue;
-        }
-        if rest.starts_with("{{") {
-            // JSON never has two braces here, so a token that does not end is beyond repair.
-            let Some(length) = token_length(rest) else { break };
-            out.push_str("null");
-            rest = &rest[length..];
-            continue;
-        }
-        if matches!(c, ',' | '}') && out.trim_end().ends_with(':') {
-            out.push_str("null");
-        }
-        out.push(c);
-        rest = &rest[c.len_utf8()..];
-    }
-    out
-}
-
-/// Bytes of the unresolved token that `text` begins with, no longer than tokens are.
-fn token_length(text: &str) -> Option<usize> {
-    let inside = text.strip_prefix("{{")?.as_bytes();
-    let end = inside.windows(2).take(256).position(|pair| pair == b"}}")?;
-    Some(end + 4)
-}
-
-/// Bytes up to the quote that ends the string, or all.
-fn string_length(inside: &str) -> usize {
-    let bytes = inside.as_bytes();
-    let mut at = 0;
-    while at < bytes.len() {
-        match bytes[at] {
-            b'\\' => at += 1,
-            b'"' if ends_here(&bytes[at + 1..]) => return at,
-            _ => {}
-        }
-        at += 1;
-    }
-    bytes.len()
-}
-
-fn ends_here(after: &[u8]) -> bool {
-    // White space is bounded, or a long run of quotes and spaces would cost its square.
-    let next = after.iter().take(64).find(|c| !c.is_ascii_whitespace());
-    next.is_none_or(|c| matches!(c, b',' | b':' | b'}' | b']'))
-}
-
-fn push_string(out: &mut String, content: &str) {
-    let doubled = content.strip_prefix('"').and_then(|content| content.strip_suffix('"'));
-    let mut escaped = false;
-    out.push('"');
-    for c in doubled.unwrap_or(content).chars() {
-        match c {
-            '"' if !escaped => out.push_str("\\\""),
-            '\n' => out.push_str("\\n"),
-            c if c.is_control() => out.push(' '),
-            c => out.push(c),
-        }
-        escaped = c == '\\' && !escaped;
-    }
-    out.push('"');
 }
 
 #[cfg(test)]

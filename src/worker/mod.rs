@@ -3,12 +3,13 @@
 //! Owns the order of a pass and the waiting between passes. Must not know HTTP, nor how a hint arrived. Several workers
 //! may run in one process and in several; a lane is one worker's at a time.
 
+mod commands;
 pub mod points;
 mod reconcile;
 mod route;
 mod sync;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -66,9 +67,21 @@ pub struct Worker {
     pub(crate) marketo: Arc<dyn Marketo>,
     pub(crate) salesforce: Arc<dyn Salesforce>,
     pub(crate) settings: Settings,
+    /// The same vendors for flow actions, and for whole reads, where their calls have a priority of their own.
+    others: Option<[Vendors; 2]>,
     owner: String,
     points: Points,
     user: Arc<OnceLock<SalesforceId>>,
+}
+
+/// Both vendors, at one priority.
+pub type Vendors = (Arc<dyn Marketo>, Arc<dyn Salesforce>);
+
+/// Whose calls go before those of webhooks, or behind them.
+#[derive(Clone, Copy)]
+enum Priority {
+    Command,
+    Run,
 }
 
 impl Worker {
@@ -82,7 +95,22 @@ impl Worker {
         points: Points,
     ) -> Self {
         let owner = store.new_id();
-        Self { store, marketo, salesforce, settings, owner, points, user: Arc::default() }
+        Self { store, marketo, salesforce, settings, others: None, owner, points, user: Arc::default() }
+    }
+
+    /// With the vendors as flow actions call them, before all others, and as whole reads do, behind all others.
+    #[must_use]
+    pub fn with_priorities(self, commands: Vendors, runs: Vendors) -> Self {
+        Self { others: Some([commands, runs]), ..self }
+    }
+
+    fn prioritised(&self, priority: Priority) -> Self {
+        let Some([commands, runs]) = &self.others else { return self.clone() };
+        let (marketo, salesforce) = match priority {
+            Priority::Command => commands.clone(),
+            Priority::Run => runs.clone(),
+        };
+        Self { marketo, salesforce, ..self.clone() }
     }
 
     /// The same under another name.
@@ -147,12 +175,13 @@ impl Worker {
         let mappings: HashMap<String, Mapping> =
             self.store.mappings_of_lanes(&lanes).await?.into_iter().map(|m| (m.campaign_id.to_string(), m)).collect();
         let size = claim.changes.len() + claim.runs.len();
+        let claim = self.prioritised(Priority::Command).work_commands(claim, &mappings).await?;
         let mut claim = self.work_changes(claim, &mappings).await?;
         for run in std::mem::take(&mut claim.runs) {
             self.keep_claim(&mut claim).await?;
             // A lane that was lost goes on with the worker that has it now.
             if claim.leases.iter().any(|lease| lease.lane == run.lane) {
-                self.work_run(&claim, run, &mappings).await?;
+                self.prioritised(Priority::Run).work_run(&claim, run, &mappings).await?;
             }
         }
         self.points.reach(Point::Recorded)?;
@@ -172,17 +201,7 @@ impl Worker {
     async fn work_changes(&self, mut claim: Claim, mappings: &HashMap<String, Mapping>) -> Result<Claim, PassError> {
         let keep: HashSet<String> = claim.runs.iter().map(|run| run.lane.clone()).collect();
         let mut settled = self.route(&claim.changes).await?;
-        let mut pass = Pass {
-            items: Vec::new(),
-            leases: claim.leases.clone(),
-            deadline: claim.deadline,
-            mappings: mappings.clone(),
-            campaigns: BTreeMap::new(),
-            failed: BTreeMap::new(),
-            moved: false,
-            joined: BTreeSet::new(),
-            detected_by: DetectedBy::Webhook,
-        };
+        let mut pass = Pass::new(&claim, mappings, DetectedBy::Webhook);
         settled.extend(self.gather(&mut pass, &claim.changes).await?);
         if !pass.items.is_empty() {
             self.process(&mut pass).await?;
@@ -219,7 +238,7 @@ impl Worker {
                 Subject::Marketo(id) => halves.push(Half::Marketo(*id)),
                 Subject::Salesforce(id) => halves.push(Half::Salesforce(id.clone())),
                 Subject::Member(id) => unknown.push(id.clone()),
-                Subject::Person(_) | Subject::Mapping => {}
+                Subject::Person(_) | Subject::Email(_) | Subject::Mapping => {}
             }
         }
         let of_member = self.people_of_members(&unknown).await?;
@@ -243,6 +262,8 @@ impl Worker {
                     }
                     None => None,
                 },
+                // Only commands name an address.
+                Subject::Email(_) => None,
                 Subject::Person(id) => {
                     Some(Person { id: id.clone(), marketo_id: None, salesforce_id: None, email: None })
                 }

@@ -4,7 +4,7 @@
 //! by what was shown; everybody else by name, through the pass that live hints take. A scan removes nobody: who was not
 //! seen is asked for.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use super::sync::{Item, Pass};
 use super::{PassError, Worker};
@@ -13,6 +13,7 @@ use crate::domain::ids::SalesforceId;
 use crate::domain::merge::Base;
 use crate::domain::retry;
 use crate::domain::trigger::{DetectedBy, Origin, Seen, transition};
+use crate::store::StoreError;
 use crate::store::lanes::{Claim, Lease};
 use crate::store::mappings::Mapping;
 use crate::store::members::Member;
@@ -33,14 +34,19 @@ impl Worker {
     ) -> Result<(), PassError> {
         let leases: Vec<Lease> = claim.leases.iter().filter(|l| l.lane == run.lane).cloned().collect();
         let mut batch = Batch { leases, mappings: mappings.clone(), ..Batch::default() };
-        let Some(mapping) = mappings.get(&run.lane) else {
-            self.end_run(&mut run, "failed", Some("the mapping was removed"));
-            return self.save(batch, run).await;
-        };
-        let outcome = match run.stage {
-            Stage::Salesforce => self.scan_salesforce(&mut run, mapping, &mut batch).await?,
-            Stage::Marketo => self.scan_marketo(&mut run, mapping, &mut batch).await?,
-            Stage::Decide => self.decide_page(&mut run, claim, mappings, &mut batch).await?,
+        let outcome = match (run.stage, mappings.get(&run.lane), &run.mapping_id) {
+            (_, None, Some(_)) => {
+                self.end_run(&mut run, "failed", Some("the mapping was removed"));
+                return self.save(batch, run).await;
+            }
+            (Stage::Salesforce, ..) => self.scan_salesforce(&mut run, &mut batch).await?,
+            (Stage::Marketo, Some(mapping), Some(_)) => self.scan_marketo(&mut run, mapping, &mut batch).await?,
+            (Stage::Decide, _, Some(_)) => self.decide_page(&mut run, claim, mappings, &mut batch).await?,
+            // The first read of a campaign without a mapping ends here: there is nobody to compare it with.
+            (Stage::Marketo | Stage::Decide, _, None) => {
+                self.end_run(&mut run, "completed", None);
+                Ok(())
+            }
         };
         match outcome {
             Ok(()) => {
@@ -80,13 +86,10 @@ impl Worker {
         run.completed_at = Some(self.store.now());
     }
 
-    async fn scan_salesforce(
-        &self,
-        run: &mut Run,
-        mapping: &Mapping,
-        batch: &mut Batch,
-    ) -> Result<Result<(), ConnectorError>, PassError> {
-        let page = match self.salesforce.member_page(&mapping.campaign_id, run.cursor.as_deref()).await {
+    async fn scan_salesforce(&self, run: &mut Run, batch: &mut Batch) -> Result<Result<(), ConnectorError>, PassError> {
+        let campaign: SalesforceId =
+            run.lane.parse().map_err(|e| StoreError::Corrupt(format!("runs.lane of {}: {e}", run.id)))?;
+        let page = match self.salesforce.member_page(&campaign, run.cursor.as_deref()).await {
             Ok(page) => page,
             Err(error) => return Ok(Err(error)),
         };
@@ -101,6 +104,7 @@ impl Worker {
         self.keep_new_emails(rows.iter().map(|(id, row)| (by_id.get(id), row.email.as_ref()))).await?;
         let mut members = self.members_of_people(&run.lane, by_id.values()).await?;
         let baseline = batch.leases.iter().any(|lease| lease.baseline);
+        let watched = !batch.mappings.contains_key(&run.lane);
         let scan = scan_name(run);
         for (id, row) in rows {
             let Some(mut member) = by_id.get(&id).and_then(|person| members.remove(&person.id)) else { continue };
@@ -109,13 +113,22 @@ impl Worker {
                 seen => seen.clone(),
             };
             let now = Seen::Status(row.status.clone());
-            let event = transition(&seen, &now).map(|t| (t, DetectedBy::Reconciliation, Origin::Salesforce));
+            let ours = row.last_modified_by.is_some() && row.last_modified_by == self.user_id();
+            let origin = match (ours, &member.sent) {
+                (false, _) => Origin::Salesforce,
+                (true, Some(_)) => Origin::Marketo,
+                // What the merge writes it announces; a flow action does not.
+                (true, None) => Origin::FlowAction,
+            };
+            let event = transition(&seen, &now).map(|t| (t, DetectedBy::Reconciliation, origin));
             let changed = member.salesforce != now;
             member.salesforce = now;
             member.campaign_member_id = Some(row.id);
             member.salesforce_modstamp = row.system_modstamp.map(jiff::Timestamp::as_millisecond);
             member.salesforce_scan = Some(scan.clone());
-            if changed {
+            if watched {
+                (member.sync_state, member.reason) = ("in_sync".to_owned(), None);
+            } else if changed {
                 (member.sync_state, member.reason) = ("pending".to_owned(), Some("waiting".to_owned()));
             }
             batch.members.push(Recorded { member, events: event.into_iter().collect(), history: Vec::new() });
@@ -220,17 +233,9 @@ impl Worker {
         }));
         let open: Vec<Member> = open.into_iter().filter(|m| !is_closed(m)).collect();
         let baseline = batch.leases.iter().any(|lease| lease.baseline);
-        let mut pass = Pass {
-            items: open.into_iter().map(|member| Item::new(member, baseline)).collect(),
-            leases: batch.leases.clone(),
-            deadline: claim.deadline,
-            mappings: mappings.clone(),
-            campaigns: BTreeMap::new(),
-            failed: BTreeMap::new(),
-            moved: false,
-            joined: BTreeSet::new(),
-            detected_by: DetectedBy::Reconciliation,
-        };
+        let mut pass = Pass::new(claim, mappings, DetectedBy::Reconciliation);
+        pass.leases.clone_from(&batch.leases);
+        pass.items = open.into_iter().map(|member| Item::new(member, baseline)).collect();
         if !pass.items.is_empty() {
             self.process(&mut pass).await?;
         }

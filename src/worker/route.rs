@@ -40,7 +40,7 @@ impl Worker {
                 (Subject::Salesforce(id), _) => {
                     self.place_person(Half::Salesforce(id.clone()), row.source.as_str(), &mut work).await?
                 }
-                (Subject::Person(_) | Subject::Mapping, _) => End::NoOp,
+                (Subject::Person(_) | Subject::Email(_) | Subject::Mapping, _) => End::NoOp,
             };
             settled.push(settle(row, end));
         }

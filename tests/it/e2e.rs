@@ -4,7 +4,9 @@
 //! events are told. `world` sets up and compares; the other files are the cases. No case knows which database it got.
 
 mod check;
+mod filter;
 mod first_sync;
+mod flow_actions;
 mod kill;
 mod lifecycle;
 mod live;

@@ -2,6 +2,7 @@
 //!
 //! Stands on the public methods; looks into the tables only to recount what the store counts by itself.
 
+mod commands;
 mod histories;
 mod ingest;
 mod lanes;

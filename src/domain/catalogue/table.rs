@@ -99,6 +99,9 @@ pub const CATALOGUE: &[Entry] = catalogue! {
     FlowAction "not_member" (Nobody):
         "the person is not in the campaign, so there is nothing to remove"
         => "nothing";
+    FlowAction "left_to_mapping" (Nobody):
+        "the flow action names a mapped program, inside which nothing is implied: its mapping brings whom it shall"
+        => "nothing; add the person to the program, or leave program_id out";
     Webhook "unmapped" (MarketingOperations):
         "no mapping is about this program or campaign"
         => "map the program, or stop calling the webhook for it";
@@ -135,12 +138,18 @@ pub const CATALOGUE: &[Entry] = catalogue! {
     Request "native-sync-active" (MarketoAdmin):
         "Marketo's own campaign sync has the program, and the two would fight"
         => "end it there (program > Program Actions > Salesforce Campaign Sync), map with direction observe, or set allow_native_sync";
+    Request "mapping-observes" (MarketingOperations):
+        "the mapping of the campaign only observes, so that nothing is written for it"
+        => "give the mapping another direction, or use another campaign";
     Request "not-found" (Engineer):
         "there is no such thing, or there is none any more"
         => "list what there is, and use an id from that";
     Request "precondition-failed" (Engineer):
         "the mapping was changed since it was read (If-Match)"
         => "read the mapping again, and repeat the change with its ETag";
+    Request "not-tracked" (MarketingOperations):
+        "no mapping and no flow action has named the campaign, so that its members are not known here"
+        => "map a program to it, or name it in a flow action";
     Request "unauthorized" (Engineer):
         "there is no API key or webhook secret, or one that is not known"
         => "send a key as Authorization: Bearer KEY; for webhooks the configured token, secret or path";
@@ -153,6 +162,9 @@ pub const CATALOGUE: &[Entry] = catalogue! {
     Request "unknown-program" (MarketoAdmin):
         "Marketo has no such program, or our user does not see it"
         => "see the id, and let the API user see the workspace";
+    Request "unknown-status" (MarketingOperations):
+        "the campaign has no such member status; Salesforce would put its default in its place"
+        => "use one of those in statuses, or add the status to the campaign";
     Request "unsupported-media-type" (Engineer):
         "the body is not declared as JSON"
         => "send Content-Type: application/json";

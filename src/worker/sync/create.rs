@@ -14,7 +14,8 @@ use crate::domain::ids::{MarketoId, PersonType, SalesforceId};
 use crate::domain::merge::{Reason, Side};
 use crate::domain::person::Choice;
 use crate::store::StoreError;
-use crate::store::people::{Half, Intent};
+use crate::store::intents::Intent;
+use crate::store::people::Half;
 use crate::worker::points::Point;
 use crate::worker::{PassError, Worker};
 
@@ -29,19 +30,21 @@ impl Worker {
     }
 
     async fn create_leads(&self, pass: &mut Pass) -> Result<(), PassError> {
-        let wanted = wanted(pass, Side::Salesforce, &Missing::Salesforce(Choice::Create));
-        let wanted = self.intend(pass, Side::Salesforce, wanted).await?;
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        let wanted = self.look_first(pass, wanted).await?;
+        let wanted = one_of_each(pass, Side::Salesforce, &Missing::Salesforce(Choice::Create));
+        // One call's worth at a time: an intent has to outlast the look and the call that follow it.
         for chunk in wanted.chunks(SALESFORCE_BATCH) {
+            let intended = self.intend(pass, Side::Salesforce, chunk).await?;
+            let intended = self.look_by_address(pass, intended).await?;
+            let chunk = self.look_first(pass, intended).await?;
+            if chunk.is_empty() {
+                continue;
+            }
             let leads: Vec<_> = chunk.iter().map(|(n, _)| self.new_lead(pass, *n)).collect();
             self.keep_leases(pass).await?;
             let result = self.salesforce.create_leads(&leads).await;
             self.points.reach(Point::Created)?;
             let mut created = Vec::new();
-            for ((n, key), result) in each(pass, chunk, result) {
+            for ((n, key), result) in each(pass, &chunk, result) {
                 match result {
                     Ok(id) => created.push((n, key, id)),
                     Err(error) => self.lead_not_created(pass, n, key, &error).await?,
@@ -64,7 +67,11 @@ impl Worker {
             first_name: person.and_then(|p| p.first_name.clone()),
             last_name: filled(person.and_then(|p| p.last_name.as_ref()), &self.settings.lead_last_name),
             company: filled(person.and_then(|p| p.company.as_ref()), &self.settings.lead_company),
-            email: person.and_then(|p| p.email.clone()),
+            email: match person {
+                Some(person) => person.email.clone(),
+                // Known by the address alone.
+                None => pass.items[n].member.person.email.clone(),
+            },
             external_id: pass.items[n].member.person.marketo_id.map(|id| id.to_string()),
         }
     }
@@ -119,10 +126,13 @@ impl Worker {
     }
 
     async fn create_in_marketo(&self, pass: &mut Pass) -> Result<(), PassError> {
-        let wanted = wanted(pass, Side::Marketo, &Missing::Marketo(Choice::Create));
-        let wanted: Vec<_> =
-            self.intend(pass, Side::Marketo, wanted).await?.into_iter().map(|(n, intent)| (n, intent.key)).collect();
+        let wanted = one_of_each(pass, Side::Marketo, &Missing::Marketo(Choice::Create));
         for chunk in wanted.chunks(MARKETO_BATCH) {
+            let intended = self.intend(pass, Side::Marketo, chunk).await?;
+            let chunk: Vec<_> = intended.into_iter().map(|(n, intent)| (n, intent.key)).collect();
+            if chunk.is_empty() {
+                continue;
+            }
             let people: Vec<_> = chunk
                 .iter()
                 .map(|(n, _)| {
@@ -140,7 +150,7 @@ impl Worker {
             self.keep_leases(pass).await?;
             let result = self.marketo.create_people(&people).await;
             self.points.reach(Point::Created)?;
-            for ((n, key), result) in each(pass, chunk, result) {
+            for ((n, key), result) in each(pass, &chunk, result) {
                 match result {
                     Ok(id) => self.link_created(pass, n, Side::Marketo, key, Half::Marketo(id)).await?,
                     Err(error) => {
@@ -160,43 +170,65 @@ impl Worker {
         Ok(())
     }
 
-    /// Takes the intents; a person whom somebody else is creating just now has to wait, and so has the second of two who
-    /// share an address.
-    async fn intend(&self, pass: &mut Pass, side: Side, wanted: Vec<usize>) -> Result<Vec<(usize, Intent)>, PassError> {
-        if wanted.is_empty() {
-            return Ok(Vec::new());
-        }
-        // One call's worth: an intent has to outlast the look and the call that follow it.
-        let (wanted, later) = wanted.split_at(wanted.len().min(batch(side)));
-        for n in later {
-            pass.items[*n].retry(Reason::Waiting, Some(Duration::ZERO));
-        }
-        let mut first: BTreeMap<String, usize> = BTreeMap::new();
-        for n in wanted.iter().copied() {
-            let person = &pass.items[n].member.person;
-            let key = match (&person.email, side) {
-                (Some(email), _) => format!("email:{}", email.to_lowercase()),
-                (None, Side::Salesforce) => format!("marketo:{}", person.marketo_id.unwrap_or_default()),
-                (None, Side::Marketo) => {
-                    format!("salesforce:{}", person.salesforce_id.as_ref().map_or("", SalesforceId::as_str))
-                }
-            };
-            if *first.entry(key).or_insert(n) != n {
-                pass.items[n].retry(Reason::Waiting, Some(Duration::from_secs(1)));
-            }
-        }
-        let keys: Vec<_> = first.keys().cloned().collect();
+    /// Takes the intents; a person whom somebody else is creating just now has to wait.
+    async fn intend(
+        &self,
+        pass: &mut Pass,
+        side: Side,
+        wanted: &[(usize, String)],
+    ) -> Result<Vec<(usize, Intent)>, PassError> {
+        let keys: Vec<_> = wanted.iter().map(|(_, key)| key.clone()).collect();
         let held = self.store.intend(&self.owner, side, &keys, self.settings.lease * 2).await?;
         self.points.reach(Point::Intended)?;
         let mut held: HashMap<String, Intent> = held.into_iter().map(|intent| (intent.key.clone(), intent)).collect();
+        let people: Vec<_> = wanted.iter().map(|(n, _)| pass.items[*n].member.person.id.clone()).collect();
+        let unknown = self.store.unknown_to(side, &people).await?;
         let mut ours = Vec::new();
-        for (key, n) in first {
-            match held.remove(&key) {
-                Some(intent) => ours.push((n, intent)),
-                None => pass.items[n].retry(Reason::Waiting, Some(Duration::from_secs(1))),
+        for ((n, key), person) in wanted.iter().zip(people) {
+            match held.remove(key) {
+                Some(intent) if unknown.contains(&person) => ours.push((*n, intent)),
+                // Created by somebody else after it was looked for here: to be looked for again.
+                Some(_) => {
+                    self.conclude(side, key).await?;
+                    pass.items[*n].retry(Reason::Waiting, Some(Duration::ZERO));
+                }
+                None => pass.items[*n].retry(Reason::Waiting, Some(Duration::from_secs(1))),
             }
         }
         Ok(ours)
+    }
+
+    /// For people known by an address alone: nothing stored says that somebody else has created them since they were looked for.
+    async fn look_by_address(
+        &self,
+        pass: &mut Pass,
+        wanted: Vec<(usize, Intent)>,
+    ) -> Result<Vec<(usize, Intent)>, PassError> {
+        let address = |pass: &Pass, n: usize| {
+            let person = &pass.items[n].member.person;
+            person.email.as_ref().filter(|_| person.marketo_id.is_none()).map(|email| email.to_lowercase())
+        };
+        let emails: Vec<_> = wanted.iter().filter_map(|(n, _)| address(pass, *n)).collect();
+        if emails.is_empty() {
+            return Ok(wanted);
+        }
+        let found = match self.salesforce.people_by_email(&emails).await {
+            Ok(found) => found.into_iter().filter_map(|p| p.email).map(|e| e.to_lowercase()).collect::<HashSet<_>>(),
+            Err(error) => {
+                wanted.iter().for_each(|(n, _)| pass.items[*n].fail(&error));
+                return Ok(Vec::new());
+            }
+        };
+        let mut left = Vec::new();
+        for (n, intent) in wanted {
+            if address(pass, n).is_some_and(|email| found.contains(&email)) {
+                self.conclude(Side::Salesforce, &intent.key).await?;
+                pass.items[n].retry(Reason::Waiting, Some(Duration::ZERO));
+            } else {
+                left.push((n, intent));
+            }
+        }
+        Ok(left)
     }
 
     /// For intents that were taken over: the lead that the attempt before may have made.
@@ -259,14 +291,18 @@ impl Worker {
         half: Half,
     ) -> Result<(), PassError> {
         let person = &pass.items[n].member.person;
-        let pair = match (&half, person.marketo_id, &person.salesforce_id) {
+        let pair: Option<(MarketoId, SalesforceId)> = match (&half, person.marketo_id, &person.salesforce_id) {
             (Half::Salesforce(id), Some(marketo), _) => Some((marketo, id.clone())),
             (Half::Marketo(id), _, Some(salesforce)) => Some((*id, salesforce.clone())),
             _ => None,
         };
-        let Some((marketo, salesforce)): Option<(MarketoId, SalesforceId)> = pair else { return Ok(()) };
         let person_id = person.id.clone();
-        match self.store.link(&person_id, marketo, &salesforce).await {
+        let linked = match pair {
+            Some((marketo, salesforce)) => self.store.link(&person_id, marketo, &salesforce).await,
+            // Known by an address alone until now.
+            None => self.store.follow(&person_id, &half).await,
+        };
+        match linked {
             Ok(person) => {
                 pass.items[n].member.person = person;
                 pass.moved = true;
@@ -282,24 +318,33 @@ impl Worker {
     }
 }
 
-fn batch(side: Side) -> usize {
-    match side {
-        Side::Salesforce => SALESFORCE_BATCH,
-        Side::Marketo => MARKETO_BATCH,
-    }
-}
-
 /// An item and the key of its intent.
 type Wanted<'a> = (usize, &'a str);
 
-/// Items whose decision adds somebody to a side where nobody is that person.
-fn wanted(pass: &Pass, side: Side, missing: &Missing) -> Vec<usize> {
+/// Items whose decision adds somebody to a side where nobody is that person, with the keys of their intents. The second of two
+/// who share one waits: by then it is known who the first has become.
+fn one_of_each(pass: &mut Pass, side: Side, missing: &Missing) -> Vec<(usize, String)> {
     let needs = |n: &usize| {
         let item = &pass.items[*n];
-        let action = item.decision.as_ref().map(|d| &d.action);
-        action.is_some_and(|a| a.needs_person() && a.side() == Some(side)) && item.missing.as_ref() == Some(missing)
+        let adds = item.action().is_some_and(|a| a.needs_person() && a.side() == Some(side));
+        adds && item.missing.as_ref() == Some(missing)
     };
-    pass.open().into_iter().filter(needs).collect()
+    let wanted: Vec<usize> = pass.open().into_iter().filter(needs).collect();
+    let mut first: BTreeMap<String, usize> = BTreeMap::new();
+    for n in wanted {
+        let person = &pass.items[n].member.person;
+        let key = match (&person.email, side) {
+            (Some(email), _) => format!("email:{}", email.to_lowercase()),
+            (None, Side::Salesforce) => format!("marketo:{}", person.marketo_id.unwrap_or_default()),
+            (None, Side::Marketo) => {
+                format!("salesforce:{}", person.salesforce_id.as_ref().map_or("", SalesforceId::as_str))
+            }
+        };
+        if *first.entry(key).or_insert(n) != n {
+            pass.items[n].retry(Reason::Waiting, Some(Duration::from_secs(1)));
+        }
+    }
+    first.into_iter().map(|(key, n)| (n, key)).collect()
 }
 
 /// The result for each of a chunk; a call that failed as a whole is each one's failure, and leaves the intents standing.

@@ -15,7 +15,8 @@ impl Worker {
     pub(super) async fn decide(&self, pass: &mut Pass) -> Result<(), PassError> {
         for n in pass.open() {
             let item = &mut pass.items[n];
-            let Some(mapping) = pass.mappings.get(&item.member.campaign_id) else { continue };
+            let mapping = pass.mappings.get(&item.member.campaign_id).filter(|_| item.order.is_none());
+            let Some(mapping) = mapping else { continue };
             decide_item(item, mapping);
             stay_parked(item, mapping);
             if item.is_open() {
@@ -134,10 +135,8 @@ fn refusal<Id>(choice: &Choice<Id>) -> Option<Reason> {
 }
 
 /// Salesforce turns a status that the campaign does not have into the default, and says that all is well.
-fn check_status(item: &mut Item, campaign: Option<&crate::connector::Campaign>) {
-    let Some(Action::AddToSalesforce(status) | Action::ChangeInSalesforce(status)) =
-        item.decision.as_ref().map(|d| &d.action)
-    else {
+pub(super) fn check_status(item: &mut Item, campaign: Option<&crate::connector::Campaign>) {
+    let Some(Action::AddToSalesforce(status) | Action::ChangeInSalesforce(status)) = item.action() else {
         return;
     };
     if campaign.is_some_and(|c| !c.statuses.iter().any(|s| s.label == *status)) {

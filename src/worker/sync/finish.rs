@@ -12,7 +12,7 @@ use crate::store::record::{End, Recorded, Settled};
 use crate::worker::Worker;
 
 /// Pause before a row is tried again that ran into somebody else's work, in milliseconds.
-const SOON: i64 = 200;
+pub(super) const SOON: i64 = 200;
 
 /// What came of a pass.
 #[derive(Default)]
@@ -30,6 +30,10 @@ impl Worker {
         let detected_by = pass.detected_by;
         for mut item in pass.items.drain(..) {
             if item.fate == Fate::Lost {
+                continue;
+            }
+            if item.order.is_some() {
+                self.finish_order(item, detected_by, changes, &mut finished);
                 continue;
             }
             let end = self.end_of(&mut item, changes);
@@ -59,7 +63,7 @@ impl Worker {
         }
     }
 
-    fn end_of(&self, item: &mut Item, changes: &[Claimed]) -> End {
+    pub(super) fn end_of(&self, item: &mut Item, changes: &[Claimed]) -> End {
         match &item.fate {
             Fate::Open | Fate::Lost => match item.wrote || arrived_before(item, self.user_id().as_ref()) {
                 true => End::Applied,
@@ -106,6 +110,8 @@ impl Worker {
         let mut history = Vec::new();
         let as_read = seen_of(&salesforce);
         let origin = match (row.as_ref().and_then(|r| r.last_modified_by.as_ref()), self.user_id()) {
+            // What the merge writes it announces here; a flow action does not.
+            (Some(by), Some(us)) if *by == us && !wrote && member.sent.is_none() => Origin::FlowAction,
             (Some(by), Some(us)) if *by == us && !wrote => Origin::Marketo,
             _ => Origin::Salesforce,
         };
@@ -191,12 +197,12 @@ fn arrived_before(item: &Item, us: Option<&crate::domain::ids::SalesforceId>) ->
         && (item.row.is_none() || item.row.as_ref().and_then(|r| r.last_modified_by.as_ref()) == us)
 }
 
-fn settle(change: &Claimed, end: End) -> Settled {
+pub(super) fn settle(change: &Claimed, end: End) -> Settled {
     let kind = if change.kind == Kind::FlowAction.as_str() { Kind::FlowAction } else { Kind::Hint };
     Settled { id: change.id.clone(), lane: change.lane.clone(), subject: change.subject.clone(), kind, end }
 }
 
-fn seen_of(reading: &Reading) -> Seen {
+pub(super) fn seen_of(reading: &Reading) -> Seen {
     match reading {
         Reading::Unreadable => Seen::Unknown,
         Reading::Gone | Reading::Absent => Seen::Absent,
@@ -204,7 +210,7 @@ fn seen_of(reading: &Reading) -> Seen {
     }
 }
 
-fn text(reading: &Reading) -> serde_json::Value {
+pub(super) fn text(reading: &Reading) -> serde_json::Value {
     match reading {
         Reading::Unreadable => json!({"unreadable": true}),
         Reading::Gone => json!({"gone": true}),

@@ -36,7 +36,11 @@ impl Worker {
 
     /// For those known to Marketo only.
     async fn identify_in_salesforce(&self, pass: &mut Pass) -> Result<(), PassError> {
-        let unknown = unlinked(pass, |item| item.member.person.salesforce_id.is_none());
+        // A flow action may name an address that neither side knows: nothing is to be found then.
+        let unknown = unlinked(pass, |item| {
+            let person = &item.member.person;
+            person.salesforce_id.is_none() && (person.marketo_id.is_some() || item.order.is_none())
+        });
         let ids: Vec<MarketoId> = unknown.iter().filter_map(|n| pass.items[*n].member.person.marketo_id).collect();
         if ids.is_empty() {
             return Ok(());
@@ -98,7 +102,7 @@ impl Worker {
 
     /// For those known to Salesforce only.
     async fn identify_in_marketo(&self, pass: &mut Pass) -> Result<(), PassError> {
-        let unknown = unlinked(pass, |item| item.member.person.marketo_id.is_none());
+        let unknown = unlinked(pass, |item| item.member.person.marketo_id.is_none() && item.order.is_none());
         let ids: Vec<SalesforceId> =
             unknown.iter().filter_map(|n| pass.items[*n].member.person.salesforce_id.clone()).collect();
         if ids.is_empty() {
@@ -197,7 +201,18 @@ impl Worker {
         let mut items: Vec<Item> = Vec::with_capacity(pass.items.len());
         for (mut item, pair) in std::mem::take(&mut pass.items).into_iter().zip(pairs) {
             if let Some(first) = at.get(&pair) {
-                items[*first].causes.append(&mut item.causes);
+                let first = &mut items[*first];
+                if item.order.is_none() {
+                    first.causes.append(&mut item.causes);
+                    continue;
+                }
+                // Two flow actions named one person by two names: the older one goes first, the other comes again.
+                if item.causes < first.causes {
+                    std::mem::swap(&mut item.causes, &mut first.causes);
+                    std::mem::swap(&mut item.order, &mut first.order);
+                }
+                item.fate = Fate::Joined { into: None };
+                items.push(item);
                 continue;
             }
             if let Some(mut member) = stored.remove(&pair) {
@@ -220,7 +235,7 @@ impl Worker {
 }
 
 fn unlinked(pass: &Pass, missing: impl Fn(&Item) -> bool) -> Vec<usize> {
-    let mapped = |item: &Item| pass.mappings.contains_key(&item.member.campaign_id);
+    let mapped = |item: &Item| item.order.is_some() || pass.mappings.contains_key(&item.member.campaign_id);
     pass.open().into_iter().filter(|n| missing(&pass.items[*n]) && mapped(&pass.items[*n])).collect()
 }
 

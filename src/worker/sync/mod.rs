@@ -9,6 +9,7 @@ mod decide;
 mod finish;
 mod follow;
 mod identify;
+mod order;
 pub(super) mod read;
 mod write;
 
@@ -21,13 +22,15 @@ use crate::connector::{
     Campaign, CampaignMember, ConnectorError, MarketoPerson, RecordError, SalesforcePerson, Vendor,
 };
 use crate::domain::ids::{MarketoId, SalesforceId};
-use crate::domain::merge::{Decision, Reading, Reason};
+use crate::domain::merge::{Action, Decision, Reading, Reason};
 use crate::domain::person::Choice;
 use crate::domain::trigger::{DetectedBy, Seen};
-use crate::store::lanes::Lease;
+use crate::store::lanes::{Claim, Lease};
 use crate::store::mappings::Mapping;
 use crate::store::members::Member;
 use crate::store::record::VendorError;
+
+pub(super) use order::Order;
 
 /// A member on its way through a pass.
 #[derive(Debug)]
@@ -47,6 +50,10 @@ pub(super) struct Item {
     /// Who the missing half would be, where one is missing.
     pub missing: Option<Missing>,
     pub decision: Option<Decision>,
+    /// The flow action that brought it here, which decides in place of the merge.
+    pub order: Option<Order>,
+    /// Whether a mapping carries to Marketo what a flow action did.
+    pub mapped: bool,
     /// Salesforce's value as written and read back.
     pub written: Seen,
     /// A write of ours has succeeded in this pass.
@@ -93,6 +100,8 @@ impl Item {
             salesforce_person: None,
             missing: None,
             decision: None,
+            order: None,
+            mapped: false,
             written: Seen::Unknown,
             wrote: false,
             fate: Fate::Open,
@@ -101,6 +110,14 @@ impl Item {
 
     pub(super) fn is_open(&self) -> bool {
         self.fate == Fate::Open
+    }
+
+    /// What is to be written, once that is decided.
+    fn action(&self) -> Option<&Action> {
+        match &self.order {
+            Some(order) => Some(&order.action),
+            None => self.decision.as_ref().map(|decision| &decision.action),
+        }
     }
 
     fn retry(&mut self, reason: Reason, after: Option<Duration>) {
@@ -180,6 +197,21 @@ pub(super) struct Pass {
 }
 
 impl Pass {
+    /// Nobody yet, in the lanes of a claim.
+    pub(super) fn new(claim: &Claim, mappings: &HashMap<String, Mapping>, detected_by: DetectedBy) -> Self {
+        Self {
+            items: Vec::new(),
+            leases: claim.leases.clone(),
+            deadline: claim.deadline,
+            mappings: mappings.clone(),
+            campaigns: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            moved: false,
+            joined: BTreeSet::new(),
+            detected_by,
+        }
+    }
+
     /// Positions of items that are on their way.
     fn open(&self) -> Vec<usize> {
         (0..self.items.len()).filter(|n| self.items[*n].is_open()).collect()
@@ -202,6 +234,7 @@ impl Worker {
         self.drop_joined(pass).await?;
         self.points.reach(Point::Read)?;
         self.decide(pass).await?;
+        self.decide_orders(pass).await?;
         self.points.reach(Point::Decided)?;
         self.create(pass).await?;
         self.drop_joined(pass).await?;

@@ -7,11 +7,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use super::{Fate, Item, Pass, fate_of};
-use crate::connector::{CampaignMember, ConnectorError};
+use crate::connector::{CampaignMember, ConnectorError, Vendor};
 use crate::domain::ids::{MarketoId, ProgramId, SalesforceId};
 use crate::domain::merge::{Reading, Reason};
 use crate::domain::person::{Followed, follow};
 use crate::store::people::Half;
+use crate::store::record::VendorError;
 use crate::worker::{PassError, Worker};
 
 /// How far back merges are looked for: as long as Marketo keeps deletions.
@@ -160,7 +161,8 @@ impl Worker {
         let mut programs: BTreeMap<ProgramId, Vec<usize>> = BTreeMap::new();
         for n in items {
             let item = &pass.items[*n];
-            if let Some(mapping) = pass.mappings.get(&item.member.campaign_id).filter(|_| item.is_open()) {
+            let wanted = item.is_open() && item.order.is_none();
+            if let Some(mapping) = pass.mappings.get(&item.member.campaign_id).filter(|_| wanted) {
                 programs.entry(mapping.program_id).or_default().push(*n);
             }
         }
@@ -291,12 +293,21 @@ fn by_person(rows: Vec<CampaignMember>) -> HashMap<(String, SalesforceId), Campa
 /// Neither side of this lane can be trusted as a whole: no member of it is decided.
 fn fail_lane(pass: &mut Pass, lane: &str, reason: &str) {
     pass.failed.insert(lane.to_owned(), reason.to_owned());
+    let mapped = pass.mappings.contains_key(lane);
     for item in pass.items.iter_mut().filter(|item| item.member.campaign_id == lane && item.is_open()) {
-        item.fate = Fate::Retry {
-            reason: Reason::Unreadable,
-            after: Some(Duration::from_secs(60)),
-            counted: false,
-            error: None,
+        item.fate = match mapped {
+            true => Fate::Retry {
+                reason: Reason::Unreadable,
+                after: Some(Duration::from_secs(60)),
+                counted: false,
+                error: None,
+            },
+            // There is no mapping that could fail and be resumed: somebody has to say what shall become of it.
+            false => {
+                let message = "the campaign does not exist any more, or our user may not see it".to_owned();
+                let error = VendorError { vendor: Vendor::Salesforce.to_string(), code: reason.to_owned(), message };
+                Fate::Parked { reason: Reason::VendorRejected, error: Some(error) }
+            }
         };
     }
 }

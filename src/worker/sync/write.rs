@@ -65,7 +65,7 @@ impl Worker {
                 .iter()
                 .filter_map(|n| {
                     let item = &pass.items[*n];
-                    let status = item.decision.as_ref()?.action.status()?;
+                    let status = item.action()?.status()?;
                     Some((item.row.as_ref()?.id.clone(), status.to_owned()))
                 })
                 .collect();
@@ -97,7 +97,7 @@ impl Worker {
         for n in wrote.iter().copied() {
             let row = id(pass, n).and_then(|id| rows.get(&id)).cloned();
             let item = &mut pass.items[n];
-            let wanted = item.decision.as_ref().and_then(|d| d.action.status()).unwrap_or_default().to_owned();
+            let wanted = item.action().and_then(Action::status).unwrap_or_default().to_owned();
             match row.filter(|row| !row.is_deleted) {
                 Some(row) => {
                     item.written = Seen::Status(row.status.clone());
@@ -176,7 +176,7 @@ impl Worker {
 }
 
 fn acting(pass: &Pass, which: impl Fn(&Action) -> bool) -> Vec<usize> {
-    let acts = |n: &usize| pass.items[*n].decision.as_ref().is_some_and(|d| which(&d.action));
+    let acts = |n: &usize| pass.items[*n].action().is_some_and(&which);
     pass.open().into_iter().filter(acts).collect()
 }
 
@@ -189,7 +189,7 @@ fn new_member(pass: &Pass, n: usize) -> Option<NewMember> {
     Some(NewMember {
         campaign_id: item.member.campaign_id.parse().ok()?,
         person_id: item.member.person.salesforce_id.clone()?,
-        status: item.decision.as_ref()?.action.status()?.to_owned(),
+        status: item.action()?.status()?.to_owned(),
     })
 }
 

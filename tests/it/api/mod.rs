@@ -3,6 +3,7 @@
 //! The vendors are tables, nothing works anything off: what is asked and answered is the subject, not what comes of it.
 
 mod decided;
+mod flow_actions;
 mod matching;
 mod refusals;
 mod shown;

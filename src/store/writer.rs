@@ -1,0 +1,81 @@
+//! SQLite's one writing connection, and a transaction on it.
+//!
+//! Not a pool of one: a pool tests a connection when it is taken and when it is given back, in a task of its own, which costs
+//! each transaction two round trips and makes the next one wait for a turn of the scheduler (a millisecond on a machine
+//! that is busy receiving). Must not know any statement but those that begin and end.
+
+use std::sync::Arc;
+
+use sqlx::sqlite::SqliteConnection;
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+/// The connection, and whether somebody left a transaction open on it.
+#[derive(Debug)]
+pub(super) struct Writer {
+    connection: SqliteConnection,
+    open: bool,
+}
+
+impl Writer {
+    pub(super) fn new(connection: SqliteConnection) -> Arc<Mutex<Self>> {
+        Arc::new(Mutex::new(Self { connection, open: false }))
+    }
+
+    pub(super) fn connection(&mut self) -> &mut SqliteConnection {
+        &mut self.connection
+    }
+
+    async fn execute(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
+        sqlx::query(sql).execute(&mut self.connection).await.map(drop)
+    }
+
+    async fn roll_back(&mut self) {
+        // Fails when SQLite has rolled back by itself, as it does when the disk is full.
+        let _ = self.execute("ROLLBACK").await;
+        self.open = false;
+    }
+}
+
+/// A transaction that may write. Dropped without `commit`, it is rolled back.
+pub(super) struct WriteTx(Option<OwnedMutexGuard<Writer>>);
+
+impl WriteTx {
+    /// Waits its turn, in order of arrival.
+    pub(super) async fn begin(writer: &Arc<Mutex<Writer>>) -> Result<Self, sqlx::Error> {
+        let mut writer = Arc::clone(writer).lock_owned().await;
+        if writer.open {
+            writer.roll_back().await;
+        }
+        // Open from the start: who is dropped while beginning may have begun.
+        writer.open = true;
+        let mut tx = Self(Some(writer));
+        tx.writer()?.execute("BEGIN IMMEDIATE").await?;
+        Ok(tx)
+    }
+
+    pub(super) fn connection(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
+        self.writer().map(Writer::connection)
+    }
+
+    pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
+        let writer = self.writer()?;
+        writer.execute("COMMIT").await?;
+        writer.open = false;
+        Ok(())
+    }
+
+    fn writer(&mut self) -> Result<&mut Writer, sqlx::Error> {
+        // There until it is dropped.
+        self.0.as_deref_mut().ok_or(sqlx::Error::PoolClosed)
+    }
+}
+
+impl Drop for WriteTx {
+    fn drop(&mut self) {
+        let Some(mut writer) = self.0.take().filter(|writer| writer.open) else { return };
+        // Where nothing runs any more, the connection is about to be closed, which rolls back as well.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { writer.roll_back().await });
+        }
+    }
+}
