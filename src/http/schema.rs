@@ -15,6 +15,7 @@ use crate::domain::mapping::{
 };
 use crate::domain::merge::{Base, Reason, Rule, Side, SyncState};
 use crate::domain::status::{RowDirection, StatusRow};
+use crate::domain::warning::{Warning, WarningCode};
 
 macro_rules! lists {
     ($($list:ty),+ $(,)?) => {$(
@@ -39,6 +40,7 @@ lists!(
     Rule,
     Side,
     RowDirection,
+    WarningCode,
     Scope
 );
 
@@ -148,6 +150,27 @@ impl PartialSchema for StatusRow {
 impl ToSchema for StatusRow {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         named(schemas);
+    }
+}
+
+impl PartialSchema for Warning {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .property("code", of::<WarningCode>())
+            .required("code")
+            .property("program_status", nullable_text())
+            .required("program_status")
+            .property("campaign_status", nullable_text())
+            .required("campaign_status")
+            .property("message", text())
+            .required("message")
+            .description(Some("What works otherwise than one may think, and how to mend it."))
+            .into()
+    }
+}
+impl ToSchema for Warning {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((WarningCode::name().into_owned(), WarningCode::schema()));
     }
 }
 

@@ -3,6 +3,7 @@
 //! Owns the schema, the transactions and what may happen together in one of them. Must not call a vendor, nor decide
 //! anything that `domain` decides: it keeps what it is told.
 
+pub mod campaigns;
 pub mod changes;
 mod dialect;
 pub mod guards;
@@ -19,6 +20,7 @@ pub mod runs;
 pub mod settings;
 mod settle;
 pub mod triggers;
+pub mod undo;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -175,11 +175,34 @@ pub(super) struct Pass {
     pub moved: bool,
     /// Those whom others were joined with since their items were loaded: what the items know of them is outdated.
     pub joined: BTreeSet<String>,
+    /// Lanes whose campaign has other statuses than its mapping knows of: the mapping is to be read again.
+    pub stale: BTreeSet<String>,
     /// How the changes that are found came to be noticed.
     pub detected_by: DetectedBy,
 }
 
 impl Pass {
+    pub(super) fn new(
+        items: Vec<Item>,
+        leases: Vec<Lease>,
+        deadline: Duration,
+        mappings: &HashMap<String, Mapping>,
+        detected_by: DetectedBy,
+    ) -> Self {
+        Self {
+            items,
+            leases,
+            deadline,
+            mappings: mappings.clone(),
+            campaigns: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            moved: false,
+            joined: BTreeSet::new(),
+            stale: BTreeSet::new(),
+            detected_by,
+        }
+    }
+
     /// Positions of items that are on their way.
     fn open(&self) -> Vec<usize> {
         (0..self.items.len()).filter(|n| self.items[*n].is_open()).collect()
@@ -209,7 +232,7 @@ impl Worker {
     }
 
     /// Items of people who were joined with others since they were loaded: both are looked at anew, as one.
-    async fn drop_joined(&self, pass: &mut Pass) -> Result<(), PassError> {
+    pub(super) async fn drop_joined(&self, pass: &mut Pass) -> Result<(), PassError> {
         if !std::mem::take(&mut pass.moved) {
             return Ok(());
         }
