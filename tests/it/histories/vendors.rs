@@ -13,7 +13,7 @@ use campaign_sync::domain::one_way::{CampaignChange, CampaignFields, Costs};
 use campaign_sync::domain::provision::{NewStatus, StatusChange};
 use jiff::Timestamp;
 
-use super::world::{FOREIGN, STATUSES, US, World, Worlds, step};
+use super::world::{FOREIGN, STATUSES, US, World, Worlds};
 
 const PAGE: usize = 3;
 
@@ -389,13 +389,5 @@ impl Salesforce for Worlds {
 
     async fn delete_statuses(&self, _: &[SalesforceId]) -> Result<RecordResults<()>, ConnectorError> {
         unreachable!("no campaign is made here")
-    }
-}
-
-impl World {
-    fn must_know(&mut self, status: &str) {
-        if step(status) < 0 {
-            self.offences.push(format!("wrote the unknown status {status:?}"));
-        }
     }
 }

@@ -50,7 +50,8 @@ on_both! {
         let halted = campaign_sync::store::mappings::Mapping { state: campaign_sync::domain::mapping::MappingState::Paused, ..paused };
         world.store.update_mapping(&halted, false, "test", "").await.unwrap();
         let sweeps = tokio::join!(world.store.sweep_mappings(hour), world.store.sweep_mappings(hour));
-        (sweeps.0.unwrap(), sweeps.1.unwrap());
+        sweeps.0.unwrap();
+        sweeps.1.unwrap();
         let claim = world.claim().await;
         let handed: Vec<_> = claim.changes.iter().map(|c| (c.lane.as_str(), &c.subject, c.mapping_id.as_ref())).collect();
         assert_eq!(handed, [(due.campaign_id.as_str(), &Subject::Mapping, None)]);
