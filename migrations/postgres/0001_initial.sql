@@ -42,6 +42,10 @@ CREATE TABLE mappings (
   steps         TEXT NOT NULL,
   policies      TEXT NOT NULL,
   options       TEXT NOT NULL,
+  -- What was found when program and campaign were last read: campaign statuses, costs, warnings.
+  found         TEXT NOT NULL DEFAULT '{}',
+  -- When both are to be read again; an active mapping that is due is looked after by whichever worker finds it first.
+  refresh_at    BIGINT NOT NULL DEFAULT 0,
   version       BIGINT NOT NULL,
   created_at    BIGINT NOT NULL,
   updated_at    BIGINT NOT NULL,
@@ -49,6 +53,19 @@ CREATE TABLE mappings (
 );
 CREATE UNIQUE INDEX mappings_program ON mappings (program_id) WHERE deleted_at IS NULL;
 CREATE UNIQUE INDEX mappings_campaign ON mappings (campaign_id) WHERE deleted_at IS NULL;
+CREATE INDEX mappings_refresh ON mappings (refresh_at) WHERE deleted_at IS NULL AND state = 'active';
+
+-- Somebody is creating a campaign for this program. Stands until it is mapped: whoever takes it over looks for it first.
+CREATE TABLE campaign_intents (
+  program_id  BIGINT PRIMARY KEY,
+  -- Written into the description of the campaign, by which it is known.
+  marker      TEXT NOT NULL,
+  -- Once it is known to exist.
+  campaign_id TEXT,
+  owner       TEXT NOT NULL,
+  until       BIGINT NOT NULL,
+  started_at  BIGINT NOT NULL
+);
 
 CREATE TABLE people (
   id              TEXT COLLATE "C" PRIMARY KEY,
@@ -102,6 +119,9 @@ CREATE TABLE members (
   -- Which sides this service has added the member to.
   added_to_marketo    BOOLEAN NOT NULL DEFAULT FALSE,
   added_to_salesforce BOOLEAN NOT NULL DEFAULT FALSE,
+  -- Whether somebody else has changed it there since.
+  edited_in_marketo    BOOLEAN NOT NULL DEFAULT FALSE,
+  edited_in_salesforce BOOLEAN NOT NULL DEFAULT FALSE,
   -- Number of its last trigger event.
   sequence           BIGINT NOT NULL DEFAULT 0,
   updated_at         BIGINT NOT NULL
@@ -172,11 +192,11 @@ CREATE TABLE runs (
   lane        TEXT COLLATE "C" NOT NULL REFERENCES lanes (id),
   -- NULL where a campaign is tracked without one.
   mapping_id  TEXT COLLATE "C" REFERENCES mappings (id),
-  -- first_sync, reconciliation, first_read
+  -- first_sync, reconciliation, undo, first_read
   kind        TEXT NOT NULL,
   -- running, completed, failed
   state       TEXT NOT NULL,
-  -- salesforce, marketo, decide
+  -- salesforce, marketo, decide; undo
   stage       TEXT NOT NULL,
   -- Where the stage goes on.
   cursor      TEXT,
@@ -191,6 +211,14 @@ CREATE TABLE runs (
 );
 CREATE INDEX runs_open ON runs (lane, due_at) WHERE state = 'running';
 CREATE INDEX runs_mapping ON runs (mapping_id, id);
+-- Members that an undo has left where they are, and why.
+CREATE TABLE run_kept (
+  run_id    TEXT NOT NULL REFERENCES runs (id),
+  member_id TEXT NOT NULL,
+  side      TEXT NOT NULL,
+  reason    TEXT NOT NULL,
+  PRIMARY KEY (run_id, member_id, side)
+);
 CREATE TABLE history (
   id        BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   member_id TEXT COLLATE "C" NOT NULL,

@@ -39,6 +39,7 @@ use super::{
 };
 use crate::domain::clock::Clock;
 use crate::domain::ids::{MarketoId, ProgramId};
+use crate::domain::one_way::Costs;
 
 /// Central time, where Marketo's day begins; written out, so that no time zone database is needed.
 const CENTRAL: &str = "CST6CDT,M3.2.0,M11.1.0";
@@ -241,8 +242,8 @@ impl Marketo for MarketoClient {
         self.read_program(id).await
     }
 
-    async fn program_cost(&self, program: &Program) -> Result<Option<i64>, ConnectorError> {
-        self.read_program_cost(program).await
+    async fn program_costs(&self, program: &Program) -> Result<Costs, ConnectorError> {
+        self.read_program_costs(program).await
     }
 
     async fn channel(&self, name: &str) -> Result<Option<Channel>, ConnectorError> {

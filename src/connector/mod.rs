@@ -8,11 +8,13 @@
 //! the worker checks its lease before each.
 
 pub mod budget;
+mod campaign;
 mod chunk;
 mod circuit;
 mod client;
 mod errors;
 pub mod marketo;
+pub mod provision;
 pub mod salesforce;
 mod token;
 mod wire;
@@ -23,10 +25,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
+pub use campaign::{Campaign, CampaignMemberStatus, NewCampaign};
 pub use circuit::CircuitState;
 pub use client::{InvalidSettings, Usage};
 
 use crate::domain::ids::{MarketoId, PersonType, ProgramId, SalesforceId};
+use crate::domain::one_way::{CampaignChange, CampaignFields, Costs};
+use crate::domain::provision::{NewStatus, StatusChange};
 
 /// Records in one Salesforce Collections call.
 pub const SALESFORCE_BATCH: usize = 200;
@@ -113,28 +118,6 @@ pub struct Page<T> {
     pub next: Option<String>,
     /// How many rows the vendor says there are in all, where it does.
     pub total: Option<u64>,
-}
-
-/// A Salesforce campaign with its member statuses, read in one query.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Campaign {
-    pub id: SalesforceId,
-    pub name: String,
-    pub is_active: bool,
-    pub campaign_type: Option<String>,
-    /// In the campaign's currency; none when cleared, or when field security hides it.
-    pub actual_cost: Option<f64>,
-    /// In sort order.
-    pub statuses: Vec<CampaignMemberStatus>,
-}
-
-/// One row of `CampaignMemberStatus`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CampaignMemberStatus {
-    pub label: String,
-    pub has_responded: bool,
-    pub is_default: bool,
-    pub sort_order: i64,
 }
 
 /// One row of `CampaignMember`.
@@ -250,13 +233,27 @@ pub trait Salesforce: Send + Sync {
     async fn update_members(&self, members: &[(SalesforceId, String)]) -> Result<RecordResults<()>, ConnectorError>;
     /// Deletes members by id, at most 200. `Gone` for one that is not there.
     async fn delete_members(&self, ids: &[SalesforceId]) -> Result<RecordResults<()>, ConnectorError>;
-    /// Sets the type and the actual cost of a campaign; a field that is none is left alone.
-    async fn update_campaign(
+    /// What our user may write of campaigns, from their describe.
+    async fn campaign_fields(&self) -> Result<CampaignFields, ConnectorError>;
+    /// Ids of living campaigns of this name (compared without case).
+    async fn campaigns_named(&self, name: &str) -> Result<Vec<SalesforceId>, ConnectorError>;
+    /// Living campaigns that our own user has created since, with their descriptions; for finding out what became of a call
+    /// whose answer was lost.
+    async fn campaigns_created(&self, since: Timestamp) -> Result<Vec<(SalesforceId, String)>, ConnectorError>;
+    /// Creates an active campaign.
+    async fn create_campaign(&self, campaign: &NewCampaign) -> Result<SalesforceId, ConnectorError>;
+    /// Sets fields of a campaign.
+    async fn update_campaign(&self, id: &SalesforceId, change: &CampaignChange) -> Result<(), ConnectorError>;
+    /// Creates member statuses of a campaign, in this order.
+    async fn create_statuses(
         &self,
-        id: &SalesforceId,
-        campaign_type: Option<&str>,
-        actual_cost: Option<Option<f64>>,
-    ) -> Result<(), ConnectorError>;
+        campaign: &SalesforceId,
+        statuses: &[NewStatus],
+    ) -> Result<RecordResults<SalesforceId>, ConnectorError>;
+    /// Sets flags of member statuses.
+    async fn update_statuses(&self, changes: &[StatusChange]) -> Result<RecordResults<()>, ConnectorError>;
+    /// Deletes member statuses by id.
+    async fn delete_statuses(&self, ids: &[SalesforceId]) -> Result<RecordResults<()>, ConnectorError>;
 }
 
 /// A Marketo program.
@@ -267,8 +264,8 @@ pub struct Program {
     /// As Marketo says it, lower case: `default`, `event`, `event with webinar`, `engagement`, `email`.
     pub program_type: String,
     pub channel: String,
-    /// Sum of the period costs; none where the answer carried no costs.
-    pub cost: Option<i64>,
+    /// Sum of the period costs; none where the answer carried no costs, which says nothing.
+    pub cost: Option<f64>,
     /// Campaign that Marketo's own sync has linked, normalised where it can be.
     pub sfdc_id: Option<String>,
 }
@@ -337,9 +334,9 @@ pub enum PersonKey {
 pub trait Marketo: Send + Sync {
     /// A program, or none when Marketo says that there is none.
     async fn program(&self, id: ProgramId) -> Result<Option<Program>, ConnectorError>;
-    /// The sum of a program's period costs, asked for by name since only that call is sure to carry them. None when it has
-    /// none, or when its name has a comma, which cannot be asked for.
-    async fn program_cost(&self, program: &Program) -> Result<Option<i64>, ConnectorError>;
+    /// The period costs of a program, asked for by name since only that call is sure to carry them. Unknown when its name has
+    /// a comma, which cannot be asked for.
+    async fn program_costs(&self, program: &Program) -> Result<Costs, ConnectorError>;
     /// A channel by its name.
     async fn channel(&self, name: &str) -> Result<Option<Channel>, ConnectorError>;
     /// Memberships of these people in a program; who was asked for and is not in the answer is not a member.

@@ -5,6 +5,7 @@
 //!
 //! Source: Salesforce, "REST API Developer Guide".
 
+mod campaigns;
 mod checkup;
 mod read;
 mod records;
@@ -32,11 +33,13 @@ use super::client::{Answer, Call, InvalidSettings, Line, Usage};
 use super::errors::{Fault, Verdict, of_salesforce, of_status};
 use super::token::{Held, TokenSlot};
 use super::{
-    Campaign, CampaignMember, ConnectorError, NewLead, NewMember, Page, RecordResults, Salesforce, SalesforceIdentity,
-    SalesforcePerson, Vendor, wire,
+    Campaign, CampaignMember, ConnectorError, NewCampaign, NewLead, NewMember, Page, RecordResults, Salesforce,
+    SalesforceIdentity, SalesforcePerson, Vendor, wire,
 };
 use crate::domain::clock::Clock;
 use crate::domain::ids::SalesforceId;
+use crate::domain::one_way::{CampaignChange, CampaignFields};
+use crate::domain::provision::{NewStatus, StatusChange};
 
 /// How to reach one Salesforce organisation.
 #[derive(Clone, Debug)]
@@ -315,16 +318,44 @@ impl Salesforce for SalesforceClient {
     }
 
     async fn delete_members(&self, ids: &[SalesforceId]) -> Result<RecordResults<()>, ConnectorError> {
-        self.write_deletions(ids).await
+        self.write_deletions("delete_members", ids).await
     }
 
-    async fn update_campaign(
+    async fn campaign_fields(&self) -> Result<CampaignFields, ConnectorError> {
+        self.read_campaign_fields().await
+    }
+
+    async fn campaigns_named(&self, name: &str) -> Result<Vec<SalesforceId>, ConnectorError> {
+        self.read_campaigns_named(name).await
+    }
+
+    async fn campaigns_created(&self, since: Timestamp) -> Result<Vec<(SalesforceId, String)>, ConnectorError> {
+        let us = self.identity().await?.user_id;
+        self.read_campaigns_created(&us, since).await
+    }
+
+    async fn create_campaign(&self, campaign: &NewCampaign) -> Result<SalesforceId, ConnectorError> {
+        self.write_new_campaign(campaign).await
+    }
+
+    async fn update_campaign(&self, id: &SalesforceId, change: &CampaignChange) -> Result<(), ConnectorError> {
+        self.write_campaign(id, change).await
+    }
+
+    async fn create_statuses(
         &self,
-        id: &SalesforceId,
-        campaign_type: Option<&str>,
-        actual_cost: Option<Option<f64>>,
-    ) -> Result<(), ConnectorError> {
-        self.write_campaign(id, campaign_type, actual_cost).await
+        campaign: &SalesforceId,
+        statuses: &[NewStatus],
+    ) -> Result<RecordResults<SalesforceId>, ConnectorError> {
+        self.write_new_statuses(campaign, statuses).await
+    }
+
+    async fn update_statuses(&self, changes: &[StatusChange]) -> Result<RecordResults<()>, ConnectorError> {
+        self.write_status_changes(changes).await
+    }
+
+    async fn delete_statuses(&self, ids: &[SalesforceId]) -> Result<RecordResults<()>, ConnectorError> {
+        self.write_deletions("delete_statuses", ids).await
     }
 }
 

@@ -76,6 +76,8 @@ closed_list! {
         Paused = "paused",
         /// Program or campaign vanished or cannot be read as a whole.
         Failed = "failed",
+        /// What this service added is being taken back; then the mapping is gone.
+        Removing = "removing",
     }
 }
 

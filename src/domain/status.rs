@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::closed_list::closed_list;
 use super::letters::{distance, words};
+use super::mapping::Direction;
 use super::merge::Side;
 
 /// Step 0 of every channel: it means absent, so it is never written, matched or shown as a status.
@@ -70,6 +71,20 @@ pub struct StatusDifference {
     pub members: Option<u64>,
     /// The nearest name: on the other side, or on its own when it is unknown there.
     pub suggestion: Option<String>,
+}
+
+impl StatusDifference {
+    /// Whether it keeps members from being kept the same. A hidden status is given to nobody any more, and in a mapping of
+    /// one direction nothing is translated from its target.
+    #[must_use]
+    pub fn matters(&self, hidden: bool, direction: Direction) -> bool {
+        let target = matches!(
+            (direction, self.side),
+            (Direction::MarketoToSalesforce, Side::Salesforce) | (Direction::SalesforceToMarketo, Side::Marketo)
+        );
+        let hidden = hidden && self.side == Side::Marketo;
+        !(self.problem == Problem::Untranslated && (hidden || target))
+    }
 }
 
 impl StatusMap {

@@ -83,6 +83,8 @@ pub struct ApiState {
     policies: Policies,
     cors_origins: Arc<[String]>,
     most_bytes: usize,
+    /// The longest call of a vendor is shorter than this.
+    lease: std::time::Duration,
 }
 
 impl ApiState {
@@ -101,6 +103,7 @@ impl ApiState {
             policies: policies(config),
             cors_origins: config.server.cors_origins.clone().into(),
             most_bytes: usize::try_from(config.limits.max_body_bytes).unwrap_or(usize::MAX),
+            lease: config.sync.lease,
         }
     }
 

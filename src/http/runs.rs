@@ -13,6 +13,7 @@ use super::extract::{Id, Json, List, Parameters};
 use super::refusal::{Answer, Refusal};
 use super::schema::Time;
 use crate::store::runs::Run;
+use crate::store::undo::KeptMember;
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::default().routes(routes!(list)).routes(routes!(show))
@@ -26,11 +27,11 @@ struct RunBody {
     /// Null for a campaign that is tracked without a mapping.
     mapping_id: Option<String>,
     campaign_id: String,
-    /// `first_sync`, `reconciliation`, or `first_read` of a campaign without a mapping.
+    /// `first_sync`, `reconciliation`, `undo` of a mapping that is taken back, or `first_read` of a campaign without a mapping.
     kind: String,
     /// `running`, `completed`, `failed`.
     state: String,
-    /// What it is doing: `salesforce` and `marketo` are read, then everybody is decided (`decide`).
+    /// What it is doing: `salesforce` and `marketo` are read, then everybody is decided (`decide`); `undo`.
     #[schema(example = "decide")]
     stage: &'static str,
     /// By name: members read on each side, decided, changed, to be tried again.
@@ -38,6 +39,9 @@ struct RunBody {
     counts: BTreeMap<String, i64>,
     /// Why it waits or has failed.
     message: Option<String>,
+    /// Members that an undo has left where they are, the first thousand; shown of one run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    kept: Vec<KeptBody>,
     created_at: Time,
     completed_at: Option<Time>,
 }
@@ -53,9 +57,31 @@ impl From<Run> for RunBody {
             stage: run.stage.as_str(),
             counts: run.counts,
             message: run.message,
+            kept: Vec::new(),
             created_at: Time::of(run.created_at),
             completed_at: run.completed_at.map(Time::of),
         }
+    }
+}
+
+/// A member that an undo has left.
+#[derive(Serialize, ToSchema)]
+#[schema(as = KeptMember)]
+struct KeptBody {
+    member_id: String,
+    /// Where it stays.
+    side: String,
+    /// `changed_since` by somebody else, `removal_discarded` by a person, or why the vendor refused to remove it.
+    reason: String,
+    marketo_id: Option<i64>,
+    salesforce_id: Option<String>,
+    email: Option<String>,
+}
+
+impl From<KeptMember> for KeptBody {
+    fn from(kept: KeptMember) -> Self {
+        let KeptMember { member_id, side, reason, marketo_id, salesforce_id, email } = kept;
+        Self { member_id, side, reason, marketo_id, salesforce_id, email }
     }
 }
 
@@ -84,5 +110,6 @@ async fn list(State(api): State<ApiState>, Id(id): Id, mut given: Parameters) ->
 )]
 async fn show(State(api): State<ApiState>, Id(id): Id) -> Answer<Json<RunBody>> {
     let run = api.store.run(&id).await?.ok_or_else(|| Refusal::not_found("run"))?;
-    Ok(Json(run.into()))
+    let kept = api.store.kept_members(&id).await?;
+    Ok(Json(RunBody { kept: kept.into_iter().map(KeptBody::from).collect(), ..run.into() }))
 }

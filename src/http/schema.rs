@@ -16,6 +16,7 @@ use crate::domain::mapping::{
 };
 use crate::domain::merge::{Base, Reason, Rule, Side, SyncState};
 use crate::domain::status::{RowDirection, StatusRow};
+use crate::domain::warning::{Warning, WarningCode};
 
 macro_rules! lists {
     ($($list:ty),+ $(,)?) => {$(
@@ -41,7 +42,8 @@ lists!(
     Side,
     RowDirection,
     Scope,
-    CheckState
+    CheckState,
+    WarningCode
 );
 
 /// A moment, in RFC 3339 and UTC.
@@ -150,6 +152,27 @@ impl PartialSchema for StatusRow {
 impl ToSchema for StatusRow {
     fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
         named(schemas);
+    }
+}
+
+impl PartialSchema for Warning {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new()
+            .property("code", of::<WarningCode>())
+            .required("code")
+            .property("program_status", nullable_text())
+            .required("program_status")
+            .property("campaign_status", nullable_text())
+            .required("campaign_status")
+            .property("message", text())
+            .required("message")
+            .description(Some("What works otherwise than one may think, and how to mend it."))
+            .into()
+    }
+}
+impl ToSchema for Warning {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((WarningCode::name().into_owned(), WarningCode::schema()));
     }
 }
 

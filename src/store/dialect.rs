@@ -13,8 +13,7 @@ use std::time::Duration;
 use serde::Serialize;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
-    SqliteSynchronous,
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
 use sqlx::{AssertSqlSafe, ConnectOptions, FromRow};
 use tokio::sync::Mutex;
@@ -208,7 +207,9 @@ impl Db {
     /// Brings the schema up to date. Postgres lets one replica at a time do so; SQLite has one process.
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {
         match self {
-            Self::Sqlite { write, .. } => sqlx::migrate!("migrations/sqlite").run(write.lock().await.connection()).await?,
+            Self::Sqlite { write, .. } => {
+                sqlx::migrate!("migrations/sqlite").run(write.lock().await.connection()).await?
+            }
             Self::Postgres(pool) => sqlx::migrate!("migrations/postgres").run(pool).await?,
         }
         Ok(())

@@ -204,6 +204,8 @@ impl Store {
                 due_at: now,
             })
             .collect();
+        let undo = "UPDATE runs SET due_at = $2 WHERE mapping_id = $1 AND state = 'running' AND kind = 'undo'";
+        tx.execute(undo, args![&guard.mapping_id, now]).await?;
         enqueue(self, &mut tx, &work).await?;
         audit(self, &mut tx, actor, action, &guard.id, "").await?;
         tx.commit().await?;

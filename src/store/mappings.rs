@@ -4,13 +4,16 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::campaigns::refuse_while_created;
 use super::dialect::{Arg, Rows, Tx, args};
 use super::lanes::lock_lanes;
 use super::runs::start_run;
 use super::{Store, StoreError, read_json, write_json};
 use crate::domain::ids::{ProgramId, SalesforceId};
 use crate::domain::mapping::{MappingState, Policies};
+use crate::domain::one_way::Costs;
 use crate::domain::status::{StatusMap, Steps};
+use crate::domain::warning::Warning;
 
 /// What a user allowed when making the mapping.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,6 +25,16 @@ pub struct Options {
     pub allow_native_sync: bool,
     /// Although membership of the program sends mail.
     pub allow_program_type: bool,
+}
+
+/// What was found when program and campaign were last read.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Found {
+    /// Member statuses of the campaign; none until it was read.
+    pub campaign_statuses: Option<Vec<String>>,
+    pub costs: Costs,
+    pub warnings: Vec<Warning>,
 }
 
 /// One program, one campaign.
@@ -41,6 +54,7 @@ pub struct Mapping {
     pub steps: Steps,
     pub policies: Policies,
     pub options: Options,
+    pub found: Found,
     /// Grows with each change.
     pub version: i64,
     pub created_at: i64,
@@ -61,13 +75,14 @@ struct MappingRow {
     steps: String,
     policies: String,
     options: String,
+    found: String,
     version: i64,
     created_at: i64,
     updated_at: i64,
 }
 
 const MAPPING: &str = "m.id, m.program_id, m.campaign_id, m.program_name, m.campaign_name, m.state, m.reason, m.status_map, \
-    m.custom_map, m.steps, m.policies, m.options, m.version, m.created_at, m.updated_at";
+    m.custom_map, m.steps, m.policies, m.options, m.found, m.version, m.created_at, m.updated_at";
 
 impl TryFrom<MappingRow> for Mapping {
     type Error = StoreError;
@@ -81,6 +96,7 @@ impl TryFrom<MappingRow> for Mapping {
             steps: read_json("mappings.steps", &row.steps)?,
             policies: read_json("mappings.policies", &row.policies)?,
             options: read_json("mappings.options", &row.options)?,
+            found: read_json("mappings.found", &row.found)?,
             id: row.id,
             program_id: row.program_id,
             program_name: row.program_name,
@@ -128,6 +144,7 @@ impl Store {
         let lane = tx.execute("INSERT INTO lanes (id) VALUES ($1) ON CONFLICT (id) DO NOTHING", args![campaign]);
         lane.await?;
         lock_lanes(&mut tx, [campaign]).await?;
+        refuse_while_created(self, &mut tx, &mapping).await?;
         let other = "SELECT id FROM mappings WHERE deleted_at IS NULL AND (program_id = $1 OR campaign_id = $2) ORDER BY id LIMIT 1";
         let other_args = || args![mapping.program_id, campaign];
         if let Some((mapping_id,)) = tx.fetch::<(String,)>(other, other_args()).await?.pop() {
@@ -137,18 +154,21 @@ impl Store {
         // nobody shall be told of it now.
         let sql = "UPDATE members SET marketo = NULL, salesforce = CASE WHEN (SELECT baseline FROM lanes WHERE id = $1) THEN salesforce END,
                      base_marketo = NULL, base_salesforce = NULL, added_to_marketo = FALSE, added_to_salesforce = FALSE,
+                     edited_in_marketo = FALSE, edited_in_salesforce = FALSE,
                      frozen = FALSE, sync_state = 'pending', reason = 'waiting' WHERE campaign_id = $1";
         tx.execute(sql, args![campaign]).await?;
         let inserted = tx
             .execute(
                 "INSERT INTO mappings (id, program_id, campaign_id, program_name, campaign_name, state, reason, status_map, custom_map,
-                   steps, policies, options, version, created_at, updated_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $14) ON CONFLICT DO NOTHING",
+                   steps, policies, options, found, refresh_at, version, created_at, updated_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $16) ON CONFLICT DO NOTHING",
                 args![
                     &mapping.id, mapping.program_id, campaign, &mapping.program_name, &mapping.campaign_name,
                     mapping.state.as_str(), mapping.reason.clone(), write_json("status map", &mapping.status_map)?,
                     mapping.custom_map, write_json("steps", &mapping.steps)?, write_json("policies", &mapping.policies)?,
-                    write_json("options", &mapping.options)?, 1, now
+                    write_json("options", &mapping.options)?, write_json("found", &mapping.found)?,
+                    // Its first sync reads both before that.
+                    now + super::outbox::WINDOW, 1, now
                 ],
             )
             .await?;
@@ -159,6 +179,8 @@ impl Store {
             let gone = || StoreError::Conflict("another mapping was made and removed at this moment".to_owned());
             return found.map(|(mapping_id,)| Created::AlreadyMapped { mapping_id }).ok_or_else(gone);
         }
+        let sql = "DELETE FROM campaign_intents WHERE program_id = $1 AND campaign_id = $2";
+        tx.execute(sql, args![mapping.program_id, campaign]).await?;
         let halted = mapping.state != MappingState::Active;
         tx.execute("UPDATE lanes SET halted = $2 WHERE id = $1", args![campaign, halted]).await?;
         let run_id = start_run(self, &mut tx, &mapping.id, campaign, "first_sync").await?;
@@ -225,13 +247,13 @@ impl Store {
         let updated = tx
             .execute(
                 "UPDATE mappings SET program_name = $3, campaign_name = $4, state = $5, reason = $6, status_map = $7, custom_map = $8,
-                   steps = $9, policies = $10, options = $11, version = version + 1, updated_at = $12
+                   steps = $9, policies = $10, options = $11, found = $12, version = version + 1, updated_at = $13
                  WHERE id = $1 AND version = $2 AND deleted_at IS NULL",
                 args![
                     &mapping.id, mapping.version, &mapping.program_name, &mapping.campaign_name, mapping.state.as_str(),
                     mapping.reason.clone(), write_json("status map", &mapping.status_map)?, mapping.custom_map,
                     write_json("steps", &mapping.steps)?, write_json("policies", &mapping.policies)?,
-                    write_json("options", &mapping.options)?, self.now()
+                    write_json("options", &mapping.options)?, write_json("found", &mapping.found)?, self.now()
                 ],
             )
             .await?;
@@ -239,7 +261,7 @@ impl Store {
             return Err(StoreError::Conflict("the mapping was changed by somebody else in between".to_owned()));
         }
         let lane = mapping.campaign_id.as_str();
-        halt(self, &mut tx, lane, mapping.state != MappingState::Active).await?;
+        halt(self, &mut tx, lane, matches!(mapping.state, MappingState::Paused | MappingState::Failed)).await?;
         let run = if rerun { Some(start_run(self, &mut tx, &mapping.id, lane, "reconciliation").await?) } else { None };
         audit(self, &mut tx, actor, "mapping.changed", &mapping.id, detail).await?;
         tx.commit().await?;
@@ -268,7 +290,9 @@ impl Store {
     }
 
     /// Removes a mapping; the members stay on both sides, and what still waits for it is discarded.
-    pub async fn delete_mapping(&self, mapping: &Mapping, actor: &str) -> Result<(), StoreError> {
+    ///
+    /// `last` is the run whose end this is.
+    pub async fn delete_mapping(&self, mapping: &Mapping, actor: &str, last: Option<&str>) -> Result<(), StoreError> {
         let now = self.now();
         let lane = mapping.campaign_id.as_str();
         let mut tx = self.db.begin().await?;
@@ -279,8 +303,8 @@ impl Store {
         }
         tx.execute(
             "UPDATE runs SET state = 'failed', message = 'the mapping was removed', completed_at = $2
-                    WHERE mapping_id = $1 AND state = 'running'",
-            args![&mapping.id, now],
+                    WHERE mapping_id = $1 AND state = 'running' AND id <> $3",
+            args![&mapping.id, now, last.unwrap_or_default()],
         )
         .await?;
         let sql = "UPDATE outbox SET state = 'discarded', reason = NULL, completed_at = $2
@@ -302,15 +326,17 @@ impl Store {
 }
 
 /// Stops or resumes the working off of a lane.
-async fn halt(store: &Store, tx: &mut Tx, lane: &str, halted: bool) -> Result<(), StoreError> {
+pub(super) async fn halt(store: &Store, tx: &mut Tx, lane: &str, halted: bool) -> Result<(), StoreError> {
     // Due at once when it resumes: its release finds out what for.
-    tx.execute(
+    let sql =
         "UPDATE lanes SET halted = $2, next_due_at = CASE WHEN lease_owner IS NOT NULL THEN next_due_at WHEN $2 THEN NULL
-           ELSE $3 END WHERE id = $1 AND halted <> $2",
-        args![lane, halted, store.now()],
-    )
-    .await
-    .map(drop)
+           ELSE $3 END WHERE id = $1 AND halted <> $2";
+    if tx.execute(sql, args![lane, halted, store.now()]).await? > 0 && !halted {
+        // What waited for something that stood in the way is tried at once.
+        let sql = "UPDATE outbox SET due_at = $2 WHERE lane = $1 AND state = 'retryable' AND due_at > $2";
+        tx.execute(sql, args![lane, store.now()]).await?;
+    }
+    Ok(())
 }
 
 /// Notes who did what.

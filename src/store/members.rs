@@ -6,7 +6,8 @@ use super::dialect::{Arg, Rows, args};
 use super::people::Person;
 use super::{Store, StoreError, read_json};
 use crate::domain::ids::SalesforceId;
-use crate::domain::merge::{Base, Presence, Reason, Sent};
+use crate::domain::merge::{Base, Presence, Reason, Sent, Side};
+use crate::domain::provenance::Provenance;
 use crate::domain::trigger::Seen;
 
 /// One person in one tracked campaign.
@@ -32,8 +33,9 @@ pub struct Member {
     /// The run, with its generation, whose pages last showed the member on each side.
     pub marketo_scan: Option<String>,
     pub salesforce_scan: Option<String>,
-    pub added_to_marketo: bool,
-    pub added_to_salesforce: bool,
+    /// Whose the membership is, on each side.
+    pub in_marketo: Provenance,
+    pub in_salesforce: Provenance,
     /// Number of the last trigger event.
     pub sequence: i64,
     pub updated_at: i64,
@@ -62,11 +64,36 @@ impl Member {
             frozen: false,
             marketo_scan: None,
             salesforce_scan: None,
-            added_to_marketo: false,
-            added_to_salesforce: false,
+            in_marketo: Provenance::default(),
+            in_salesforce: Provenance::default(),
             sequence: 0,
             updated_at: 0,
             stored: false,
+        }
+    }
+
+    /// Takes over what a side was read to hold.
+    pub fn saw(&mut self, side: Side, now: Seen) {
+        let sent = self.sent.as_ref().filter(|sent| sent.side == side).map(|sent| &sent.status);
+        let (value, provenance) = match side {
+            Side::Marketo => (&mut self.marketo, &mut self.in_marketo),
+            Side::Salesforce => (&mut self.salesforce, &mut self.in_salesforce),
+        };
+        *provenance = provenance.read(value, &now, sent);
+        if now != Seen::Unknown {
+            *value = now;
+        }
+    }
+
+    /// Takes over what we have written to a side.
+    pub fn wrote(&mut self, side: Side, now: Seen) {
+        let (value, provenance) = match side {
+            Side::Marketo => (&mut self.marketo, &mut self.in_marketo),
+            Side::Salesforce => (&mut self.salesforce, &mut self.in_salesforce),
+        };
+        *provenance = provenance.written(value, &now);
+        if now != Seen::Unknown {
+            *value = now;
         }
     }
 }
@@ -95,13 +122,16 @@ pub(super) struct MemberRow {
     salesforce_scan: Option<String>,
     added_to_marketo: bool,
     added_to_salesforce: bool,
+    edited_in_marketo: bool,
+    edited_in_salesforce: bool,
     sequence: i64,
     updated_at: i64,
 }
 
 pub(super) const MEMBER: &str = "m.id, m.campaign_id, m.person_id, p.marketo_id, p.salesforce_id, p.email, m.campaign_member_id, m.marketo, \
     m.salesforce, m.salesforce_modstamp, m.base_marketo, m.base_salesforce, m.sent, m.sync_state, m.reason, m.rule, m.after_merge, \
-    m.frozen, m.marketo_scan, m.salesforce_scan, m.added_to_marketo, m.added_to_salesforce, m.sequence, m.updated_at";
+    m.frozen, m.marketo_scan, m.salesforce_scan, m.added_to_marketo, m.added_to_salesforce, \
+    m.edited_in_marketo, m.edited_in_salesforce, m.sequence, m.updated_at";
 
 /// A status as stored: none while unknown, empty while absent.
 pub(super) fn write_seen(seen: &Seen) -> Option<String> {
@@ -158,8 +188,8 @@ impl TryFrom<MemberRow> for Member {
             frozen: row.frozen,
             marketo_scan: row.marketo_scan,
             salesforce_scan: row.salesforce_scan,
-            added_to_marketo: row.added_to_marketo,
-            added_to_salesforce: row.added_to_salesforce,
+            in_marketo: Provenance { added: row.added_to_marketo, edited: row.edited_in_marketo },
+            in_salesforce: Provenance { added: row.added_to_salesforce, edited: row.edited_in_salesforce },
             sequence: row.sequence,
             updated_at: row.updated_at,
             stored: true,
@@ -239,6 +269,15 @@ impl Store {
              WHERE m.campaign_id = $1 AND m.id > $2 ORDER BY m.id LIMIT $3"
         );
         members(self.db.fetch(&sql, args![campaign_id, after, limit]).await?)
+    }
+
+    /// A page as above of those that meet a condition; the first three arguments are campaign, after and limit.
+    pub(super) async fn member_page_where(&self, condition: &str, args: Vec<Arg>) -> Result<Vec<Member>, StoreError> {
+        let sql = format!(
+            "SELECT {MEMBER} FROM members m JOIN people p ON p.id = m.person_id
+             WHERE m.campaign_id = $1 AND m.id > $2 AND {condition} ORDER BY m.id LIMIT $3"
+        );
+        members(self.db.fetch(&sql, args).await?)
     }
 
     /// Members as listed by the API: those present on a side, after the id `after`.

@@ -4,6 +4,7 @@
 //! anything that `domain` decides: it keeps what it is told.
 
 pub mod addresses;
+pub mod campaigns;
 pub mod changes;
 mod dialect;
 pub mod filter;
@@ -22,8 +23,9 @@ pub mod reports;
 pub mod runs;
 pub mod settings;
 mod settle;
-mod writer;
 pub mod triggers;
+pub mod undo;
+mod writer;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -288,13 +288,18 @@ async fn join(store: &Store, tx: &mut Tx, loser: &str, winner: &str, merged: boo
            campaign_member_id = COALESCE(members.campaign_member_id, l.campaign_member_id),
            added_to_marketo = members.added_to_marketo OR l.added_to_marketo,
            added_to_salesforce = members.added_to_salesforce OR l.added_to_salesforce,
+           edited_in_marketo = members.edited_in_marketo OR l.edited_in_marketo
+             OR (COALESCE(members.marketo, '') > '' AND COALESCE(l.marketo, '') > '' AND members.added_to_marketo <> l.added_to_marketo),
+           edited_in_salesforce = members.edited_in_salesforce OR l.edited_in_salesforce
+             OR (COALESCE(members.salesforce, '') > '' AND COALESCE(l.salesforce, '') > ''
+               AND members.added_to_salesforce <> l.added_to_salesforce),
            base_marketo = CASE WHEN $3 THEN NULL WHEN members.base_marketo IS NULL THEN l.base_marketo
              WHEN l.base_marketo IS NULL THEN members.base_marketo END,
            base_salesforce = CASE WHEN $3 THEN NULL WHEN members.base_salesforce IS NULL THEN l.base_salesforce
              WHEN l.base_salesforce IS NULL THEN members.base_salesforce END,
            sent = COALESCE(members.sent, l.sent), after_merge = members.after_merge OR l.after_merge OR $3
          FROM (SELECT campaign_id, marketo, salesforce, campaign_member_id, added_to_marketo, added_to_salesforce,
-                 base_marketo, base_salesforce, sent, after_merge
+                 edited_in_marketo, edited_in_salesforce, base_marketo, base_salesforce, sent, after_merge
                FROM members WHERE person_id = $1) AS l
          WHERE members.person_id = $2 AND members.campaign_id = l.campaign_id",
         args![loser, winner, merged],

@@ -13,8 +13,9 @@ use super::lanes::{Lease, give_back, hold};
 use super::mappings::Mapping;
 use super::members::{Member, write_base, write_seen};
 use super::outbox::{Kind, NewWork, Subject, enqueue};
-use super::runs::{Run, save_run};
+use super::runs::{Kept, Run, save_run};
 use super::settle::settle;
+use super::undo::store_kept;
 use super::{Store, StoreError, time, write_json};
 use crate::domain::trigger::{Circumstances, DetectedBy, Origin, Transition, TriggerEvent};
 
@@ -41,6 +42,8 @@ pub struct Batch {
     /// Work in the batch's own lanes; for another lane `Store::enqueue` comes first.
     pub work: Vec<NewWork>,
     pub runs: Vec<Run>,
+    /// Members that an undo leaves; of the runs of this batch.
+    pub kept: Vec<Kept>,
     /// Lanes whose campaign was now read completely for the first time.
     pub baselines: Vec<String>,
     /// Lanes that are kept for more; the others are given back.
@@ -74,6 +77,7 @@ impl Store {
         settle(self, &mut tx, &settled).await?;
         for run in batch.runs.iter().filter(|run| ours.contains(run.lane.as_str())) {
             save_run(&mut tx, run).await?;
+            store_kept(&mut tx, run, &batch.kept).await?;
         }
         let baselines: Vec<_> =
             batch.baselines.iter().filter(|lane| ours.contains(lane.as_str())).map(|lane| (lane,)).collect();
@@ -138,8 +142,10 @@ impl Store {
                     (
                         &m.marketo_scan,
                         &m.salesforce_scan,
-                        m.added_to_marketo,
-                        m.added_to_salesforce,
+                        m.in_marketo.added,
+                        m.in_salesforce.added,
+                        m.in_marketo.edited,
+                        m.in_salesforce.edited,
                         sequence,
                         m.stored,
                     ),
@@ -148,14 +154,16 @@ impl Store {
             .collect::<Result<_, _>>()?;
         let columns = "id text, campaign_id text, person_id text, campaign_member_id text, marketo text, salesforce text, \
              salesforce_modstamp int, base_marketo text, base_salesforce text, sent text, sync_state text, reason text, rule text, \
-             after_merge bool, frozen bool, marketo_scan text, salesforce_scan text, added_to_marketo bool, added_to_salesforce bool, sequence int, stored bool";
+             after_merge bool, frozen bool, marketo_scan text, salesforce_scan text, added_to_marketo bool, added_to_salesforce bool, \
+             edited_in_marketo bool, edited_in_salesforce bool, sequence int, stored bool";
         let rows = Rows::new(columns, &rows)?;
         let updated: Vec<(String,)> = tx.fetch_rows(
             "UPDATE members SET campaign_member_id = r.campaign_member_id, marketo = r.marketo, salesforce = r.salesforce,
                salesforce_modstamp = r.salesforce_modstamp, base_marketo = r.base_marketo, base_salesforce = r.base_salesforce,
                sent = r.sent, sync_state = r.sync_state, reason = r.reason, rule = r.rule, after_merge = r.after_merge, frozen = r.frozen,
                marketo_scan = r.marketo_scan, salesforce_scan = r.salesforce_scan, added_to_marketo = r.added_to_marketo,
-               added_to_salesforce = r.added_to_salesforce, sequence = r.sequence,
+               added_to_salesforce = r.added_to_salesforce, edited_in_marketo = r.edited_in_marketo,
+               edited_in_salesforce = r.edited_in_salesforce, sequence = r.sequence,
                updated_at = $2
              FROM {rows} WHERE members.id = r.id AND members.person_id = r.person_id RETURNING members.id",
             &rows,
@@ -171,10 +179,10 @@ impl Store {
             tx.fetch_rows::<(String,)>(&sql, &Rows::new("id text", &new)?, vec![]).await?;
             let sql = "INSERT INTO members (id, campaign_id, person_id, campaign_member_id, marketo, salesforce, salesforce_modstamp,
                    base_marketo, base_salesforce, sent, sync_state, reason, rule, after_merge, frozen, marketo_scan,
-                   salesforce_scan, added_to_marketo, added_to_salesforce, sequence, updated_at)
+                   salesforce_scan, added_to_marketo, added_to_salesforce, edited_in_marketo, edited_in_salesforce, sequence, updated_at)
                  SELECT id, campaign_id, person_id, campaign_member_id, marketo, salesforce, salesforce_modstamp, base_marketo,
                    base_salesforce, sent, sync_state, reason, rule, after_merge, frozen, marketo_scan, salesforce_scan, added_to_marketo,
-                   added_to_salesforce, sequence, $2
+                   added_to_salesforce, edited_in_marketo, edited_in_salesforce, sequence, $2
                  FROM {rows} WHERE NOT r.stored AND EXISTS (SELECT 1 FROM people p WHERE p.id = r.person_id)
                  ON CONFLICT (campaign_id, person_id) DO NOTHING RETURNING id";
             let inserted: Vec<(String,)> = tx.fetch_rows(sql, &rows, args![now]).await?;

@@ -19,7 +19,7 @@ pub struct Run {
     pub lane: String,
     /// None where a campaign is tracked without one.
     pub mapping_id: Option<String>,
-    /// `first_sync`, `reconciliation`, or `first_read` of a campaign without a mapping.
+    /// `first_sync`, `reconciliation`, `undo`, or `first_read` of a campaign without a mapping.
     pub kind: String,
     /// `running`, `completed`, `failed`.
     pub state: String,
@@ -46,6 +46,18 @@ pub enum Stage {
     Marketo,
     /// Decides every member.
     Decide,
+    /// Takes back what this service has added; an undo has no other stage.
+    Undo,
+}
+
+/// A member that an undo has left where it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    pub run_id: String,
+    pub member_id: String,
+    pub side: String,
+    /// `changed_since`, `removal_discarded`, or why the vendor refused.
+    pub reason: String,
 }
 
 impl Stage {
@@ -56,11 +68,12 @@ impl Stage {
             Self::Salesforce => "salesforce",
             Self::Marketo => "marketo",
             Self::Decide => "decide",
+            Self::Undo => "undo",
         }
     }
 
     fn parse(text: &str) -> Result<Self, StoreError> {
-        [Self::Salesforce, Self::Marketo, Self::Decide]
+        [Self::Salesforce, Self::Marketo, Self::Decide, Self::Undo]
             .into_iter()
             .find(|stage| stage.as_str() == text)
             .ok_or_else(|| StoreError::Corrupt(format!("runs.stage {text:?}")))
@@ -157,7 +170,7 @@ pub(super) async fn start_run(
     lock_lanes(tx, [lane]).await?;
     let sql =
         "UPDATE runs SET stage = 'salesforce', cursor = NULL, counts = '{}', message = NULL, due_at = $2, attempts = 0, generation = generation + 1
-               WHERE mapping_id = $1 AND state = 'running' RETURNING id";
+               WHERE mapping_id = $1 AND state = 'running' AND kind <> 'undo' RETURNING id";
     let going_on: Vec<(String,)> = tx.fetch(sql, args![mapping_id, now]).await?;
     let id = match going_on.into_iter().next() {
         Some((id,)) => id,

@@ -48,7 +48,7 @@ impl Worker {
             .cloned()
             .collect();
         // Whatever is found beside the command, nobody has told of.
-        let mut pass = Pass::new(&claim, mappings, DetectedBy::Poll);
+        let mut pass = Pass::new(Vec::new(), claim.leases.clone(), claim.deadline, mappings, DetectedBy::Poll);
         let mut settled = self.gather_commands(&mut pass, &commands, &claim).await?;
         if !pass.items.is_empty() {
             self.process(&mut pass).await?;

@@ -6,8 +6,10 @@
 mod commands;
 pub mod points;
 mod reconcile;
+mod refresh;
 mod route;
 mod sync;
+mod undo;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
@@ -35,6 +37,8 @@ use sync::{Item, Pass};
 const BATCH: usize = 1000;
 /// The longest that a worker sleeps, so that work of another replica, and a clock that was moved, are noticed.
 const NAP: Duration = Duration::from_millis(500);
+/// How often mappings that are due to be read again are looked for.
+const SWEEP: Duration = Duration::from_secs(1);
 
 /// What a worker goes by.
 #[derive(Clone, Debug)]
@@ -45,6 +49,8 @@ pub struct Settings {
     pub retry_base: Duration,
     pub retry_cap: Duration,
     pub guard: GuardLimits,
+    /// How often the program and the campaign of a mapping are read again.
+    pub reconcile_interval: Duration,
     /// For leads of people without a last name.
     pub lead_last_name: String,
     /// For leads of people without a company.
@@ -72,6 +78,7 @@ pub struct Worker {
     owner: String,
     points: Points,
     user: Arc<OnceLock<SalesforceId>>,
+    fields: refresh::KnownFields,
 }
 
 /// Both vendors, at one priority.
@@ -95,7 +102,8 @@ impl Worker {
         points: Points,
     ) -> Self {
         let owner = store.new_id();
-        Self { store, marketo, salesforce, settings, others: None, owner, points, user: Arc::default() }
+        let (user, fields) = (Arc::default(), Arc::default());
+        Self { store, marketo, salesforce, settings, others: None, owner, points, user, fields }
     }
 
     /// With the vendors as flow actions call them, before all others, and as whole reads do, behind all others.
@@ -122,7 +130,9 @@ impl Worker {
     /// Works until told to stop; the batch in hand is finished first.
     pub async fn run(self, stop: CancellationToken) {
         let mut failures: u32 = 0;
+        let mut swept = None;
         while !stop.is_cancelled() {
+            self.sweep(&mut swept).await;
             match self.step().await {
                 Ok(0) => {
                     failures = 0;
@@ -149,6 +159,18 @@ impl Worker {
                     let _ = tokio::time::timeout(pause, stop.cancelled()).await;
                 }
             }
+        }
+    }
+
+    /// Finds mappings that are due to be read again, once in a while.
+    async fn sweep(&self, swept: &mut Option<Duration>) {
+        let now = self.store.clock().monotonic();
+        if swept.is_some_and(|at| now.saturating_sub(at) < SWEEP) {
+            return;
+        }
+        *swept = Some(now);
+        if let Err(error) = self.store.sweep_mappings(self.settings.reconcile_interval).await {
+            tracing::warn!(%error, "the mappings that are due could not be found");
         }
     }
 
@@ -201,13 +223,14 @@ impl Worker {
     async fn work_changes(&self, mut claim: Claim, mappings: &HashMap<String, Mapping>) -> Result<Claim, PassError> {
         let keep: HashSet<String> = claim.runs.iter().map(|run| run.lane.clone()).collect();
         let mut settled = self.route(&claim.changes).await?;
-        let mut pass = Pass::new(&claim, mappings, DetectedBy::Webhook);
+        let mut pass = Pass::new(Vec::new(), claim.leases.clone(), claim.deadline, mappings, DetectedBy::Webhook);
         settled.extend(self.gather(&mut pass, &claim.changes).await?);
         if !pass.items.is_empty() {
             self.process(&mut pass).await?;
         }
         self.fail_mappings(&pass).await?;
-        let finished = self.finish(&mut pass, &claim.changes);
+        let mut finished = self.finish(&mut pass, &claim.changes);
+        finished.work.extend(std::mem::take(&mut pass.stale).into_iter().map(|lane| self.store.read_again(lane)));
         settled.extend(finished.settled);
         self.points.reach(Point::Unrecorded)?;
         // What the pass renewed, and the lanes that go on with a run.

@@ -6,11 +6,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::refresh::Refreshed;
 use super::sync::{Item, Pass};
 use super::{PassError, Worker};
 use crate::connector::{CampaignMember, ConnectorError, MarketoPerson, ProgramMember};
 use crate::domain::ids::SalesforceId;
-use crate::domain::merge::Base;
+use crate::domain::merge::{Base, Side};
 use crate::domain::retry;
 use crate::domain::trigger::{DetectedBy, Origin, Seen, transition};
 use crate::store::StoreError;
@@ -18,7 +19,7 @@ use crate::store::lanes::{Claim, Lease};
 use crate::store::mappings::Mapping;
 use crate::store::members::Member;
 use crate::store::people::{Half, Person};
-use crate::store::record::{Batch, End, Recorded};
+use crate::store::record::{Batch, Recorded};
 use crate::store::runs::{Run, Stage};
 
 /// Members decided in one step.
@@ -34,21 +35,49 @@ impl Worker {
     ) -> Result<(), PassError> {
         let leases: Vec<Lease> = claim.leases.iter().filter(|l| l.lane == run.lane).cloned().collect();
         let mut batch = Batch { leases, mappings: mappings.clone(), ..Batch::default() };
-        let outcome = match (run.stage, mappings.get(&run.lane), &run.mapping_id) {
-            (_, None, Some(_)) => {
-                self.end_run(&mut run, "failed", Some("the mapping was removed"));
+        let mapping = match (mappings.get(&run.lane), &run.mapping_id) {
+            (None, Some(_)) => {
+                match run.stage {
+                    // Its last step, of which the end was not recorded.
+                    Stage::Undo => self.end_run(&mut run, "completed", None),
+                    _ => self.end_run(&mut run, "failed", Some("the mapping was removed")),
+                }
                 return self.save(batch, run).await;
             }
-            (Stage::Salesforce, ..) => self.scan_salesforce(&mut run, &mut batch).await?,
-            (Stage::Marketo, Some(mapping), Some(_)) => self.scan_marketo(&mut run, mapping, &mut batch).await?,
-            (Stage::Decide, _, Some(_)) => self.decide_page(&mut run, claim, mappings, &mut batch).await?,
-            // The first read of a campaign without a mapping ends here: there is nobody to compare it with.
-            (Stage::Marketo | Stage::Decide, _, None) => {
+            (mapping, Some(_)) => mapping,
+            // The first read of a campaign without a mapping has nobody to compare with, also when one has come since.
+            (_, None) => None,
+        };
+        if let Some(mapping) = mapping.filter(|_| run.stage == Stage::Salesforce && run.cursor.is_none()) {
+            match self.refresh(mapping).await? {
+                Ok(Refreshed::Same) => {}
+                // Goes on with the mapping as it is now, from the beginning where that decides anew.
+                Ok(Refreshed::Changed) => return self.store.record(batch).await.map(drop).map_err(PassError::from),
+                Ok(Refreshed::Gone(reason)) => {
+                    self.end_run(&mut run, "failed", Some(reason));
+                    return self.save(batch, run).await;
+                }
+                Err(error) => {
+                    self.run_failed(&mut run, &error);
+                    return self.save(batch, run).await;
+                }
+            }
+        }
+        let outcome = match (run.stage, mapping) {
+            (Stage::Salesforce, _) => self.scan_salesforce(&mut run, &mut batch).await?,
+            (Stage::Marketo, Some(mapping)) => self.scan_marketo(&mut run, mapping, &mut batch).await?,
+            (Stage::Decide, Some(_)) => self.decide_page(&mut run, claim, mappings, &mut batch).await?,
+            (Stage::Undo, Some(mapping)) => {
+                (run.message, run.due_at) = (None, self.store.now());
+                self.undo_page(&mut run, claim, mapping, mappings, &mut batch).await?
+            }
+            (_, None) => {
                 self.end_run(&mut run, "completed", None);
                 Ok(())
             }
         };
         match outcome {
+            Ok(()) if run.stage == Stage::Undo => run.attempts = 0,
             Ok(()) => {
                 (run.attempts, run.message, run.due_at) = (0, None, self.store.now());
             }
@@ -80,7 +109,7 @@ impl Worker {
         run.due_at = self.store.now() + i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
     }
 
-    fn end_run(&self, run: &mut Run, state: &str, message: Option<&str>) {
+    pub(super) fn end_run(&self, run: &mut Run, state: &str, message: Option<&str>) {
         run.state = state.to_owned();
         run.message = message.map(str::to_owned);
         run.completed_at = Some(self.store.now());
@@ -122,7 +151,7 @@ impl Worker {
             };
             let event = transition(&seen, &now).map(|t| (t, DetectedBy::Reconciliation, origin));
             let changed = member.salesforce != now;
-            member.salesforce = now;
+            member.saw(Side::Salesforce, now);
             member.campaign_member_id = Some(row.id);
             member.salesforce_modstamp = row.system_modstamp.map(jiff::Timestamp::as_millisecond);
             member.salesforce_scan = Some(scan.clone());
@@ -165,7 +194,7 @@ impl Worker {
             if member.marketo != now {
                 (member.sync_state, member.reason) = ("pending".to_owned(), Some("waiting".to_owned()));
             }
-            member.marketo = now;
+            member.saw(Side::Marketo, now);
             member.marketo_scan = Some(scan.clone());
             member.person.email = email.or(member.person.email);
             batch.members.push(Recorded { member, events: Vec::new(), history: Vec::new() });
@@ -233,9 +262,8 @@ impl Worker {
         }));
         let open: Vec<Member> = open.into_iter().filter(|m| !is_closed(m)).collect();
         let baseline = batch.leases.iter().any(|lease| lease.baseline);
-        let mut pass = Pass::new(claim, mappings, DetectedBy::Reconciliation);
-        pass.leases.clone_from(&batch.leases);
-        pass.items = open.into_iter().map(|member| Item::new(member, baseline)).collect();
+        let items = open.into_iter().map(|member| Item::new(member, baseline)).collect();
+        let mut pass = Pass::new(items, batch.leases.clone(), claim.deadline, mappings, DetectedBy::Reconciliation);
         if !pass.items.is_empty() {
             self.process(&mut pass).await?;
         }
@@ -258,58 +286,9 @@ impl Worker {
         batch.members.extend(finished.members);
         batch.work.extend(again);
         batch.work.extend(finished.work);
+        batch.work.extend(std::mem::take(&mut pass.stale).into_iter().map(|lane| self.store.read_again(lane)));
         run.cursor = Some(last);
         Ok(Ok(()))
-    }
-
-    /// Brings what is known of a program and its campaign up to date; a change of either's statuses decides everybody anew.
-    pub(super) async fn refresh_mapping(&self, mapping: Option<&Mapping>) -> Result<End, PassError> {
-        let Some(mapping) = mapping else { return Ok(End::NoOp) };
-        let read = async {
-            let program = self.marketo.program(mapping.program_id).await?;
-            let channel = match &program {
-                Some(program) => self.marketo.channel(&program.channel).await?,
-                None => None,
-            };
-            let campaign = self.salesforce.campaigns(std::slice::from_ref(&mapping.campaign_id)).await?.pop();
-            Ok::<_, ConnectorError>((program, channel, campaign))
-        };
-        let (program, channel, campaign) = match read.await {
-            Ok(read) => read,
-            Err(error) => {
-                let due_at = self.store.now() + i64::try_from(self.settings.retry_base.as_millis()).unwrap_or(1000);
-                return Ok(End::Retry {
-                    due_at,
-                    reason: "retrying".to_owned(),
-                    error: match super::sync::fate_of(&error) {
-                        super::sync::Fate::Retry { error, .. } | super::sync::Fate::Parked { error, .. } => error,
-                        _ => None,
-                    },
-                });
-            }
-        };
-        let (Some(program), Some(campaign)) = (program, campaign) else {
-            self.store.fail_mapping(mapping, "program_or_campaign_gone").await?;
-            return Ok(End::Applied);
-        };
-        let mut changed = Mapping { program_name: program.name, campaign_name: campaign.name, ..mapping.clone() };
-        if let Some(channel) = channel {
-            let visible: Vec<_> = channel.statuses.iter().map(|s| s.name.as_str()).collect();
-            let labels: Vec<_> = campaign.statuses.iter().map(|s| s.label.as_str()).collect();
-            changed.steps = channel.statuses.iter().map(|s| (s.name.clone(), s.step)).collect();
-            if !changed.custom_map {
-                changed.status_map = crate::domain::status::StatusMap::exact(&visible, &labels);
-            }
-        }
-        if changed == *mapping {
-            return Ok(End::NoOp);
-        }
-        let rerun = changed.steps != mapping.steps || changed.status_map != mapping.status_map;
-        match self.store.update_mapping(&changed, rerun, "worker", "read again").await {
-            // Somebody changed it at this moment: that has its own run.
-            Ok(_) | Err(crate::store::StoreError::Conflict(_)) => Ok(End::Applied),
-            Err(error) => Err(error.into()),
-        }
     }
 }
 

@@ -20,7 +20,7 @@ use campaign_sync::domain::mapping::{Conflict, Direction, MappingState, Policies
 use campaign_sync::domain::status::StatusMap;
 use campaign_sync::store::Store;
 use campaign_sync::store::guards::GuardLimits;
-use campaign_sync::store::mappings::{Created, Mapping, Options};
+use campaign_sync::store::mappings::{Created, Found, Mapping, Options};
 use campaign_sync::worker::points::{Point, Points};
 use campaign_sync::worker::{PassError, Settings, Worker};
 use world::{Dice, FOREIGN, STATUSES, Tally, Worlds};
@@ -74,6 +74,7 @@ fn settings() -> Settings {
         retry_base: Duration::from_secs(1),
         retry_cap: Duration::from_secs(60),
         // Small worlds would trip it with each removal; it has tests of its own.
+        reconcile_interval: Duration::from_secs(3600),
         guard: GuardLimits { members: 1_000, percent: 100, window: 0 },
         lead_last_name: "[unknown]".to_owned(),
         lead_company: "[unknown]".to_owned(),
@@ -119,6 +120,7 @@ impl History {
             steps: STATUSES.map(|(name, step)| (name.to_owned(), step)).into_iter().collect(),
             policies: policies(&mut dice),
             options: Options::default(),
+            found: Found::default(),
             version: 1,
             created_at: 0,
             updated_at: 0,
@@ -338,7 +340,7 @@ impl History {
             judge::fail(self, "wrote although nothing had changed");
         }
         judge::judge(self, &before).await;
-        self.store.delete_mapping(&self.mapping, "test").await.unwrap();
+        self.store.delete_mapping(&self.mapping, "test", None).await.unwrap();
         self.settle().await;
         self.worlds.get().tally
     }

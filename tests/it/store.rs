@@ -2,6 +2,7 @@
 //!
 //! Stands on the public methods; looks into the tables only to recount what the store counts by itself.
 
+mod campaigns;
 mod commands;
 mod histories;
 mod ingest;
@@ -22,7 +23,7 @@ use campaign_sync::domain::mapping::{MappingState, Policies};
 use campaign_sync::domain::status::StatusMap;
 use campaign_sync::store::Store;
 use campaign_sync::store::lanes::{Claim, Claimed};
-use campaign_sync::store::mappings::{Created, Mapping, Options};
+use campaign_sync::store::mappings::{Created, Found, Mapping, Options};
 use campaign_sync::store::outbox::{Kind, NewWork, Subject};
 use campaign_sync::store::people::{Half, Person};
 use campaign_sync::store::record::{Batch, End, Settled};
@@ -177,6 +178,7 @@ fn mapping(store: &Store, program: u32, in_campaign: u32) -> Mapping {
         steps: serde_json::from_value(serde_json::json!({"Attended": 30})).unwrap(),
         policies: Policies::default(),
         options: Options { provision_statuses: true, ..Options::default() },
+        found: Found::default(),
         version: 0,
         created_at: 0,
         updated_at: 0,

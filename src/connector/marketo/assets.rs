@@ -11,6 +11,7 @@ use super::super::wire;
 use super::super::{Channel, ConnectorError, Program, ProgramStatus};
 use super::{MarketoClient, broken, refused_with};
 use crate::domain::ids::{ProgramId, SalesforceId};
+use crate::domain::one_way::Costs;
 
 /// "No data found", and the other one that a missing asset was seen to give.
 const NOT_FOUND: [&str; 2] = ["702", "710"];
@@ -38,9 +39,9 @@ struct Cost {
 }
 
 impl ProgramRow {
-    fn cost(&self) -> Option<i64> {
-        let costs = self.costs.as_ref()?;
-        Some(costs.iter().filter_map(|cost| cost.cost).sum::<f64>().round() as i64)
+    fn cost(&self) -> Option<f64> {
+        let costs = self.costs.as_ref().filter(|costs| !costs.is_empty())?;
+        Some(costs.iter().filter_map(|cost| cost.cost).sum())
     }
 
     pub(super) fn read(self) -> Program {
@@ -96,13 +97,18 @@ impl MarketoClient {
     }
 
     /// Only the call by name is documented to carry costs.
-    pub(super) async fn read_program_cost(&self, program: &Program) -> Result<Option<i64>, ConnectorError> {
-        if program.cost.is_some() || program.name.contains(',') {
-            return Ok(program.cost);
+    pub(super) async fn read_program_costs(&self, program: &Program) -> Result<Costs, ConnectorError> {
+        if let Some(sum) = program.cost {
+            return Ok(Costs::Sum(sum));
+        }
+        if program.name.contains(',') {
+            return Ok(Costs::Unknown);
         }
         let query = [("name", program.name.as_str()), ("includeCosts", "true")];
         let rows = self.assets::<ProgramRow>("program_by_name", "/rest/asset/v1/program/byName.json", &query).await?;
-        Ok(rows.iter().find(|row| row.id == program.id).and_then(ProgramRow::cost))
+        // Not there by this name: it was renamed at this moment.
+        let found = rows.iter().find(|row| row.id == program.id);
+        Ok(found.map_or(Costs::Unknown, |row| row.cost().map_or(Costs::None, Costs::Sum)))
     }
 
     pub(super) async fn read_channel(&self, name: &str) -> Result<Option<Channel>, ConnectorError> {

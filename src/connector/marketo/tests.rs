@@ -307,7 +307,7 @@ async fn programs_and_their_costs() {
     let program = marketo.program(1107).await.unwrap().unwrap();
     assert_eq!((program.program_type.as_str(), program.channel.as_str()), ("default", "Online Advertising"));
     assert_eq!((program.cost, program.sfdc_id.as_deref()), (None, Some("7014S00000097HcQAI")));
-    assert_eq!(marketo.program_cost(&program).await.unwrap(), Some(2500));
+    assert_eq!(marketo.program_costs(&program).await.unwrap(), Costs::Sum(2500.0));
     assert_eq!(marketo.program(42).await.unwrap(), None);
     assert_eq!(marketo.program(43).await.unwrap(), None);
 }

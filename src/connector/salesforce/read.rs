@@ -80,6 +80,14 @@ impl SalesforceClient {
         }
     }
 
+    pub(super) async fn query_living<T: DeserializeOwned>(
+        &self,
+        endpoint: &'static str,
+        soql: String,
+    ) -> Result<Vec<T>, ConnectorError> {
+        self.query(endpoint, Rows::Living, soql).await
+    }
+
     /// One query for each run of values; `soql` is given the condition.
     async fn query_in<T: DeserializeOwned, V: AsRef<str>>(
         &self,

@@ -37,6 +37,7 @@ impl CampaignRow {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct StatusRow {
+    id: SalesforceId,
     pub campaign_id: SalesforceId,
     label: String,
     sort_order: Option<f64>,
@@ -46,8 +47,9 @@ pub(super) struct StatusRow {
 
 impl StatusRow {
     pub fn read(self) -> CampaignMemberStatus {
-        let Self { label, sort_order, is_default, has_responded, .. } = self;
-        CampaignMemberStatus { label, has_responded, is_default, sort_order: sort_order.unwrap_or_default() as i64 }
+        let Self { id, label, sort_order, is_default, has_responded, .. } = self;
+        let sort_order = sort_order.unwrap_or_default() as i64;
+        CampaignMemberStatus { id, label, has_responded, is_default, sort_order }
     }
 }
 

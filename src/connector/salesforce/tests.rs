@@ -329,5 +329,6 @@ async fn people_are_read_with_the_deleted_ones_and_by_escaped_address() {
     assert_eq!(people.len(), 1);
 }
 
+mod campaigns;
 mod checkup;
 mod writes;

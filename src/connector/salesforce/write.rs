@@ -15,7 +15,7 @@ use super::super::errors::{Fault, Write, as_record_error, record_error};
 use super::super::{
     ConnectorError, NewLead, NewMember, Reaction, RecordError, RecordResults, SALESFORCE_BATCH, Vendor,
 };
-use super::{SalesforceClient, broken, read_empty, read_json, refusal};
+use super::{SalesforceClient, broken, read_json, refusal};
 use crate::domain::ids::{PersonType, SalesforceId};
 
 /// The call that creates leads.
@@ -23,8 +23,8 @@ const LEADS: &str = "create_leads";
 
 /// The result of one record.
 #[derive(Deserialize)]
-struct Saved {
-    id: Option<SalesforceId>,
+pub(super) struct Saved {
+    pub id: Option<SalesforceId>,
     success: bool,
     #[serde(default)]
     errors: Vec<Problem>,
@@ -39,7 +39,7 @@ struct Problem {
 }
 
 impl Saved {
-    fn outcome(&self, write: Write) -> Result<(), RecordError> {
+    pub fn outcome(&self, write: Write) -> Result<(), RecordError> {
         match self.errors.first() {
             None if self.success => Ok(()),
             None => Err(record_error(write, "", "refused without a reason")),
@@ -47,7 +47,7 @@ impl Saved {
         }
     }
 
-    fn created(&self, write: Write) -> Result<Result<SalesforceId, RecordError>, ConnectorError> {
+    pub fn created(&self, write: Write) -> Result<Result<SalesforceId, RecordError>, ConnectorError> {
         match (self.outcome(write), &self.id) {
             (Err(error), _) => Ok(Err(error)),
             (Ok(()), Some(id)) => Ok(Ok(id.clone())),
@@ -94,7 +94,7 @@ struct MatchedRow {
 
 impl SalesforceClient {
     /// One Collections call. A result for each record, or it is open what was written.
-    async fn collection(
+    pub(super) async fn collection(
         &self,
         endpoint: &'static str,
         method: Method,
@@ -151,14 +151,18 @@ impl SalesforceClient {
         Ok(saved.iter().map(|saved| saved.outcome(Write::SalesforceUpdate)).collect())
     }
 
-    pub(super) async fn write_deletions(&self, ids: &[SalesforceId]) -> Result<RecordResults<()>, ConnectorError> {
+    pub(super) async fn write_deletions(
+        &self,
+        endpoint: &'static str,
+        ids: &[SalesforceId],
+    ) -> Result<RecordResults<()>, ConnectorError> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
         at_most_a_batch(ids.len())?;
         let list: Vec<&str> = ids.iter().map(SalesforceId::as_str).collect();
         let target = format!("{}?ids={}&allOrNone=false", self.data_path("composite/sobjects"), list.join(","));
-        let saved: Vec<Saved> = self.ask(Call::write("delete_members"), Method::DELETE, &target, None).await?;
+        let saved: Vec<Saved> = self.ask(Call::write(endpoint), Method::DELETE, &target, None).await?;
         Ok(whole(saved, ids.len())?.iter().map(|saved| saved.outcome(Write::SalesforceDelete)).collect())
     }
 
@@ -213,24 +217,6 @@ impl SalesforceClient {
             .await
             .unwrap_or_else(|error| Err(as_record_error(&error)))
     }
-
-    pub(super) async fn write_campaign(
-        &self,
-        id: &SalesforceId,
-        campaign_type: Option<&str>,
-        actual_cost: Option<Option<f64>>,
-    ) -> Result<(), ConnectorError> {
-        let mut body = Map::new();
-        body.extend(campaign_type.map(|value| ("Type".to_owned(), json!(value))));
-        body.extend(actual_cost.map(|value| ("ActualCost".to_owned(), json!(value))));
-        if body.is_empty() {
-            return Ok(());
-        }
-        let body = Value::Object(body);
-        let target = self.data_path(&format!("sobjects/Campaign/{id}"));
-        let request = |session: &super::session::Session| self.request(session, &Method::PATCH, &target, Some(&body));
-        self.call(Call::write("update_campaign"), request, read_empty).await
-    }
 }
 
 /// Reads the answer to a single lead; a refusal of the record is an answer.
@@ -275,7 +261,7 @@ fn whole(saved: Vec<Saved>, count: usize) -> Result<Vec<Saved>, ConnectorError> 
     Err(broken(true, format!("{} results came for {count} records", saved.len())))
 }
 
-fn at_most_a_batch(count: usize) -> Result<(), ConnectorError> {
+pub(super) fn at_most_a_batch(count: usize) -> Result<(), ConnectorError> {
     if count <= SALESFORCE_BATCH {
         return Ok(());
     }

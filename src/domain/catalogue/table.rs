@@ -87,9 +87,9 @@ pub const CATALOGUE: &[Entry] = catalogue! {
     Mapping "campaign_gone" (SalesforceAdmin):
         "the campaign was deleted, or our user does not see it any more"
         => "undelete the campaign or share it with the integration user, then resume the mapping; or remove the mapping";
-    Mapping "program_or_campaign_gone" (MarketingOperations):
-        "the program or the campaign was deleted, or our users do not see it any more"
-        => "see which of the two is missing (campaign-sync check), bring it back and resume the mapping; or remove the mapping";
+    Mapping "channel_gone" (MarketoAdmin):
+        "the channel of the program was deleted, or our user does not see it any more"
+        => "bring the channel back or give the program another one, then resume the mapping; or remove the mapping";
     FlowAction "already_member" (MarketingOperations):
         "the person is in the campaign already; adding leaves the status as it is"
         => "nothing, or use change-status";

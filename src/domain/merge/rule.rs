@@ -78,6 +78,8 @@ closed_list! {
         Row19C = "19C",
         /// Kept apart without Salesforce, joined again: Salesforce wins with a lower step.
         Row19R = "19R",
+        /// The mapping is taken back: not a row of the table.
+        Undo = "undo",
     }
 }
 

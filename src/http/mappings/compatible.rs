@@ -1,92 +1,122 @@
 //! Whether a program and a campaign can be mapped, and whether a map translates all that it has to.
 //!
-//! Asks the vendors by reading alone: whatever is refused has changed nothing on either side. Must not write.
+//! Asks the vendors by reading alone: whatever is refused has changed nothing on either side. What has to be made for a
+//! mapping is made by `campaign`, once nothing is left to be refused.
 
+use super::campaign::{Plan, add_statuses, begin, create, name_of, wanted_statuses};
+use super::pair::{Pair, read, read_program};
 use super::shown::{MappingPatch, NewMapping};
-use super::status_match::{self, Warning};
-use crate::connector::{Campaign, Channel, Program, Vendor};
-use crate::domain::ids::{SalesforceId, SalesforceObject};
+use super::status_match;
+use crate::connector::{Campaign, Program};
+use crate::domain::ids::{ProgramId, SalesforceId, SalesforceObject};
 use crate::domain::mapping::{Direction, MappingState, Policies};
 use crate::domain::merge::Side;
-use crate::domain::status::{
-    NOT_IN_PROGRAM, Problem, RowDirection, StatusDifference, StatusMap, StatusRow, Steps, nearest,
-};
+use crate::domain::provision::Wanted;
+use crate::domain::status::{Problem, RowDirection, StatusDifference, StatusMap, StatusRow, Steps, nearest};
+use crate::domain::warning::Warning;
 use crate::http::ApiState;
 use crate::http::refusal::{Answer, Refusal};
 use crate::problem::FieldError;
-use crate::store::mappings::{Mapping, MappingFilter, Options};
+use crate::store::mappings::{Found, Mapping, MappingFilter, Options};
 
 /// Membership of these sends mail.
 const MAILING_TYPES: [&str; 2] = ["engagement", "email"];
-
-/// What the two vendors say about a pair.
-pub(super) struct Pair {
-    pub program: Program,
-    pub channel: Channel,
-    pub campaign: Campaign,
-}
-
-impl Pair {
-    pub fn program_statuses(&self) -> Vec<&str> {
-        let names = self.channel.statuses.iter().map(|status| status.name.as_str());
-        names.filter(|name| *name != NOT_IN_PROGRAM).collect()
-    }
-
-    pub fn campaign_statuses(&self) -> Vec<&str> {
-        self.campaign.statuses.iter().map(|status| status.label.as_str()).collect()
-    }
-
-    fn is_hidden(&self, program_status: &str) -> bool {
-        self.channel.statuses.iter().any(|status| status.name == program_status && status.hidden)
-    }
-}
 
 pub(super) fn already_mapped(mapping_id: String) -> Refusal {
     let detail = "the program or the campaign is in another mapping";
     Refusal::new(409, "already-mapped", "Already mapped", detail).with("mapping_id", mapping_id)
 }
 
-/// The mapping that a request describes, once both vendors agree that it can be, and what is to be known of it.
-pub(super) async fn new_mapping(api: &ApiState, new: NewMapping) -> Answer<(Mapping, Vec<Warning>)> {
-    if new.create_campaign.is_some() {
-        let message = "campaigns cannot be created here yet: create one in Salesforce and give its campaign_id";
-        return Err(Refusal::field("create_campaign", "unsupported", message));
-    }
+/// The mapping that a request describes, once both vendors agree that it can be. Where it asks for that, the campaign or
+/// its missing statuses are created, which is the last step: whatever is refused has changed nothing.
+pub(super) async fn new_mapping(api: &ApiState, new: NewMapping) -> Answer<Mapping> {
     if new.program_id < 1 {
         return Err(Refusal::field("program_id", "invalid", "has to be a number above 0"));
     }
+    match &new.create_campaign {
+        Some(_) if new.campaign_id.is_some() => {
+            let message = "is for a campaign that is to be made: leave out either this or campaign_id";
+            Err(Refusal::field("create_campaign", "contradiction", message))
+        }
+        Some(_) => with_new_campaign(api, new).await,
+        None => with_campaign(api, new).await,
+    }
+}
+
+async fn with_campaign(api: &ApiState, new: NewMapping) -> Answer<Mapping> {
     let campaign_id = campaign_id(new.campaign_id.as_deref())?;
-    refuse_mapped(api, &new, &campaign_id).await?;
-    let pair = read(api, new.program_id, &campaign_id).await?;
+    refuse_mapped(api, new.program_id, Some(&campaign_id)).await?;
+    let (mut pair, mut campaign) = read(api, new.program_id, &campaign_id).await?;
     let policies = new.policies.merge(&api.policies);
-    let options = Options {
+    refuse_unsuitable(&pair.program, &policies, options(&new))?;
+    let given = new.status_map.clone().map(|rows| StatusMap { rows });
+    let lacking = match new.provision_statuses {
+        true => pair.lacking(wanted_statuses(&pair, given.as_ref(), "provision_statuses")?),
+        false => Vec::new(),
+    };
+    let (status_map, custom_map) = translations(api, &pair, new.status_map.clone(), &policies, &lacking).await?;
+    check_gate(&pair.steps(), &status_map, &policies)?;
+    if !lacking.is_empty() {
+        campaign = add_statuses(api, &campaign_id, &lacking).await?;
+        pair.campaign = Some(campaign.clone());
+    }
+    Ok(mapping(api, &new, (pair, campaign), policies, (status_map, custom_map)))
+}
+
+async fn with_new_campaign(api: &ApiState, new: NewMapping) -> Answer<Mapping> {
+    refuse_mapped(api, new.program_id, None).await?;
+    let (program, channel) = read_program(api, new.program_id).await?;
+    let policies = new.policies.merge(&api.policies);
+    refuse_unsuitable(&program, &policies, options(&new))?;
+    let name = name_of(new.create_campaign.as_ref().and_then(|campaign| campaign.name.as_deref()), &program)?;
+    let mut pair = Pair { program, channel, campaign: None };
+    let given = new.status_map.clone().map(|rows| StatusMap { rows });
+    let wanted = wanted_statuses(&pair, given.as_ref(), "create_campaign")?;
+    let (status_map, custom_map) = translations(api, &pair, new.status_map.clone(), &policies, &wanted).await?;
+    check_gate(&pair.steps(), &status_map, &policies)?;
+    let costs = api.marketo.program_costs(&pair.program).await?;
+    let intent = begin(api, new.program_id).await?;
+    let plan = Plan { program: &pair.program, costs, name, wanted };
+    let campaign = create(api, &intent, &plan).await?;
+    pair.campaign = Some(campaign.clone());
+    Ok(mapping(api, &new, (pair, campaign), policies, (status_map, custom_map)))
+}
+
+fn options(new: &NewMapping) -> Options {
+    Options {
         provision_statuses: new.provision_statuses,
         allow_native_sync: new.allow_native_sync,
         allow_program_type: new.allow_program_type,
-    };
-    refuse_unsuitable(&pair.program, &policies, options)?;
-    let (status_map, custom_map) = translations(api, &pair, new.status_map, &policies, new.provision_statuses).await?;
-    let warnings = status_match::warnings(&pair, status_match::translated(&status_map));
-    let steps = pair.channel.statuses.iter().map(|status| (status.name.clone(), status.step)).collect();
-    check_gate(&steps, &status_map, &policies)?;
-    let mapping = Mapping {
+    }
+}
+
+fn mapping(
+    api: &ApiState,
+    new: &NewMapping,
+    (pair, campaign): (Pair, Campaign),
+    policies: Policies,
+    (status_map, custom_map): (StatusMap, bool),
+) -> Mapping {
+    let found = pair.found(&status_map, &policies);
+    let steps = pair.steps();
+    Mapping {
         id: api.store.new_id(),
         program_id: new.program_id,
-        campaign_id,
+        campaign_id: campaign.id,
         program_name: pair.program.name,
-        campaign_name: pair.campaign.name,
+        campaign_name: campaign.name,
         state: if new.paused { MappingState::Paused } else { MappingState::Active },
         reason: None,
         status_map,
         custom_map,
         steps,
         policies,
-        options,
+        options: options(new),
+        found,
         version: 1,
         created_at: 0,
         updated_at: 0,
-    };
-    Ok((mapping, warnings))
+    }
 }
 
 pub(super) fn campaign_id(given: Option<&str>) -> Answer<SalesforceId> {
@@ -100,36 +130,16 @@ pub(super) fn campaign_id(given: Option<&str>) -> Answer<SalesforceId> {
 }
 
 /// Told before the vendors are asked: whoever repeats a request wants to know this, not what has changed since.
-async fn refuse_mapped(api: &ApiState, new: &NewMapping, campaign: &SalesforceId) -> Answer<()> {
-    let of_program = MappingFilter { program_id: Some(new.program_id), ..MappingFilter::default() };
-    let of_campaign = MappingFilter { campaign_id: Some(campaign.to_string()), ..MappingFilter::default() };
-    for filter in [of_program, of_campaign] {
+pub(super) async fn refuse_mapped(api: &ApiState, program: ProgramId, campaign: Option<&SalesforceId>) -> Answer<()> {
+    let of_program = MappingFilter { program_id: Some(program), ..MappingFilter::default() };
+    let of_campaign =
+        campaign.map(|id| MappingFilter { campaign_id: Some(id.to_string()), ..MappingFilter::default() });
+    for filter in [Some(of_program), of_campaign].into_iter().flatten() {
         if let Some(mapping) = api.store.list_mappings(&filter, "", 1).await?.pop() {
             return Err(already_mapped(mapping.id));
         }
     }
     Ok(())
-}
-
-async fn read(api: &ApiState, program_id: i64, campaign_id: &SalesforceId) -> Answer<Pair> {
-    let Some(program) = api.marketo.program(program_id).await? else {
-        let detail = format!("Marketo has no program {program_id}, or our user does not see it");
-        return Err(Refusal::new(422, "unknown-program", "Unknown program", detail));
-    };
-    pair_of(api, program, campaign_id).await
-}
-
-/// The campaign and the channel that belong to a program.
-pub(super) async fn pair_of(api: &ApiState, program: Program, campaign_id: &SalesforceId) -> Answer<Pair> {
-    let Some(campaign) = api.salesforce.campaigns(std::slice::from_ref(campaign_id)).await?.pop() else {
-        let detail = format!("Salesforce has no campaign {campaign_id}, or our user does not see it");
-        return Err(Refusal::new(422, "unknown-campaign", "Unknown campaign", detail));
-    };
-    let Some(channel) = api.marketo.channel(&program.channel).await? else {
-        let detail = format!("{} does not tell the statuses of the channel {:?}", Vendor::Marketo, program.channel);
-        return Err(Refusal::new(502, "vendor-error", "Vendor error", detail));
-    };
-    Ok(Pair { program, channel, campaign })
 }
 
 fn refuse_unsuitable(program: &Program, policies: &Policies, options: Options) -> Answer<()> {
@@ -153,17 +163,19 @@ fn refuse_unsuitable(program: &Program, policies: &Policies, options: Options) -
 }
 
 /// The map that was given, or the automatic one; refused when it leaves a status of either side without a translation.
+/// `created` are the statuses that the campaign is going to be given.
 async fn translations(
     api: &ApiState,
     pair: &Pair,
     given: Option<Vec<StatusRow>>,
     policies: &Policies,
-    provision: bool,
+    created: &[Wanted],
 ) -> Answer<(StatusMap, bool)> {
-    let (program, campaign) = (pair.program_statuses(), pair.campaign_statuses());
+    let (program, mut campaign) = (pair.program_statuses(), pair.campaign_statuses());
+    campaign.extend(created.iter().map(|status| status.label.as_str()));
     let custom = given.is_some();
     let map = given.map_or_else(|| StatusMap::exact(&program, &campaign), |rows| StatusMap { rows });
-    let found = differences(pair, &map, policies.direction);
+    let found = differences(pair, &map, &campaign, policies.direction);
     if found.is_empty() {
         return Ok((map, custom));
     }
@@ -171,35 +183,20 @@ async fn translations(
     if custom {
         return Err(Refusal::invalid(found.iter().map(|difference| blame(difference, &map)).collect()));
     }
-    let missing: Vec<&str> = found.iter().filter(|d| d.side == Side::Marketo).map(|d| d.status.as_str()).collect();
-    if provision && !missing.is_empty() {
-        let message = format!(
-            "campaign statuses cannot be created here yet: add them to the campaign in Salesforce: {}",
-            missing.join(", ")
-        );
-        return Err(Refusal::field("provision_statuses", "unsupported", message));
-    }
     let detail = "the statuses of program and campaign do not match by name; rename them, or give a status_map";
     let differences = status_match::with_members(api, pair, found).await;
     Err(Refusal::new(422, "incompatible-statuses", "Incompatible statuses", detail).with("differences", differences))
 }
 
-/// What keeps a map from being used in this direction.
-pub(super) fn differences(pair: &Pair, map: &StatusMap, direction: Direction) -> Vec<StatusDifference> {
-    let found = map.validate(&pair.program_statuses(), &pair.campaign_statuses()).into_iter();
-    found.filter(|difference| matters(difference, pair, direction)).collect()
-}
-
-/// Whether a difference keeps the two from being mapped. A hidden status is given to nobody any more, and in a mapping of
-/// one direction nothing is translated from its target.
-fn matters(difference: &StatusDifference, pair: &Pair, direction: Direction) -> bool {
-    let untranslated = difference.problem == Problem::Untranslated;
-    let hidden = difference.side == Side::Marketo && pair.is_hidden(&difference.status);
-    let target = matches!(
-        (direction, difference.side),
-        (Direction::MarketoToSalesforce, Side::Salesforce) | (Direction::SalesforceToMarketo, Side::Marketo)
-    );
-    !(untranslated && (hidden || target))
+/// What keeps a map from being used in this direction with these campaign statuses.
+pub(super) fn differences(
+    pair: &Pair,
+    map: &StatusMap,
+    campaign: &[&str],
+    direction: Direction,
+) -> Vec<StatusDifference> {
+    let found = map.validate(&pair.program_statuses(), campaign).into_iter();
+    found.filter(|difference| difference.matters(pair.is_hidden(&difference.status), direction)).collect()
 }
 
 /// The row of a given map that a difference is about, else the whole map.
@@ -245,12 +242,8 @@ fn check_gate(steps: &Steps, map: &StatusMap, policies: &Policies) -> Answer<()>
 }
 
 /// A mapping with a patch applied. The vendors are asked only when what is translated may change.
-pub(super) async fn changed_mapping(
-    api: &ApiState,
-    mapping: &Mapping,
-    patch: MappingPatch,
-) -> Answer<(Mapping, Vec<Warning>)> {
-    let (mut changed, mut warnings) = (mapping.clone(), Vec::new());
+pub(super) async fn changed_mapping(api: &ApiState, mapping: &Mapping, patch: MappingPatch) -> Answer<Mapping> {
+    let mut changed = mapping.clone();
     for (name, given, field) in [
         ("program_name", patch.program_name, &mut changed.program_name),
         ("campaign_name", patch.campaign_name, &mut changed.campaign_name),
@@ -263,20 +256,34 @@ pub(super) async fn changed_mapping(
     }
     changed.policies = patch.policies.merge(&mapping.policies);
     if changed.policies.direction != mapping.policies.direction || patch.status_map.is_some() {
-        let pair = read(api, mapping.program_id, &mapping.campaign_id).await?;
+        let (mut pair, _) = read(api, mapping.program_id, &mapping.campaign_id).await?;
         let given = match patch.status_map {
             Some(given) => given,
             None => mapping.custom_map.then(|| mapping.status_map.rows.clone()),
         };
         refuse_unsuitable(&pair.program, &changed.policies, mapping.options)?;
-        (changed.status_map, changed.custom_map) = translations(api, &pair, given, &changed.policies, false).await?;
-        warnings = status_match::warnings(&pair, status_match::translated(&changed.status_map));
-        changed.steps = pair.channel.statuses.iter().map(|status| (status.name.clone(), status.step)).collect();
-    }
-    if changed.policies.gate != mapping.policies.gate {
+        let lacking = match mapping.options.provision_statuses {
+            true => {
+                let map = given.clone().map(|rows| StatusMap { rows });
+                pair.lacking(wanted_statuses(&pair, map.as_ref(), "status_map")?)
+            }
+            false => Vec::new(),
+        };
+        (changed.status_map, changed.custom_map) = translations(api, &pair, given, &changed.policies, &lacking).await?;
+        changed.steps = pair.steps();
+        check_gate(&changed.steps, &changed.status_map, &changed.policies)?;
+        if !lacking.is_empty() {
+            pair.campaign = Some(add_statuses(api, &mapping.campaign_id, &lacking).await?);
+        }
+        let found = pair.found(&changed.status_map, &changed.policies);
+        let of_fields = |warning: &&Warning| !warning.code.is_of_statuses();
+        let kept = mapping.found.warnings.iter().filter(of_fields).cloned();
+        let warnings = found.warnings.into_iter().chain(kept).collect();
+        changed.found = Found { warnings, costs: mapping.found.costs, ..found };
+    } else if changed.policies.gate != mapping.policies.gate {
         check_gate(&changed.steps, &changed.status_map, &changed.policies)?;
     }
-    Ok((changed, warnings))
+    Ok(changed)
 }
 
 /// For the audit log.

@@ -3,7 +3,9 @@
 //! Owns the operations; `compatible` has the questions that are asked of the vendors before a mapping is made or its map is
 //! changed, `status_match` what helps to answer them, `shown` the bodies. One-to-one is the store's to enforce.
 
+mod campaign;
 mod compatible;
+mod pair;
 mod shown;
 mod status_match;
 
@@ -54,10 +56,22 @@ fn check_version(headers: &HeaderMap, mapping: &Mapping) -> Answer<()> {
     Err(Refusal::new(412, "precondition-failed", "Precondition failed", detail))
 }
 
+fn refuse_removing(mapping: &Mapping) -> Answer<()> {
+    if mapping.state != MappingState::Removing {
+        return Ok(());
+    }
+    let detail = "the mapping is being taken back and will be gone; delete it without undo to stop that";
+    Err(Refusal::new(409, "conflict", "Conflict", detail))
+}
+
 /// Map a program to a campaign
 ///
 /// Asks both vendors whether program, campaign and statuses fit, then makes the mapping and starts its first sync. Members
 /// who were in the campaign before give no trigger events.
+///
+/// With `create_campaign` the campaign is made: active, its type the channel, its cost the period costs, its statuses those of
+/// the program. When a request is cut off half-way, repeat it: it goes on with the campaign that it has made. With
+/// `provision_statuses` the statuses that the campaign lacks are created, now and whenever the channel gains one.
 #[utoipa::path(
     post, path = "/mappings", operation_id = "create_mapping", tag = "mappings", request_body = NewMapping,
     params(("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition within 24 hours give the first answer again")),
@@ -73,14 +87,16 @@ fn check_version(headers: &HeaderMap, mapping: &Mapping) -> Answer<()> {
 async fn create(
     State(api): State<ApiState>,
     Extension(caller): Extension<Caller>,
+    given: Parameters,
     Json(new): Json<NewMapping>,
 ) -> Answer<Response> {
-    let (mapping, warnings) = compatible::new_mapping(&api, new).await?;
+    given.end()?;
+    let mapping = compatible::new_mapping(&api, new).await?;
     match api.store.create_mapping(mapping, &caller.actor).await? {
         Created::New { mapping, run_id } => {
             let location = [(header::LOCATION, format!("{}/mappings/{}", super::BASE, mapping.id))];
             let tag = etag(&mapping);
-            let body = MappingAnswer { mapping: MappingBody::of(mapping), run_id: Some(run_id), warnings };
+            let body = MappingAnswer { mapping: MappingBody::of(mapping), run_id: Some(run_id) };
             Ok((StatusCode::CREATED, location, tag, Json(body)).into_response())
         }
         Created::AlreadyMapped { mapping_id } => Err(compatible::already_mapped(mapping_id)),
@@ -153,29 +169,36 @@ async fn change(
 ) -> Answer<Response> {
     let mapping = found(&api, &id).await?;
     check_version(&headers, &mapping)?;
-    let (changed, warnings) = compatible::changed_mapping(&api, &mapping, patch).await?;
+    refuse_removing(&mapping)?;
+    let changed = compatible::changed_mapping(&api, &mapping, patch).await?;
     if changed == mapping {
         let tag = etag(&mapping);
-        return Ok(
-            (tag, Json(MappingAnswer { mapping: MappingBody::of(mapping), run_id: None, warnings })).into_response()
-        );
+        return Ok((tag, Json(MappingAnswer { mapping: MappingBody::of(mapping), run_id: None })).into_response());
     }
     let rerun = changed.policies != mapping.policies || changed.status_map != mapping.status_map;
     let run_id =
         api.store.update_mapping(&changed, rerun, &caller.actor, &compatible::what_changed(&mapping, &changed)).await?;
     let mapping = found(&api, &id).await?;
     let tag = etag(&mapping);
-    Ok((tag, Json(MappingAnswer { mapping: MappingBody::of(mapping), run_id, warnings })).into_response())
+    Ok((tag, Json(MappingAnswer { mapping: MappingBody::of(mapping), run_id })).into_response())
 }
 
 /// Remove a mapping
 ///
-/// The members stay on both sides.
+/// The members stay on both sides. With `undo=true` those whom this service has added are removed again, but for those whom
+/// somebody has changed since, who are listed with the run; people who were created stay. The mapping is gone when the run has
+/// ended; meanwhile its state is `removing` and nothing else is applied. Many removals wait for approval of a guard.
 #[utoipa::path(
     delete, path = "/mappings/{id}", operation_id = "remove_mapping", tag = "mappings",
-    params(("id" = uuid::Uuid, Path), ("If-Match" = Option<String>, Header, description = "The version that was seen, as in `ETag`")),
+    params(
+        ("id" = uuid::Uuid, Path), ("undo" = Option<bool>, Query, description = "Take back what this service has added"),
+        ("If-Match" = Option<String>, Header, description = "The version that was seen, as in `ETag`"),
+    ),
     responses(
+        (status = 202, description = "Being taken back", body = RunStarted,
+            headers(("Location" = String, description = "Path of the run"))),
         (status = 204, description = "Removed"),
+        (status = 409, description = "Somebody else changed it at this moment (`conflict`)"),
         (status = 412, description = "It is at another version (`precondition-failed`)"),
     )
 )]
@@ -184,13 +207,19 @@ async fn remove(
     Extension(caller): Extension<Caller>,
     Id(id): Id,
     headers: HeaderMap,
-    given: Parameters,
-) -> Answer<StatusCode> {
+    mut given: Parameters,
+) -> Answer<Response> {
+    let undo = given.one_of("undo", &["true", "false"])?.is_some_and(|undo| undo == "true");
     given.end()?;
     let mapping = found(&api, &id).await?;
     check_version(&headers, &mapping)?;
-    api.store.delete_mapping(&mapping, &caller.actor).await?;
-    Ok(StatusCode::NO_CONTENT)
+    if undo {
+        let run_id = api.store.undo_mapping(&mapping, &caller.actor).await?;
+        let location = [(header::LOCATION, format!("{}/runs/{run_id}", super::BASE))];
+        return Ok((StatusCode::ACCEPTED, location, Json(RunStarted { run_id })).into_response());
+    }
+    api.store.delete_mapping(&mapping, &caller.actor, None).await?;
+    Ok(StatusCode::NO_CONTENT.into_response())
 }
 
 /// Pause a mapping
@@ -223,6 +252,7 @@ async fn resume(State(api): State<ApiState>, Extension(caller): Extension<Caller
 
 async fn set_state(api: &ApiState, caller: &Caller, id: &str, state: MappingState) -> Answer<Response> {
     let mut mapping = found(api, id).await?;
+    refuse_removing(&mapping)?;
     if mapping.state != state {
         // What happened while it had failed is not known to the last hint.
         let rerun = mapping.state == MappingState::Failed && state == MappingState::Active;
@@ -247,6 +277,7 @@ async fn reconcile(
 ) -> Answer<(StatusCode, Json<RunStarted>)> {
     given.end()?;
     let mapping = found(&api, &id).await?;
+    refuse_removing(&mapping)?;
     let run_id = api.store.start_run(&mapping.id, mapping.campaign_id.as_str(), "reconciliation").await?;
     Ok((StatusCode::ACCEPTED, Json(RunStarted { run_id })))
 }

@@ -8,9 +8,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
 use super::super::schema::Time;
-use super::status_match::Warning;
+use crate::domain::catalogue::{Subject, find};
 use crate::domain::mapping::{MappingState, Policies, PolicyPatch};
 use crate::domain::status::StatusRow;
+use crate::domain::warning::Warning;
 use crate::store::mappings::Mapping;
 use crate::store::reports::Bridge;
 
@@ -47,8 +48,7 @@ pub(in crate::http) struct NewMapping {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::http) struct NewCampaign {
-    /// The program's name unless given.
-    #[expect(dead_code, reason = "read so that a wrong one is refused by its name")]
+    /// At most 80 characters; the program's name, shortened where it has to be, unless given.
     pub name: Option<String>,
 }
 
@@ -83,8 +83,12 @@ pub(in crate::http) struct MappingBody {
     campaign_id: String,
     campaign_name: String,
     state: MappingState,
-    /// Why it has failed.
+    /// Why it has failed: `program_gone`, `campaign_gone`, `channel_gone`.
     reason: Option<String>,
+    /// How to mend that.
+    remedy: Option<&'static str>,
+    /// What works otherwise than one may think, as of the last time that both sides were read.
+    warnings: Vec<Warning>,
     status_map: Vec<StatusRow>,
     /// Whether the map was given; the automatic one follows the statuses of both sides.
     custom_status_map: bool,
@@ -105,7 +109,9 @@ impl MappingBody {
             campaign_id: mapping.campaign_id.to_string(),
             campaign_name: mapping.campaign_name,
             state: mapping.state,
+            remedy: mapping.reason.as_deref().and_then(|reason| find(Subject::Mapping, reason)).map(|entry| entry.how),
             reason: mapping.reason,
+            warnings: mapping.found.warnings,
             status_map: mapping.status_map.rows,
             custom_status_map: mapping.custom_map,
             policies: mapping.policies,
@@ -125,8 +131,6 @@ pub(in crate::http) struct MappingAnswer {
     pub mapping: MappingBody,
     /// The run in which everybody is decided; null when nothing changed that decides.
     pub run_id: Option<String>,
-    /// What is allowed and probably not meant; empty when the statuses were not looked at.
-    pub warnings: Vec<Warning>,
 }
 
 /// A mapping with its bridge.

@@ -3,7 +3,7 @@
 //! Owns the comparison that people look at before they map, and what a refused mapping says of each status: how many members
 //! hold it and what it probably is. Asks the vendors by reading alone. Must not decide what is compatible.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use axum::extract::{Path, State};
 use futures_util::future::{join, join_all};
@@ -14,12 +14,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::super::extract::{Json, Parameters};
-use super::compatible::{self, Pair};
+use super::compatible;
+use super::pair::{Pair, pair_of};
 use crate::connector::ConnectorError;
 use crate::domain::ids::ProgramId;
 use crate::domain::matching;
 use crate::domain::merge::Side;
 use crate::domain::status::{Problem, StatusDifference, StatusMap};
+use crate::domain::warning::Warning;
 use crate::http::ApiState;
 use crate::http::refusal::{Answer, Refusal};
 
@@ -89,16 +91,6 @@ struct PairBody {
     reason: String,
 }
 
-/// What is allowed and probably not meant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub(in crate::http) struct Warning {
-    /// `success-without-response` or `response-without-success`.
-    code: &'static str,
-    program_status: String,
-    campaign_status: String,
-    message: String,
-}
-
 /// Compare the statuses of a program and a campaign
 ///
 /// Reads both vendors and changes nothing. Members are counted as far as that is cheap.
@@ -127,7 +119,7 @@ async fn status_match(
     let program_id: ProgramId = id.parse().ok().filter(|id| *id > 0).ok_or_else(missing)?;
     let campaign_id = compatible::campaign_id(campaign_id.as_deref())?;
     let program = api.marketo.program(program_id).await?.ok_or_else(missing)?;
-    let pair = compatible::pair_of(&api, program, &campaign_id).await?;
+    let pair = pair_of(&api, program, &campaign_id).await?;
     let held = Held::count(&api, &pair, |_, _| true).await;
     Ok(Json(StatusMatch::of(&api, &pair, &held)))
 }
@@ -152,13 +144,14 @@ impl StatusMatch {
             members: status.members,
         });
         let of_pairs = proposed.iter().map(|pair| (pair.program_status.as_str(), pair.campaign_status.as_str()));
-        let warnings = warnings(pair, of_pairs);
+        let warnings = pair.warnings(of_pairs);
         let mut program_statuses: Vec<_> = program_statuses.collect();
         program_statuses.sort_by_key(|status| status.step);
         Self {
             program_statuses,
             campaign_statuses: campaign_statuses.collect(),
-            compatible: compatible::differences(pair, &exact, api.policies.direction).is_empty(),
+            compatible: compatible::differences(pair, &exact, &pair.campaign_statuses(), api.policies.direction)
+                .is_empty(),
             warnings,
             pairs: proposed.into_iter().map(PairBody::from).collect(),
         }
@@ -190,10 +183,8 @@ impl Held {
         });
         let labels: Vec<&str> = pair.campaign_statuses().into_iter().filter(|l| wanted(Side::Salesforce, l)).collect();
         let of_campaign = async {
-            match labels.is_empty() {
-                true => None,
-                false => told(api.salesforce.member_counts(&pair.campaign.id).await),
-            }
+            let campaign = pair.campaign.as_ref().filter(|_| !labels.is_empty())?;
+            told(api.salesforce.member_counts(&campaign.id).await)
         };
         let (program, campaign) = join(join_all(of_program), of_campaign).await;
         let of_label = |held: &BTreeMap<String, u64>, label: &str| held.get(label).copied().unwrap_or(0);
@@ -226,7 +217,7 @@ fn program_side(pair: &Pair, held: &Held) -> Vec<matching::ProgramStatus> {
 }
 
 fn campaign_side(pair: &Pair, held: &Held) -> Vec<matching::CampaignStatus> {
-    let read = pair.campaign.statuses.iter().map(|status| matching::CampaignStatus {
+    let read = pair.statuses().iter().map(|status| matching::CampaignStatus {
         name: status.label.clone(),
         sort_order: status.sort_order,
         has_responded: status.has_responded,
@@ -263,35 +254,4 @@ pub(super) async fn with_members(api: &ApiState, pair: &Pair, differences: Vec<S
         json!({"side": side, "status": status, "members": held.of(*side, status), "suggestion": suggestion})
     });
     shown.collect()
-}
-
-/// The pairs of a map.
-pub(super) fn translated(map: &StatusMap) -> impl Iterator<Item = (&str, &str)> {
-    map.rows.iter().map(|row| (row.program_status.as_str(), row.campaign_status.as_str()))
-}
-
-/// The pairs of which only one side counts as a response.
-pub(super) fn warnings<'a>(pair: &Pair, pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<Warning> {
-    let warning = |(program, campaign): (&str, &str)| {
-        let success = pair.channel.statuses.iter().find(|status| status.name == program)?.success;
-        let responded = pair.campaign.statuses.iter().find(|status| status.label == campaign)?.has_responded;
-        let (code, message) = match (success, responded) {
-            (true, false) => (
-                "success-without-response",
-                format!(
-                    "{program:?} is a success of the program, and {campaign:?} does not count as a response: set Responded on it in Salesforce"
-                ),
-            ),
-            (false, true) => (
-                "response-without-success",
-                format!(
-                    "{campaign:?} counts as a response, and {program:?} is not a success of the program: make it one in the channel, or take Responded off in Salesforce"
-                ),
-            ),
-            _ => return None,
-        };
-        Some(Warning { code, program_status: program.to_owned(), campaign_status: campaign.to_owned(), message })
-    };
-    // A map may have one row for each direction of a pair.
-    pairs.collect::<BTreeSet<_>>().into_iter().filter_map(warning).collect()
 }

@@ -111,7 +111,7 @@ fn field(f: &Field, object: Object, labels: &[String]) -> Value {
         "picklistValues": values, "polymorphicForeignKey": false, "precision": if numeric { 18 } else { 0 },
         "queryByDistance": false, "referenceTargetField": null, "referenceTo": target,
         "relationshipName": f.relationship, "relationshipOrder": null, "restrictedDelete": false,
-        "restrictedPicklist": f.restricted, "scale": 0, "searchPrefilterable": false, "soapType": soap,
+        "restrictedPicklist": f.restricted, "scale": f.scale, "searchPrefilterable": false, "soapType": soap,
         "sortable": f.filterable, "type": kind, "unique": f.external, "updateable": f.update,
         "writeRequiresMasterRead": false,
     });

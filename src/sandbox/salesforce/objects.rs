@@ -119,6 +119,8 @@ pub struct Field {
     pub external: bool,
     pub filterable: bool,
     pub restricted: bool,
+    /// Digits after the point.
+    pub scale: u8,
     /// Not to be seen by the user; writes to it are refused.
     pub hidden: bool,
     pub values: Vec<&'static str>,
@@ -140,6 +142,8 @@ impl Table {
     fn new(object: Object, options: &Options) -> Self {
         let lines = object.parts().4.lines().chain(SYSTEM.lines());
         let mut fields: Vec<Field> = lines.filter_map(parse).collect();
+        let currency = fields.iter_mut().filter(|field| field.kind == Kind::Number("currency"));
+        currency.for_each(|field| field.scale = options.currency_scale);
         let custom = &options.person_external_id_field;
         if object == Object::Lead && !custom.is_empty() {
             fields.push(Field { external: true, ..parse_named(custom, "string:255", "cuni", "") });
@@ -271,6 +275,7 @@ fn parse_named(name: &str, kind: &'static str, flags: &str, values: &'static str
         external: false,
         filterable: !has('f'),
         restricted: false,
+        scale: 0,
         hidden: false,
         values: values.split('|').map(str::trim).filter(|v| !v.is_empty()).collect(),
         relationship: is_reference.then(|| name.trim_end_matches("Id").to_owned()),

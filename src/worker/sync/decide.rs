@@ -28,7 +28,7 @@ impl Worker {
     }
 
     /// Holds back removals that are more than the mapping usually sees.
-    async fn guard_removals(&self, pass: &mut Pass) -> Result<(), PassError> {
+    pub(in crate::worker) async fn guard_removals(&self, pass: &mut Pass) -> Result<(), PassError> {
         let mut removals: BTreeMap<String, Vec<(usize, String, Side)>> = BTreeMap::new();
         for n in pass.open() {
             let item = &pass.items[n];
@@ -51,7 +51,7 @@ impl Worker {
     }
 
     /// Stores what is about to be sent, so that a lost answer can be understood.
-    async fn announce(&self, pass: &mut Pass) -> Result<(), PassError> {
+    pub(in crate::worker) async fn announce(&self, pass: &mut Pass) -> Result<(), PassError> {
         let mut announced = Vec::new();
         for n in pass.open() {
             let item = &mut pass.items[n];
@@ -73,7 +73,7 @@ impl Worker {
 
 fn decide_item(item: &mut Item, mapping: &Mapping) {
     let halt = match mapping.state {
-        MappingState::Paused => Some(Halt::Paused),
+        MappingState::Paused | MappingState::Removing => Some(Halt::Paused),
         _ if item.member.frozen => Some(Halt::Frozen),
         _ => None,
     };

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{Fate, Item, Pass};
-use crate::domain::merge::{Action, Reading, Reason, Rule};
+use crate::domain::merge::{Action, Reading, Reason, Rule, Side};
 use crate::domain::retry;
 use crate::domain::trigger::{DetectedBy, Origin, Seen, read_then_written};
 use crate::store::lanes::Claimed;
@@ -116,7 +116,7 @@ impl Worker {
             _ => Origin::Salesforce,
         };
         let written_by = match decision.as_ref().map(|d| d.rule.as_str()) {
-            Some(rule) if rule.contains('R') => Origin::Policy,
+            Some(rule) if rule.contains('R') || rule == Rule::Undo.as_str() => Origin::Policy,
             _ => Origin::Marketo,
         };
         let events = read_then_written(&seen, &as_read, &written, detected_by)
@@ -127,7 +127,11 @@ impl Worker {
         let before =
             (member.marketo.clone(), member.salesforce.clone(), member.base.clone(), member.sync_state.clone());
         let action = decision.as_ref().map_or(Action::Nothing, |d| d.action.clone());
-        member.salesforce = [written, as_read].into_iter().find(|s| *s != Seen::Unknown).unwrap_or(seen);
+        if member.salesforce == Seen::Unknown {
+            member.salesforce = seen;
+        }
+        member.saw(Side::Salesforce, as_read);
+        member.wrote(Side::Salesforce, written);
         if let Some(row) = row.filter(|_| matches!(member.salesforce, Seen::Status(_))) {
             member.salesforce_modstamp = row.system_modstamp.map(jiff::Timestamp::as_millisecond);
             member.campaign_member_id = Some(row.id);
@@ -139,11 +143,10 @@ impl Worker {
                 Seen::Status(s.clone())
             }
             (Fate::Open, Action::RemoveFromMarketo) if wrote => Seen::Absent,
-            _ => seen_of(&marketo),
+            _ => Seen::Unknown,
         };
-        if marketo_now != Seen::Unknown {
-            member.marketo = marketo_now;
-        }
+        member.saw(Side::Marketo, seen_of(&marketo));
+        member.wrote(Side::Marketo, marketo_now);
         match (&fate, &decision) {
             (Fate::Open, Some(decision)) => {
                 member.base.clone_from(&decision.next_base);

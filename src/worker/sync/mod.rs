@@ -25,7 +25,7 @@ use crate::domain::ids::{MarketoId, SalesforceId};
 use crate::domain::merge::{Action, Decision, Reading, Reason};
 use crate::domain::person::Choice;
 use crate::domain::trigger::{DetectedBy, Seen};
-use crate::store::lanes::{Claim, Lease};
+use crate::store::lanes::Lease;
 use crate::store::mappings::Mapping;
 use crate::store::members::Member;
 use crate::store::record::VendorError;
@@ -192,22 +192,30 @@ pub(super) struct Pass {
     pub moved: bool,
     /// Those whom others were joined with since their items were loaded: what the items know of them is outdated.
     pub joined: BTreeSet<String>,
+    /// Lanes whose campaign has other statuses than its mapping knows of: the mapping is to be read again.
+    pub stale: BTreeSet<String>,
     /// How the changes that are found came to be noticed.
     pub detected_by: DetectedBy,
 }
 
 impl Pass {
-    /// Nobody yet, in the lanes of a claim.
-    pub(super) fn new(claim: &Claim, mappings: &HashMap<String, Mapping>, detected_by: DetectedBy) -> Self {
+    pub(super) fn new(
+        items: Vec<Item>,
+        leases: Vec<Lease>,
+        deadline: Duration,
+        mappings: &HashMap<String, Mapping>,
+        detected_by: DetectedBy,
+    ) -> Self {
         Self {
-            items: Vec::new(),
-            leases: claim.leases.clone(),
-            deadline: claim.deadline,
+            items,
+            leases,
+            deadline,
             mappings: mappings.clone(),
             campaigns: BTreeMap::new(),
             failed: BTreeMap::new(),
             moved: false,
             joined: BTreeSet::new(),
+            stale: BTreeSet::new(),
             detected_by,
         }
     }
@@ -242,7 +250,7 @@ impl Worker {
     }
 
     /// Items of people who were joined with others since they were loaded: both are looked at anew, as one.
-    async fn drop_joined(&self, pass: &mut Pass) -> Result<(), PassError> {
+    pub(super) async fn drop_joined(&self, pass: &mut Pass) -> Result<(), PassError> {
         if !std::mem::take(&mut pass.moved) {
             return Ok(());
         }

@@ -12,7 +12,7 @@ use super::{Fate, Item, Missing, Pass};
 use crate::domain::flow_action::{Command, FlowAction, Skip, Verdict};
 use crate::domain::ids::SalesforceId;
 use crate::domain::mapping::Direction;
-use crate::domain::merge::{Action, Reason};
+use crate::domain::merge::{Action, Reason, Side};
 use crate::domain::person::Choice;
 use crate::domain::trigger::{DetectedBy, Origin, Seen, read_then_written};
 use crate::store::lanes::Claimed;
@@ -163,7 +163,9 @@ fn record_of(item: Item, read_by: DetectedBy, end: &End) -> Option<Recorded> {
     let by = |by| if by == DetectedBy::Write { Origin::FlowAction } else { Origin::Salesforce };
     let events = read_then_written(&seen, &as_read, &written, read_by);
     let events = events.into_iter().map(|(transition, how)| (transition, how, by(how))).collect();
-    let before = std::mem::replace(&mut member.salesforce, now);
+    let before = member.salesforce.clone();
+    // Seen, not written: what a flow action adds is not the mapping's own, and undoing the mapping leaves it.
+    member.saw(Side::Salesforce, now);
     match (&member.salesforce, row) {
         (Seen::Status(_), Some(row)) => {
             member.salesforce_modstamp = row.system_modstamp.map(jiff::Timestamp::as_millisecond);
@@ -172,8 +174,6 @@ fn record_of(item: Item, read_by: DetectedBy, end: &End) -> Option<Recorded> {
         (Seen::Absent, _) => member.salesforce_modstamp = None,
         _ => {}
     }
-    // Not the mapping's own addition: undoing the mapping leaves it.
-    member.added_to_salesforce &= !wrote;
     let changed = member.salesforce != before;
     (member.sync_state, member.reason) = match (mapped, &member.salesforce) {
         (true, _) if changed || !member.stored => ("pending".to_owned(), Some(Reason::Waiting.to_string())),

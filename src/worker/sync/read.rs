@@ -20,7 +20,7 @@ const MERGES: Duration = Duration::from_secs(14 * 24 * 3600);
 
 impl Worker {
     /// Reads both sides of every member that is on its way.
-    pub(super) async fn read(&self, pass: &mut Pass) -> Result<(), PassError> {
+    pub(in crate::worker) async fn read(&self, pass: &mut Pass) -> Result<(), PassError> {
         self.read_campaigns(pass).await;
         let all = pass.open();
         self.read_salesforce(pass, &all).await?;
@@ -38,6 +38,7 @@ impl Worker {
         match self.salesforce.campaigns(&ids).await {
             Ok(campaigns) => {
                 pass.campaigns.extend(campaigns.into_iter().map(|c| (c.id.to_string(), c)));
+                pass.stale.extend(lanes.iter().filter(|lane| is_stale(pass, lane)).cloned().collect::<Vec<_>>());
                 for lane in lanes {
                     if !pass.campaigns.contains_key(&lane) {
                         fail_lane(pass, &lane, "campaign_gone");
@@ -288,6 +289,13 @@ fn by_person(rows: Vec<CampaignMember>) -> HashMap<(String, SalesforceId), Campa
         }
     }
     found
+}
+
+/// Whether a campaign has other statuses than its mapping knows of.
+fn is_stale(pass: &Pass, lane: &str) -> bool {
+    let known = pass.mappings.get(lane).and_then(|mapping| mapping.found.campaign_statuses.as_ref());
+    let Some((known, campaign)) = known.zip(pass.campaigns.get(lane)) else { return false };
+    !known.iter().eq(campaign.statuses.iter().map(|status| &status.label))
 }
 
 /// Neither side of this lane can be trusted as a whole: no member of it is decided.

@@ -19,7 +19,7 @@ use crate::worker::{PassError, Worker};
 
 impl Worker {
     /// Writes to both sides, and reads Salesforce back.
-    pub(super) async fn write(&self, pass: &mut Pass) -> Result<(), PassError> {
+    pub(in crate::worker) async fn write(&self, pass: &mut Pass) -> Result<(), PassError> {
         let mut wrote = self.add_to_salesforce(pass).await?;
         wrote.extend(self.change_in_salesforce(pass).await?);
         self.read_back(pass, &wrote).await;
@@ -50,7 +50,6 @@ impl Worker {
             self.points.reach(Point::Written)?;
             for (n, id) in settle(pass, &ready, result, Vendor::Salesforce) {
                 pass.items[n].member.campaign_member_id = Some(id);
-                pass.items[n].member.added_to_salesforce = true;
                 wrote.push(n);
             }
         }
@@ -163,12 +162,7 @@ impl Worker {
                 self.keep_leases(pass).await?;
                 let result = self.marketo.set_status(program, &status, &ids).await;
                 self.points.reach(Point::Written)?;
-                for (n, ()) in settle(pass, chunk, result, Vendor::Marketo) {
-                    let item = &mut pass.items[n];
-                    if matches!(item.decision.as_ref().map(|d| &d.action), Some(Action::AddToMarketo(_))) {
-                        item.member.added_to_marketo = true;
-                    }
-                }
+                settle(pass, chunk, result, Vendor::Marketo);
             }
         }
         Ok(())

@@ -20,6 +20,11 @@ fn bad_mappings() -> Vec<(Value, u16, &'static str, &'static str)> {
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         body
     };
+    let created = |more: Value| {
+        let mut body = json!({"program_id": 1044, "create_campaign": {}});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        body
+    };
     let mistyped = campaign('1').replace("7015g", "7015G");
     let row = |program: &str, campaign: &str| json!({"program_status": program, "campaign_status": campaign});
     vec![
@@ -38,17 +43,29 @@ fn bad_mappings() -> Vec<(Value, u16, &'static str, &'static str)> {
         (with(json!({"program_id": DOWN})), 503, "vendor-unavailable", ""),
         (with(json!({"campaign_id": campaign('2')})), 422, "incompatible-statuses", ""),
         (with(json!({"create_campaign": {"name": "x"}})), 422, "invalid-input", "create_campaign"),
+        (created(json!({"create_campaign": {"name": " "}})), 422, "invalid-input", "create_campaign.name"),
+        (created(json!({"create_campaign": {"name": "x".repeat(81)}})), 422, "invalid-input", "create_campaign.name"),
+        (created(json!({"create_campaign": {"name": "Taken"}})), 422, "invalid-input", "create_campaign.name"),
+        (created(json!({"create_campaign": {"title": "x"}})), 422, "invalid-input", "create_campaign.title"),
+        (created(json!({"policies": {"gate": ["Atended"]}})), 422, "invalid-input", "policies.gate[0]"),
+        (created(json!({"status_map": [row("Invited", "Sent")]})), 422, "invalid-input", "status_map"),
+        (created(json!({"program_id": 1046})), 422, "unsupported-program-type", ""),
+        (created(json!({"program_id": 1047})), 409, "native-sync-active", ""),
+        (created(json!({"program_id": 1051})), 422, "invalid-input", "create_campaign"),
+        (created(json!({})), 502, "vendor-error", ""),
         (with(json!({"policies": {"gate": ["Attended", "atended"]}})), 422, "invalid-input", "policies.gate[1]"),
         (with(json!({"policies": {"direction": "sideways"}})), 422, "invalid-input", "policies.direction"),
         (with(json!({"policies": {"colour": "red"}})), 422, "invalid-input", "policies.colour"),
         (with(json!({"status_map": [row("Invited", "Invited")]})), 422, "invalid-input", "status_map"),
         (with(json!({"status_map": [row("Invite", "Invited")]})), 422, "invalid-input", "status_map[0].program_status"),
         (
-            with(json!({"campaign_id": campaign('4'), "provision_statuses": true})),
+            // A status of the campaign that the program does not have is not made good by creating others.
+            with(json!({"campaign_id": campaign('2'), "provision_statuses": true})),
             422,
-            "invalid-input",
-            "provision_statuses",
+            "incompatible-statuses",
+            "",
         ),
+        (with(json!({"campaign_id": campaign('4'), "provision_statuses": true})), 502, "vendor-error", ""),
         (with(json!({"colour": "red"})), 422, "invalid-input", "colour"),
         (with(json!({"paused": "yes"})), 422, "invalid-input", "paused"),
     ]
@@ -150,6 +167,9 @@ on_both! {
             ("PUT", "mappings".to_owned(), &[], "{}", 405, "method-not-allowed"),
             ("PATCH", format!("mappings/{id}"), &[("if-match", "\"7\"")], "{}", 412, "precondition-failed"),
             ("DELETE", format!("mappings/{id}"), &[("if-match", "\"7\"")], "", 412, "precondition-failed"),
+            ("DELETE", format!("mappings/{id}?undo=perhaps"), &[], "", 422, "invalid-input"),
+            ("DELETE", format!("mappings/{id}?redo=true"), &[], "", 422, "invalid-input"),
+            ("POST", "mappings?dry=true".to_owned(), &[], "{}", 422, "invalid-input"),
             ("PATCH", format!("mappings/{id}"), &[], r#"{"program_name":" "}"#, 422, "invalid-input"),
             ("PATCH", format!("mappings/{id}"), &[], r#"{"status_map":[]}"#, 422, "invalid-input"),
             ("PATCH", format!("mappings/{id}"), &[], r#"{"policies":{"gate":["x"]}}"#, 422, "invalid-input"),

@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use campaign_sync::connector::{
-    Campaign, CampaignMember, CampaignMemberStatus, Channel, ConnectorError, Marketo, MarketoPerson, NewLead,
-    NewMember, NewPerson, Page, PersonKey, Program, ProgramMember, ProgramStatus, RecordResults, Salesforce,
+    Campaign, CampaignMember, CampaignMemberStatus, Channel, ConnectorError, Marketo, MarketoPerson, NewCampaign,
+    NewLead, NewMember, NewPerson, Page, PersonKey, Program, ProgramMember, ProgramStatus, RecordResults, Salesforce,
     SalesforceIdentity, SalesforcePerson, Vendor,
 };
 use campaign_sync::domain::ids::{MarketoId, ProgramId, SalesforceId};
+use campaign_sync::domain::one_way::{CampaignChange, CampaignFields, Costs};
+use campaign_sync::domain::provision::{NewStatus, StatusChange};
 use jiff::Timestamp;
 
 /// Program whose read fails because Marketo is down.
@@ -21,7 +23,7 @@ pub const REFUSED: ProgramId = 1502;
 pub struct Tables;
 
 /// Id, type, channel, whether Marketo's own sync has it.
-const PROGRAMS: [(ProgramId, &str, &str, bool); 7] = [
+const PROGRAMS: [(ProgramId, &str, &str, bool); 8] = [
     (1044, "event", "Webinar", false),
     (1045, "default", "Webinar", false),
     (1046, "engagement", "Webinar", false),
@@ -29,6 +31,7 @@ const PROGRAMS: [(ProgramId, &str, &str, bool); 7] = [
     (1048, "default", "Gone", false),
     (1049, "default", "Old", false),
     (1050, "event", "Seminar", false),
+    (1051, "default", "Twins", false),
 ];
 
 fn refused<T>() -> Result<T, ConnectorError> {
@@ -60,8 +63,8 @@ impl Marketo for Tables {
         }))
     }
 
-    async fn program_cost(&self, _: &Program) -> Result<Option<i64>, ConnectorError> {
-        Ok(None)
+    async fn program_costs(&self, _: &Program) -> Result<Costs, ConnectorError> {
+        Ok(Costs::None)
     }
 
     async fn channel(&self, name: &str) -> Result<Option<Channel>, ConnectorError> {
@@ -82,6 +85,7 @@ impl Marketo for Tables {
                 status("No Show", 30, false),
                 status("Attended+", 30, false),
             ],
+            "Twins" => vec![status("Invited", 10, false), status("invited", 20, false)],
             _ => return Ok(None),
         };
         Ok(Some(Channel { name: name.to_owned(), statuses }))
@@ -167,6 +171,7 @@ impl Salesforce for Tables {
                     .iter()
                     .zip(1..)
                     .map(|(label, sort_order)| CampaignMemberStatus {
+                        id: format!("01Y5g0000000{digit}{sort_order:02}").parse().unwrap(),
                         label: label.trim_end_matches('+').to_owned(),
                         has_responded: label.ends_with('+'),
                         is_default: sort_order == 1,
@@ -230,12 +235,39 @@ impl Salesforce for Tables {
         refused()
     }
 
-    async fn update_campaign(
+    async fn campaign_fields(&self) -> Result<CampaignFields, ConnectorError> {
+        Ok(CampaignFields::default())
+    }
+
+    async fn campaigns_named(&self, name: &str) -> Result<Vec<SalesforceId>, ConnectorError> {
+        Ok(if name == "Taken" { vec![campaign('5').parse().unwrap()] } else { Vec::new() })
+    }
+
+    async fn campaigns_created(&self, _: Timestamp) -> Result<Vec<(SalesforceId, String)>, ConnectorError> {
+        Ok(Vec::new())
+    }
+
+    async fn create_campaign(&self, _: &NewCampaign) -> Result<SalesforceId, ConnectorError> {
+        refused()
+    }
+
+    async fn update_campaign(&self, _: &SalesforceId, _: &CampaignChange) -> Result<(), ConnectorError> {
+        refused()
+    }
+
+    async fn create_statuses(
         &self,
         _: &SalesforceId,
-        _: Option<&str>,
-        _: Option<Option<f64>>,
-    ) -> Result<(), ConnectorError> {
+        _: &[NewStatus],
+    ) -> Result<RecordResults<SalesforceId>, ConnectorError> {
+        refused()
+    }
+
+    async fn update_statuses(&self, _: &[StatusChange]) -> Result<RecordResults<()>, ConnectorError> {
+        refused()
+    }
+
+    async fn delete_statuses(&self, _: &[SalesforceId]) -> Result<RecordResults<()>, ConnectorError> {
         refused()
     }
 }

@@ -31,10 +31,21 @@ impl Running {
 
     /// The same with a service that was configured.
     pub async fn launch(world: World, launch: Launch) -> Self {
+        Self::launch_mapped(world, launch, &json!({})).await
+    }
+
+    /// The same with more in the body of the mapping.
+    pub async fn mapped(world: World, database: &TestDatabase, more: &Value) -> Self {
+        let launch = world.launch(database);
+        Self::launch_mapped(world, launch, more).await
+    }
+
+    async fn launch_mapped(world: World, launch: Launch, more: &Value) -> Self {
         let service = launch.start().await;
         world.send_webhooks_to(service.url());
         let api = Api::new(service.url()).with_key(KEY);
-        let body = json!({"program_id": world.program, "campaign_id": world.campaign});
+        let mut body = json!({"program_id": world.program, "campaign_id": world.campaign});
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         // A vendor that is slow on a busy machine is asked again, as a person would.
         let made = eventually("the mapping", SOON, async || {
             let answer = api.post("mappings", &body).await;

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use campaign_sync::connector::{
-    Campaign, CampaignMember, CampaignMemberStatus, Channel, ConnectorError, Marketo, MarketoPerson, NewLead,
-    NewMember, NewPerson, Page, PersonKey, Program, ProgramMember, ProgramStatus, Reaction, RecordError, RecordResults,
-    Salesforce, SalesforceIdentity, SalesforcePerson, Vendor,
+    Campaign, CampaignMember, CampaignMemberStatus, Channel, ConnectorError, Marketo, MarketoPerson, NewCampaign,
+    NewLead, NewMember, NewPerson, Page, PersonKey, Program, ProgramMember, ProgramStatus, Reaction, RecordError,
+    RecordResults, Salesforce, SalesforceIdentity, SalesforcePerson, Vendor,
 };
 use campaign_sync::domain::ids::{MarketoId, PersonType, ProgramId, SalesforceId};
+use campaign_sync::domain::one_way::{CampaignChange, CampaignFields, Costs};
+use campaign_sync::domain::provision::{NewStatus, StatusChange};
 use jiff::Timestamp;
 
-use super::world::{FOREIGN, STATUSES, US, World, Worlds, step};
+use super::world::{FOREIGN, STATUSES, US, World, Worlds};
 
 const PAGE: usize = 3;
 
@@ -72,8 +74,8 @@ impl Marketo for Worlds {
         })
     }
 
-    async fn program_cost(&self, _: &Program) -> Result<Option<i64>, ConnectorError> {
-        Ok(None)
+    async fn program_costs(&self, _: &Program) -> Result<Costs, ConnectorError> {
+        Ok(Costs::None)
     }
 
     async fn channel(&self, name: &str) -> Result<Option<Channel>, ConnectorError> {
@@ -222,6 +224,7 @@ impl Salesforce for Worlds {
             let labels = STATUSES.into_iter().chain([(FOREIGN, 40)]);
             let statuses: Vec<_> = labels
                 .map(|(label, step)| CampaignMemberStatus {
+                    id: super::world::id("01Y", u64::try_from(step).unwrap()),
                     label: label.to_owned(),
                     has_responded: step == 30,
                     is_default: step == 10,
@@ -232,7 +235,7 @@ impl Salesforce for Worlds {
                 id: id.clone(),
                 name: "Webinar".to_owned(),
                 is_active: true,
-                campaign_type: None,
+                campaign_type: Some("Webinar".to_owned()),
                 actual_cost: None,
                 statuses: statuses.clone(),
             };
@@ -352,20 +355,39 @@ impl Salesforce for Worlds {
         })
     }
 
-    async fn update_campaign(
-        &self,
-        _: &SalesforceId,
-        _: Option<&str>,
-        _: Option<Option<f64>>,
-    ) -> Result<(), ConnectorError> {
+    async fn campaign_fields(&self) -> Result<CampaignFields, ConnectorError> {
+        Ok(CampaignFields::default())
+    }
+
+    async fn campaigns_named(&self, _: &str) -> Result<Vec<SalesforceId>, ConnectorError> {
+        Ok(Vec::new())
+    }
+
+    async fn campaigns_created(&self, _: Timestamp) -> Result<Vec<(SalesforceId, String)>, ConnectorError> {
+        Ok(Vec::new())
+    }
+
+    async fn create_campaign(&self, _: &NewCampaign) -> Result<SalesforceId, ConnectorError> {
+        unreachable!("no campaign is made here")
+    }
+
+    async fn update_campaign(&self, _: &SalesforceId, _: &CampaignChange) -> Result<(), ConnectorError> {
         self.call(Vendor::Salesforce, true, |_| ())
     }
-}
 
-impl World {
-    fn must_know(&mut self, status: &str) {
-        if step(status) < 0 {
-            self.offences.push(format!("wrote the unknown status {status:?}"));
-        }
+    async fn create_statuses(
+        &self,
+        _: &SalesforceId,
+        _: &[NewStatus],
+    ) -> Result<RecordResults<SalesforceId>, ConnectorError> {
+        unreachable!("no campaign is made here")
+    }
+
+    async fn update_statuses(&self, _: &[StatusChange]) -> Result<RecordResults<()>, ConnectorError> {
+        unreachable!("no campaign is made here")
+    }
+
+    async fn delete_statuses(&self, _: &[SalesforceId]) -> Result<RecordResults<()>, ConnectorError> {
+        unreachable!("no campaign is made here")
     }
 }

@@ -360,3 +360,11 @@ impl World {
         self.people_s.iter().filter(|(_, p)| !p.deleted && p.contact.is_none()).map(|(id, _)| id.clone()).collect()
     }
 }
+
+impl World {
+    pub fn must_know(&mut self, status: &str) {
+        if step(status) < 0 {
+            self.offences.push(format!("wrote the unknown status {status:?}"));
+        }
+    }
+}

@@ -66,8 +66,8 @@ on_both! {
         world.end_all(claim, &retry(world.now())).await;
         world.enqueue(&[world.hint(&old, 2)]).await;
         assert!(world.store.is_tracked(old.campaign_id.as_str()).await.unwrap());
-        world.store.delete_mapping(&old, "test").await.unwrap();
-        world.store.delete_mapping(&old, "test").await.unwrap();
+        world.store.delete_mapping(&old, "test", None).await.unwrap();
+        world.store.delete_mapping(&old, "test", None).await.unwrap();
         assert_eq!(world.rows().await, ["discarded - 1", "discarded - 0"]);
         world.recount().await;
         assert!(world.store.mapping(&old.id).await.unwrap().is_none());

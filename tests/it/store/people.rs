@@ -14,7 +14,7 @@ use crate::support::on_both;
 async fn join_lane(world: &World, lane: &str, person: &Person, sequence: i64) {
     let claim = world.claim().await;
     let mut member = Member::new(world.store.new_id(), lane.to_owned(), person.clone());
-    (member.sequence, member.added_to_marketo) = (sequence, sequence > 1);
+    (member.sequence, member.in_marketo.added) = (sequence, sequence > 1);
     let members = vec![Recorded { member, events: vec![], history: vec![] }];
     world.store.record(Batch { leases: claim.leases, members, ..Batch::default() }).await.unwrap();
 }
@@ -50,7 +50,7 @@ on_both! {
         assert_eq!(world.people(&[Half::Marketo(1), Half::Salesforce(lead(1))]).await, std::slice::from_ref(&linked));
         let mut rows = world.store.memberships(std::slice::from_ref(&linked.id)).await.unwrap();
         rows.sort_by_key(|m| m.sequence);
-        assert_eq!(rows.iter().map(|m| (m.sequence, m.added_to_marketo, m.after_merge)).collect::<Vec<_>>(), [(1, true, false), (3, true, false)]);
+        assert_eq!(rows.iter().map(|m| (m.sequence, m.in_marketo.added, m.after_merge)).collect::<Vec<_>>(), [(1, true, false), (3, true, false)]);
         let subject = format!("person:{}", linked.id);
         let again = world.tables.lines(&format!("outbox WHERE subject = '{subject}'"), &["lane"]).await;
         assert_eq!(again, [both.campaign_id.as_str(), one.campaign_id.as_str()]);

@@ -33,7 +33,7 @@ on_both! {
         let member = |lane: &str| {
             let mut member = Member::new(world.store.new_id(), lane.to_owned(), people[0].clone());
             (member.salesforce, member.campaign_member_id) = (status("Größe"), Some(id("00v", 7)));
-            (member.added_to_marketo, member.salesforce_modstamp) = (true, Some(9_007_199_254_740_993));
+            (member.in_marketo.added, member.salesforce_modstamp) = (true, Some(9_007_199_254_740_993));
             member
         };
         let members: Vec<_> = [&lost, &kept].map(|m| member(m.campaign_id.as_str())).into();

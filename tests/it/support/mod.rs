@@ -11,7 +11,7 @@ mod wait;
 
 pub use database::TestDatabase;
 pub(crate) use database::on_both;
-pub use http::Api;
+pub use http::{Answer, Api};
 pub use process::{Launch, Service};
 pub use tables::Tables;
 pub use wait::eventually;

@@ -112,9 +112,14 @@ async fn type_and_cost_of_a_campaign_are_set_and_cleared() {
         .mount(&server)
         .await;
     asked(json!({ "ActualCost": null })).respond_with(fixture!(400, "row_locked")).mount(&server).await;
-    salesforce.update_campaign(&id(CAMPAIGN), Some("Webinar"), Some(Some(2500.0))).await.unwrap();
-    salesforce.update_campaign(&id(CAMPAIGN), None, None).await.unwrap();
-    let locked = salesforce.update_campaign(&id(CAMPAIGN), None, Some(None)).await;
+    let change = |campaign_type: Option<&str>, actual_cost| CampaignChange {
+        name: None,
+        campaign_type: campaign_type.map(str::to_owned),
+        actual_cost,
+    };
+    salesforce.update_campaign(&id(CAMPAIGN), &change(Some("Webinar"), Some(Some(2500.0)))).await.unwrap();
+    salesforce.update_campaign(&id(CAMPAIGN), &change(None, None)).await.unwrap();
+    let locked = salesforce.update_campaign(&id(CAMPAIGN), &change(None, Some(None))).await;
     assert!(matches!(locked, Err(ConnectorError::Unavailable { sent: false, retry_after: Some(_), .. })));
 }
 

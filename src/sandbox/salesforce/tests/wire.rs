@@ -132,6 +132,15 @@ async fn records_are_made_read_changed_and_removed() {
         (field("Type")["restrictedPicklist"].clone(), field("Type")["length"].clone()),
         (json!(false), json!(40))
     );
+    assert_eq!((field("ActualCost")["scale"].clone(), field("Name")["scale"].clone()), (json!(0), json!(0)));
+    let options = Options { currency_scale: 2, restricted_type: true, ..Options::default() };
+    org.salesforce.with(|w| w.set_options(options));
+    let (_, describe) = org.get("/sobjects/Campaign/describe").await;
+    let field = |name: &str| describe["fields"].as_array().unwrap().iter().find(|f| f["name"] == name).unwrap().clone();
+    assert_eq!(
+        (field("ActualCost")["scale"].clone(), field("Type")["restrictedPicklist"].clone()),
+        (json!(2), json!(true))
+    );
 }
 
 #[tokio::test]

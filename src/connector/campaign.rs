@@ -1,0 +1,39 @@
+//! Campaigns as they are read and as they are made.
+//!
+//! Owns the types only. Must not know how a campaign is fetched or written.
+
+use crate::domain::ids::SalesforceId;
+
+/// A Salesforce campaign with its member statuses, read in one query.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Campaign {
+    pub id: SalesforceId,
+    pub name: String,
+    pub is_active: bool,
+    pub campaign_type: Option<String>,
+    /// In the campaign's currency; none when cleared, or when field security hides it.
+    pub actual_cost: Option<f64>,
+    /// In sort order.
+    pub statuses: Vec<CampaignMemberStatus>,
+}
+
+/// One row of `CampaignMemberStatus`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CampaignMemberStatus {
+    pub id: SalesforceId,
+    pub label: String,
+    pub has_responded: bool,
+    pub is_default: bool,
+    pub sort_order: i64,
+}
+
+/// A campaign to create.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewCampaign {
+    pub name: String,
+    /// Also what tells it apart from others when the answer to its creation was lost.
+    pub description: String,
+    /// Left out when none, as a field that is hidden has to be; none within is empty, and not Salesforce's default.
+    pub campaign_type: Option<Option<String>>,
+    pub actual_cost: Option<f64>,
+}
