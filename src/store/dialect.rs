@@ -215,8 +215,8 @@ impl Db {
         Ok(())
     }
 
-    /// A transaction that may write. SQLite's is `IMMEDIATE`: one that reads first and then asks for the write lock fails
-    /// whenever another wrote in between.
+    /// A transaction that may write. SQLite's is `IMMEDIATE`, and begins with its first statement: one that reads first and
+    /// then asks for the write lock fails whenever another wrote in between.
     pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
         Ok(match self {
             Self::Sqlite { write, .. } => Tx::Sqlite(WriteTx::begin(write).await?),
@@ -249,7 +249,7 @@ impl Db {
     }
 }
 
-fn with_rows(backend: Backend, sql: &str, rows: &Rows, args: Vec<Arg>) -> (String, Vec<Arg>) {
+pub(super) fn with_rows(backend: Backend, sql: &str, rows: &Rows, args: Vec<Arg>) -> (String, Vec<Arg>) {
     let mut all = Vec::with_capacity(args.len() + 1);
     all.push(Arg::Text(Some(rows.json.clone())));
     all.extend(args);
@@ -267,7 +267,10 @@ impl Tx {
     /// Rows that a statement returns.
     pub(super) async fn fetch<T: Record>(&mut self, sql: &str, args: Vec<Arg>) -> Result<Vec<T>, StoreError> {
         match self {
-            Self::Sqlite(tx) => run!(sqlx::query_as(AssertSqlSafe(sql)), args, fetch_all, tx.connection()?),
+            Self::Sqlite(tx) => {
+                let (connection, sql) = tx.with(sql)?;
+                run!(sqlx::query_as(AssertSqlSafe(&*sql)), args, fetch_all, connection)
+            }
             Self::Postgres(tx) => run!(sqlx::query_as(AssertSqlSafe(sql)), args, fetch_all, &mut **tx),
         }
     }
@@ -276,7 +279,8 @@ impl Tx {
     pub(super) async fn execute(&mut self, sql: &str, args: Vec<Arg>) -> Result<u64, StoreError> {
         match self {
             Self::Sqlite(tx) => {
-                run!(sqlx::query(AssertSqlSafe(sql)), args, execute, tx.connection()?).map(|r| r.rows_affected())
+                let connection = tx.connection().await?;
+                run!(sqlx::query(AssertSqlSafe(sql)), args, execute, connection).map(|r| r.rows_affected())
             }
             Self::Postgres(tx) => {
                 run!(sqlx::query(AssertSqlSafe(sql)), args, execute, &mut **tx).map(|r| r.rows_affected())
@@ -299,6 +303,14 @@ impl Tx {
     pub(super) async fn execute_rows(&mut self, sql: &str, rows: &Rows, args: Vec<Arg>) -> Result<u64, StoreError> {
         let (sql, args) = with_rows(self.backend(), sql, rows, args);
         self.execute(&sql, args).await
+    }
+
+    /// After a statement that committed.
+    pub(super) fn committed(self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(tx) => Ok(tx.committed()?),
+            Self::Postgres(_) => Ok(()),
+        }
     }
 
     pub(super) async fn commit(self) -> Result<(), StoreError> {

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use tokio::sync::{mpsc, oneshot};
 
 use super::dialect::{Rows, Tx, args};
-use super::outbox::{Kind, NewWork, ROUTER, Subject, enqueue};
+use super::outbox::{Kind, NewWork, ROUTER, Subject, add};
 use super::{Store, StoreError, write_json};
 use crate::domain::hint::{DeliveredHint, Delivery, Hint, Receipt, Source};
 
@@ -129,7 +129,7 @@ impl Store {
                 }
             }
         }
-        let changes = enqueue(self, &mut tx, &work).await?;
+        let (changes, rest) = add(self, &mut tx, &work).await?;
         let changes: BTreeMap<usize, &String> = positions.into_iter().zip(&changes).collect();
         let now = self.now();
         let mut rows = Vec::with_capacity(fresh.len());
@@ -138,14 +138,9 @@ impl Store {
             rows.push((source.as_str(), &record.delivery_id, record.position, changes.get(&n), hint));
         }
         let rows = Rows::new("source text, delivery_id text, position int, change_id text, hint text", &rows)?;
-        tx.execute_rows(
-            "INSERT INTO inbox (source, delivery_id, position, change_id, hint, received_at)
-             SELECT source, delivery_id, position, change_id, hint, $2 FROM {rows}",
-            &rows,
-            args![now],
-        )
-        .await?;
-        tx.commit().await?;
+        let keep = "INSERT INTO inbox (source, delivery_id, position, change_id, hint, received_at)
+                    SELECT source, delivery_id, position, change_id, hint, $2 FROM {rows}";
+        rest.over(&tx, keep, &rows, args![now]).commit(tx).await?;
         if !work.is_empty() {
             self.work.notify_one();
         }

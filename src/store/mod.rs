@@ -21,6 +21,7 @@ pub mod people;
 pub mod record;
 pub mod reports;
 pub mod runs;
+mod script;
 pub mod settings;
 mod settle;
 pub mod triggers;

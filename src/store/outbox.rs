@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::dialect::{Rows, Tx, args};
 use super::lanes::lock_lanes;
+use super::script::Script;
 use super::{Store, StoreError};
 use crate::domain::ids::{MarketoId, SalesforceId};
 
@@ -108,8 +109,15 @@ pub struct NewWork {
 
 /// Adds work in an open transaction; the id of the row that each became or was merged into, in order.
 pub(super) async fn enqueue(store: &Store, tx: &mut Tx, work: &[NewWork]) -> Result<Vec<String>, StoreError> {
+    let (ids, rest) = add(store, tx, work).await?;
+    rest.fetch::<(i64,)>(tx).await?;
+    Ok(ids)
+}
+
+/// The same, but for the counters and the lanes' due times, which whoever calls has to run in the same transaction.
+pub(super) async fn add(store: &Store, tx: &mut Tx, work: &[NewWork]) -> Result<(Vec<String>, Script), StoreError> {
     if work.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), Script::default()));
     }
     let now = store.now();
     let window = now - now % WINDOW;
@@ -150,27 +158,29 @@ pub(super) async fn enqueue(store: &Store, tx: &mut Tx, work: &[NewWork]) -> Res
     )?;
     // Nobody else adds rows to these lanes meanwhile, so that what waits is known beforehand. To have each row told by the
     // statement that stores it costs SQLite a turn of two threads a row.
-    let waiting: Vec<(String, String, String)> = tx
-        .fetch_rows(
+    let waiting: Vec<(String, String, String)> = Script::default()
+        .over(
+            tx,
             "SELECT o.id, o.lane, o.subject FROM {rows} JOIN outbox o ON o.lane = r.lane AND o.subject = r.subject
              WHERE r.kind = 'hint' AND o.kind = 'hint' AND o.state IN ('available', 'retryable')",
             &rows,
             vec![],
         )
+        .over(
+            tx,
+            "INSERT INTO outbox (id, lane, mapping_id, kind, subject, source, payload, state, due_at, window_start, created_at)
+             SELECT id, lane, mapping_id, kind, subject, source, payload, 'available', due_at, $2, $3 FROM {rows} WHERE true
+             ON CONFLICT (lane, subject) WHERE kind = 'hint' AND state IN ('available', 'retryable') DO UPDATE SET
+               payload = CASE WHEN outbox.payload = excluded.payload THEN outbox.payload END,
+               due_at = CASE WHEN outbox.state = 'available' AND excluded.due_at < outbox.due_at THEN excluded.due_at
+                        ELSE outbox.due_at END",
+            &rows,
+            args![window, now],
+        )
+        .fetch(tx)
         .await?;
     let waiting: HashMap<(String, String), String> =
         waiting.into_iter().map(|(id, lane, subject)| ((lane, subject), id)).collect();
-    tx.execute_rows(
-        "INSERT INTO outbox (id, lane, mapping_id, kind, subject, source, payload, state, due_at, window_start, created_at)
-         SELECT id, lane, mapping_id, kind, subject, source, payload, 'available', due_at, $2, $3 FROM {rows} WHERE true
-         ON CONFLICT (lane, subject) WHERE kind = 'hint' AND state IN ('available', 'retryable') DO UPDATE SET
-           payload = CASE WHEN outbox.payload = excluded.payload THEN outbox.payload END,
-           due_at = CASE WHEN outbox.state = 'available' AND excluded.due_at < outbox.due_at THEN excluded.due_at
-                    ELSE outbox.due_at END",
-        &rows,
-        args![window, now],
-    )
-    .await?;
     let stored = |slot: &(String, String)| waiting.get(slot).unwrap_or(&merged[slot].1);
 
     let mut ledger = Ledger::default();
@@ -181,27 +191,21 @@ pub(super) async fn enqueue(store: &Store, tx: &mut Tx, work: &[NewWork]) -> Res
         ledger.add(mapping, window, "received", 1);
         ledger.add(mapping, window, if fresh { "waiting" } else { "superseded" }, 1);
     }
-    ledger.store(tx).await?;
-    wake_lanes(tx, work).await?;
-    Ok(slots.iter().map(|slot| stored(slot).clone()).collect())
+    let rest = wake_lanes(ledger.script(tx, Script::default())?, tx, work)?;
+    Ok((slots.iter().map(|slot| stored(slot).clone()).collect(), rest))
 }
 
 /// Makes lanes due, but for those that are leased: their release looks for itself.
-pub(super) async fn wake_lanes(tx: &mut Tx, work: &[NewWork]) -> Result<(), StoreError> {
+fn wake_lanes(script: Script, tx: &Tx, work: &[NewWork]) -> Result<Script, StoreError> {
     let mut due: BTreeMap<&str, i64> = BTreeMap::new();
     for item in work {
         let due_at = if item.kind == Kind::FlowAction { FIRST } else { item.due_at };
         due.entry(&item.lane).and_modify(|at| *at = (*at).min(due_at)).or_insert(due_at);
     }
     let due: Vec<_> = due.into_iter().collect();
-    tx.execute_rows(
-        "UPDATE lanes SET next_due_at = r.due_at FROM {rows} WHERE lanes.id = r.id AND lanes.lease_owner IS NULL
-         AND NOT lanes.halted AND (lanes.next_due_at IS NULL OR lanes.next_due_at > r.due_at)",
-        &Rows::new("id text, due_at int", &due)?,
-        vec![],
-    )
-    .await
-    .map(drop)
+    let sql = "UPDATE lanes SET next_due_at = r.due_at FROM {rows} WHERE lanes.id = r.id AND lanes.lease_owner IS NULL
+         AND NOT lanes.halted AND (lanes.next_due_at IS NULL OR lanes.next_due_at > r.due_at)";
+    Ok(script.over(tx, sql, &Rows::new("id text, due_at int", &due)?, vec![]))
 }
 
 /// Changes of ledger counters, gathered to one statement.
@@ -220,8 +224,12 @@ impl Ledger {
     }
 
     pub(super) async fn store(self, tx: &mut Tx) -> Result<(), StoreError> {
+        self.script(tx, Script::default())?.fetch::<(i64,)>(tx).await.map(drop)
+    }
+
+    fn script(self, tx: &Tx, script: Script) -> Result<Script, StoreError> {
         if self.changes.is_empty() {
-            return Ok(());
+            return Ok(script);
         }
         let rows: Vec<_> = self
             .changes
@@ -242,7 +250,7 @@ impl Ledger {
             "INSERT INTO ledger (mapping_id, window_start, {list}) SELECT mapping_id, window_start, {list} FROM {{rows}}
              WHERE true ON CONFLICT (mapping_id, window_start) DO UPDATE SET {sums}"
         );
-        tx.execute_rows(&sql, &rows, vec![]).await.map(drop)
+        Ok(script.over(tx, &sql, &rows, vec![]))
     }
 }
 

@@ -4,6 +4,7 @@
 //! each transaction two round trips and makes the next one wait for a turn of the scheduler (a millisecond on a machine
 //! that is busy receiving). Must not know any statement but those that begin and end.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use sqlx::sqlite::SqliteConnection;
@@ -40,27 +41,50 @@ impl Writer {
 pub(super) struct WriteTx(Option<OwnedMutexGuard<Writer>>);
 
 impl WriteTx {
-    /// Waits its turn, in order of arrival.
+    /// Waits its turn, in order of arrival. It begins with its first statement.
     pub(super) async fn begin(writer: &Arc<Mutex<Writer>>) -> Result<Self, sqlx::Error> {
         let mut writer = Arc::clone(writer).lock_owned().await;
         if writer.open {
             writer.roll_back().await;
         }
-        // Open from the start: who is dropped while beginning may have begun.
-        writer.open = true;
-        let mut tx = Self(Some(writer));
-        tx.writer()?.execute("BEGIN IMMEDIATE").await?;
-        Ok(tx)
+        Ok(Self(Some(writer)))
     }
 
-    pub(super) fn connection(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
-        self.writer().map(Writer::connection)
+    /// The connection, and the statement with what begins the transaction before it where it is the first: one turn of the
+    /// connection's thread for both. The number of changed rows is not to be trusted then.
+    pub(super) fn with<'s>(&mut self, sql: &'s str) -> Result<(&mut SqliteConnection, Cow<'s, str>), sqlx::Error> {
+        let writer = self.writer()?;
+        let sql = match writer.open {
+            true => Cow::Borrowed(sql),
+            false => Cow::Owned(format!("BEGIN IMMEDIATE; {sql}")),
+        };
+        // Open from now on: who is dropped while beginning may have begun.
+        writer.open = true;
+        Ok((writer.connection(), sql))
+    }
+
+    /// The connection, begun.
+    pub(super) async fn connection(&mut self) -> Result<&mut SqliteConnection, sqlx::Error> {
+        let writer = self.writer()?;
+        if !writer.open {
+            writer.open = true;
+            writer.execute("BEGIN IMMEDIATE").await?;
+        }
+        Ok(writer.connection())
     }
 
     pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
         let writer = self.writer()?;
-        writer.execute("COMMIT").await?;
-        writer.open = false;
+        if writer.open {
+            writer.execute("COMMIT").await?;
+            writer.open = false;
+        }
+        Ok(())
+    }
+
+    /// After a statement that ended the transaction itself.
+    pub(super) fn committed(mut self) -> Result<(), sqlx::Error> {
+        self.writer()?.open = false;
         Ok(())
     }
 
