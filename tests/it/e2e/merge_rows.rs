@@ -26,6 +26,7 @@ on_both! {
             8R  | Lowered   | Attended   | Attended Invited                 | Attended Invited      | regression | Attended Invited salesforce
             9   | Alike     | Invited    | Attended Attended                | Attended Attended     | in_sync    | Invited Attended salesforce
             10C | Further   | Invited    | Attended Registered              | Attended Attended     | in_sync    | Invited Registered salesforce, Registered Attended marketo
+            10C | Tie       | Invited    | Absent Attended                  | Absent Absent         | in_sync    | Invited Attended salesforce, Attended Absent marketo
             10C | Nearer    | Invited    | Registered Attended              | Attended Attended     | in_sync    | Invited Attended salesforce
             11  | Leaves    | Registered | - Registered                     | - -                   | closed     | Registered - marketo
             12  | Removed   | Registered | Registered -                     | - -                   | closed     | Registered - salesforce
@@ -33,7 +34,10 @@ on_both! {
             14  | Kept      | Invited    | - Registered                     | Registered Registered | in_sync    | Invited Registered salesforce
             15  | Returns   | Invited    | Registered -                     | Registered Registered | in_sync    | Invited - salesforce, - Registered marketo
         ");
-        let running = Running::cast(World::new().await, &database, &json!({}), &rows).await;
+        let world = World::new().await;
+        world.set_channel(&[("Invited", 10, false), ("Registered", 20, false), ("Absent", 30, false), ("Attended", 30, true)]);
+        world.emulators.salesforce.with(|org| org.add_status(world.campaign, "Absent", false).unwrap());
+        let running = Running::cast(world, &database, &json!({}), &rows).await;
         running.play(&rows).await;
     }
 
