@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
 use super::running::Running;
@@ -127,10 +128,9 @@ impl Running {
         ids.extend(there.clone());
         let events = self.all_events().await.split_off(told);
         let (mut expected, mut found) = (Vec::new(), Vec::new());
-        for line in lines {
-            let email = address(&line.who);
-            let mut outcome = self.outcome(line, ids.get(&email), &events).await;
-            if !there.contains_key(&email) {
+        let outcomes = lines.iter().map(|line| self.outcome(line, ids.get(&address(&line.who)), &events));
+        for (line, mut outcome) in lines.iter().zip(join_all(outcomes).await) {
+            if !there.contains_key(&address(&line.who)) {
                 outcome[2] = "closed".to_owned();
             }
             expected.push(format!("{}: {}", line.who, line.outcome.join(" | ")));
