@@ -144,6 +144,16 @@ fn dead_mentions(file: &str, text: &str, exists: impl Fn(&Path) -> bool) -> Vec<
     dead.into_iter().map(|path| format!("{file}: {} is not there", path.display())).collect()
 }
 
+/// Cases that the table of features names and nobody wrote; `sources` has the text of each module of end-to-end cases.
+fn unwritten_cases(text: &str, sources: &[(String, String)]) -> Vec<String> {
+    let named = text.split('`').skip(1).step_by(2).filter_map(|code| code.split_once("::"));
+    let written = |module: &str, case: &str| {
+        let is_module = |file: &str| file.ends_with(&format!("/{module}.rs"));
+        sources.iter().any(|(file, source)| is_module(file) && source.contains(&format!("async fn {case}(")))
+    };
+    named.filter(|(module, case)| !written(module, case)).map(|(module, case)| format!("{module}::{case}")).collect()
+}
+
 fn unpaired(sqlite: &BTreeSet<String>, postgres: &BTreeSet<String>) -> Vec<String> {
     sqlite.symmetric_difference(postgres).map(|name| format!("migrations: {name} is for one database only")).collect()
 }
@@ -213,6 +223,17 @@ fn documents_mention_what_exists() {
     assert_eq!(dead_mentions("docs/a.md", text, |_| false).len(), 3);
     let documents = files().into_iter().filter(|(file, _)| file.ends_with(".md") && file != "CHANGELOG.md");
     assert_none(documents.flat_map(|(file, text)| dead_mentions(&file, &text, |path| root().join(path).exists())));
+}
+
+#[test]
+fn features_name_cases_that_are_written() {
+    let sources = [("tests/it/e2e/live.rs".to_owned(), "async fn one(".to_owned())];
+    let text = "`live::one` and `live::on`, `lives::one`, `live`";
+    assert_eq!(unwritten_cases(text, &sources), ["live::on", "lives::one"]);
+    let features = fs::read_to_string(root().join("docs/features.md")).unwrap();
+    let cases = rust_files(&["tests/it/e2e"]);
+    assert!(features.contains("`live::"));
+    assert_none(unwritten_cases(&features, &cases));
 }
 
 #[test]

@@ -149,7 +149,7 @@ on_both! {
 
 impl Running {
     /// Hints received so far, in accepted records.
-    async fn received(&self) -> i64 {
+    pub async fn received(&self) -> i64 {
         self.api.get("stats").await.expect(200).json()["ledger"]["received"].as_i64().unwrap()
     }
 }

@@ -18,7 +18,7 @@ impl World {
         self.emulators.marketo.with(|world| world.programs.get_mut(&self.program).unwrap().costs = costs);
     }
 
-    fn set_options(&self, change: impl FnOnce(&mut campaign_sync::sandbox::salesforce::Options)) {
+    pub fn set_options(&self, change: impl FnOnce(&mut campaign_sync::sandbox::salesforce::Options)) {
         self.emulators.salesforce.with(|org| {
             let mut options = org.options.clone();
             change(&mut options);

@@ -1,0 +1,243 @@
+//! People who change rather than their statuses: merged, converted, deleted and brought back; and how they are told apart.
+//!
+//! `first_sync` has those who are hard to tell apart when a mapping is made, `merge_rows` the rows for people who stay as they are.
+
+use campaign_sync::sandbox::marketo::NewPerson;
+use campaign_sync::sandbox::salesforce::{Id, Webhooks};
+use serde_json::{Value, json};
+
+use crate::support::{eventually, on_both};
+
+use super::rows::{cast, lines};
+use super::running::Running;
+use super::world::{SOON, World, address};
+
+impl World {
+    /// These people, agreed on by both sides.
+    fn agreed(&self, people: &[(&str, &str)]) {
+        let table: Vec<_> = people.iter().map(|(who, status)| format!("4|{who}|{status}|- -| | | ")).collect();
+        cast(self, &lines(&table.join("\n")));
+    }
+
+    fn delete_in_salesforce(&self, person: Id) {
+        self.emulators.salesforce.with(|org| {
+            let actor = org.as_person();
+            org.atomically(|org| org.delete(&actor, person)).unwrap();
+        });
+    }
+
+    /// Merges two leads; the first stays.
+    fn merge_leads(&self, winner: &str, loser: &str) {
+        let (winner, loser) = (self.lead_named(winner), self.lead_named(loser));
+        self.emulators.salesforce.with(|org| {
+            let actor = org.as_person();
+            org.atomically(|org| org.merge(&actor, winner, loser)).unwrap();
+        });
+    }
+
+    /// Merges two people; the first stays.
+    fn merge_in_marketo(&self, winner: &str, loser: &str) {
+        let (winner, loser) = (self.marketo_id(winner).unwrap(), self.marketo_id(loser).unwrap());
+        self.emulators.marketo.with(|world| world.merge(winner, &[loser]).unwrap());
+    }
+}
+
+impl Running {
+    /// The member with the address that the name makes, as the API shows it; null when there is none.
+    async fn member(&self, name: &str) -> Value {
+        let members = self.members().await;
+        let found = members["data"].as_array().unwrap().iter().find(|m| m["person"]["email"] == address(name));
+        found.cloned().unwrap_or_default()
+    }
+
+    /// Reconciled until nothing is written any more; merges and deletions are found by looking, whatever webhook told of them.
+    async fn comes_to_rest(&self) {
+        self.settle().await;
+        self.reconcile().await;
+        let writes = self.world.writes();
+        self.reconcile().await;
+        assert_eq!(self.world.writes(), writes, "written though nothing changed");
+    }
+
+    /// The guard that waits, with how many it holds.
+    async fn guard(&self) -> (String, i64) {
+        let path = format!("mappings/{}/guards?limit=500", self.mapping);
+        let waiting = eventually("a guard", SOON, async || {
+            let guards = self.api.get(&path).await.expect(200).json();
+            guards["data"].as_array().unwrap().iter().find(|guard| guard["state"] == "waiting").cloned()
+        });
+        let guard = waiting.await;
+        (guard["id"].as_str().unwrap().to_owned(), guard["count"].as_i64().unwrap())
+    }
+}
+
+on_both! {
+    async fn a_converted_lead_is_followed_and_nobody_is_told(database: TestDatabase) {
+        let world = World::new().await;
+        world.bystanders(8);
+        world.agreed(&[("Converted", "Invited")]);
+        let running = Running::start(world, &database).await;
+        let lead = running.world.lead_named("Converted");
+        running.world.emulators.salesforce.with(|org| org.convert_lead(lead).unwrap());
+        running.comes_to_rest().await;
+        assert_eq!(running.member("Converted").await["person"]["salesforce_type"], "Contact");
+        assert!(running.all_events().await.is_empty());
+        assert_eq!(running.world.writes(), (0, 0));
+        running.world.change_in_salesforce("Converted", "Registered");
+        running.both_have("Converted", Some("Registered")).await;
+        running.world.set_in_marketo("Converted", "Attended");
+        running.both_have("Converted", Some("Attended")).await;
+        running.at_rest().await;
+        assert_eq!(running.transitions_of("Converted").await, ["Invited Registered", "Registered Attended"]);
+        assert_eq!(running.world.people("Converted"), 1);
+    }
+
+    async fn merged_people_become_one_and_the_further_status_counts(database: TestDatabase) {
+        let world = World::new().await;
+        world.bystanders(8);
+        world.agreed(&[("Whole", "Attended"), ("Other", "Invited"), ("Main", "Registered"), ("First", "Invited"), ("Second", "Registered")]);
+        // Salesforce keeps the status of the record that goes, Marketo the further one.
+        world.set_options(|options| options.merge_keeps_winner_status = false);
+        let running = Running::start(world, &database).await;
+        let world = &running.world;
+        // A second record of somebody who is there already: on one side each.
+        world.add_in_salesforce(world.lead_with("WholeAgain", &address("Whole")), "Invited");
+        let again = world.lead_with("OtherAgain", &address("Other"));
+        world.add_in_salesforce(again, "Registered");
+        world.marketo_person_with("MainAgain", &address("Main"));
+        world.set_in_marketo("MainAgain", "Attended");
+        running.settle().await;
+        let reasons = async || {
+            let members = running.members().await;
+            let mut held: Vec<_> = members["data"].as_array().unwrap().iter().filter_map(|m| m["reason"].as_str().map(str::to_owned)).collect();
+            held.sort();
+            held
+        };
+        eventually("the second records", SOON, async || (reasons().await == ["ambiguous_person", "second_record", "second_record"]).then_some(())).await;
+
+        world.merge_leads("Whole", "WholeAgain");
+        world.merge_leads("OtherAgain", "Other");
+        world.merge_in_marketo("Main", "MainAgain");
+        assert_eq!(world.in_salesforce()["Whole"], ["Invited"], "the merge changed nothing");
+        running.comes_to_rest().await;
+        let (marketo, salesforce) = (world.in_marketo(), world.in_salesforce());
+        for (name, there, status) in [("Whole", "Whole", "Attended"), ("Other", "OtherAgain", "Invited"), ("Main", "Main", "Attended")] {
+            assert_eq!((&*marketo[name], &*salesforce[there]), (&[status.to_owned()][..], &[status.to_owned()][..]), "{name}");
+            let member = running.member(name).await;
+            assert_eq!((&member["sync_state"], &member["reason"]), (&json!("in_sync"), &Value::Null), "{name}: {member:#}");
+        }
+        assert_eq!(running.member("Other").await["person"]["salesforce_id"], json!(again));
+        assert_eq!(reasons().await, [""; 0]);
+        let rules = running.rules_of(running.member("Whole").await["id"].as_str().unwrap()).await;
+        assert!(rules.contains(&"P3".to_owned()), "{rules:?}");
+        assert_eq!((marketo.len(), salesforce.len()), (13, 13));
+
+        // Two whom each side knows as two, merged in Salesforce only: one has no record of its own there, and neither is removed.
+        world.merge_leads("First", "Second");
+        running.comes_to_rest().await;
+        assert_eq!(running.member("Second").await["reason"], "second_record");
+        assert!(["First", "Second"].iter().all(|name| world.in_marketo().contains_key(*name)));
+        assert_eq!(world.leads("Second"), 0, "a second lead was made");
+    }
+
+    async fn who_is_deleted_leaves_salesforce_and_is_parked_in_marketo(database: TestDatabase) {
+        let world = World::new().await;
+        world.bystanders(8);
+        world.agreed(&[("FromMarketo", "Registered"), ("Undeleted", "Registered"), ("Dropped", "Registered"), ("Neither", "Invited"), ("Kept", "Invited")]);
+        let running = Running::start(world, &database).await;
+        let world = &running.world;
+        let gone = |name: &str| world.emulators.marketo.with(|m| m.delete_person(m.people.find("email", &address(name))[0]).unwrap());
+        let undeleted = world.lead_named("Undeleted");
+        gone("FromMarketo");
+        world.delete_in_salesforce(undeleted);
+        world.delete_in_salesforce(world.lead_named("Dropped"));
+        world.delete_in_salesforce(world.lead_named("Neither"));
+        gone("Neither");
+        running.comes_to_rest().await;
+        assert!(!world.in_salesforce().contains_key("FromMarketo"));
+        assert_eq!(world.leads("FromMarketo"), 1, "the lead was deleted too");
+        assert_eq!(running.transitions_of("FromMarketo").await, ["Registered -"]);
+        for name in ["Undeleted", "Dropped"] {
+            let member = running.member(name).await;
+            assert_eq!((&member["reason"], &member["base"]), (&json!("person_deleted"), &json!({"marketo": "Registered", "salesforce": null})), "{name}");
+            assert_eq!((world.leads(name), &*world.in_marketo()[name]), (0, &["Registered".to_owned()][..]));
+            assert_eq!(running.transitions_of(name).await, ["Registered -"], "{name}");
+        }
+        assert_eq!(running.member("Neither").await, Value::Null, "closed");
+        world.emulators.salesforce.with(|org| org.undelete(&org.as_person(), undeleted).unwrap());
+        world.set_in_marketo("Dropped", "Not in Program");
+        running.comes_to_rest().await;
+        running.both_have("Undeleted", Some("Registered")).await;
+        assert_eq!(running.member("Undeleted").await["sync_state"], "in_sync");
+        assert_eq!(running.member("Dropped").await, Value::Null, "closed");
+        assert_eq!(running.transitions_of("Undeleted").await, ["Registered -", "- Registered"]);
+
+        running.api.patch(&format!("mappings/{}", running.mapping), &json!({"policies": {"removal": "keep"}})).await.expect(200);
+        running.runs_end().await;
+        gone("Kept");
+        running.comes_to_rest().await;
+        assert_eq!(running.member("Kept").await["reason"], "kept_apart");
+        assert_eq!(world.in_salesforce()["Kept"], ["Invited"]);
+        running.ledger_balances().await;
+    }
+
+    async fn a_person_is_known_by_ids_before_addresses_and_contacts_before_leads(database: TestDatabase) {
+        let world = World::new().await;
+        world.bystanders(8);
+        let (lead, contact) = (world.lead("NamedLead"), world.emulators.salesforce.with(|org| org.add_contact("Ada", "NamedContact", "else@people.example").unwrap()));
+        let named = |name: &str, ids: Value| {
+            let mut fields = json!({"firstName": "Ada", "lastName": name, "company": "Acme", "email": address(name)});
+            fields.as_object_mut().unwrap().extend(ids.as_object().unwrap().clone());
+            let fields = fields.as_object().unwrap().clone().into_iter().collect();
+            world.emulators.marketo.with(|m| m.add_person(NewPerson { id: None, fields }));
+        };
+        named("ByLead", json!({"sfdcLeadId": lead}));
+        let other = world.lead("ByBoth");
+        named("ByBoth", json!({"sfdcContactId": contact, "sfdcLeadId": other}));
+        world.emulators.salesforce.with(|org| org.add_contact("Ada", "MailContact", &address("ByMail")).unwrap());
+        world.lead("ByMail");
+        world.marketo_person("ByMail");
+        let running = Running::start(world, &database).await;
+        for name in ["ByLead", "ByBoth", "ByMail"] {
+            running.world.set_in_marketo(name, "Registered");
+        }
+        eventually("all three", SOON, async || (running.world.in_salesforce().len() == 11).then_some(())).await;
+        running.comes_to_rest().await;
+        let salesforce = running.world.in_salesforce();
+        let found: Vec<_> = salesforce.keys().filter(|name| !name.starts_with("Bystander")).collect();
+        assert_eq!(found, ["MailContact", "NamedContact", "NamedLead"]);
+        assert_eq!(running.world.in_marketo().len(), 11, "somebody was made a second time");
+
+        // With every webhook lost a change is found by looking, and told of all the same.
+        running.world.emulators.salesforce.set_webhooks(Webhooks::default());
+        running.world.change_in_salesforce("Bystander0", "Attended");
+        running.comes_to_rest().await;
+        assert_eq!(running.world.in_marketo()["Bystander0"], ["Attended"]);
+        assert_eq!(running.events_of("Bystander0").await, ["Registered Attended salesforce reconciliation"]);
+    }
+
+    async fn removals_that_wait_are_approved_kept_apart_or_restored(database: TestDatabase) {
+        let world = World::new().await;
+        world.bystanders(8);
+        world.agreed(&[("Approved", "Registered"), ("Apart", "Registered"), ("Restored", "Registered")]);
+        let launch = world.launch(&database).set("sync.removal_guard_members", "0").set("sync.removal_guard_percent", "0");
+        let running = Running::launch(world, launch).await;
+        for (name, verdict, body) in [("Approved", "approve", json!({})), ("Apart", "discard", json!({})), ("Restored", "discard", json!({"restore": true}))] {
+            running.world.set_in_marketo(name, "Not in Program");
+            let (guard, count) = running.guard().await;
+            assert_eq!(count, 1, "{name}");
+            running.settle().await;
+            assert_eq!(running.member(name).await["reason"], "removal_waiting");
+            assert!(running.world.in_salesforce().contains_key(name));
+            running.api.post(&format!("guards/{guard}/{verdict}"), &body).await.expect(200);
+            running.settle().await;
+        }
+        running.comes_to_rest().await;
+        let held = |name: &str| (running.world.in_marketo().contains_key(name), running.world.in_salesforce().contains_key(name));
+        assert_eq!(["Approved", "Apart", "Restored"].map(held), [(false, false), (false, true), (true, true)]);
+        assert_eq!(running.member("Apart").await["reason"], "kept_apart");
+        assert_eq!(running.transitions_of("Approved").await, ["Registered -"]);
+        assert_eq!(running.transitions_of("Restored").await, [""; 0]);
+        running.ledger_balances().await;
+    }
+}
