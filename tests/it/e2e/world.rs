@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use crate::support::{Launch, TestDatabase};
 
 /// What the service is given longest to come to rest; much more than it needs on a machine with nothing else to do.
-pub const SOON: Duration = Duration::from_secs(45);
+pub const SOON: Duration = Duration::from_secs(180);
 
 pub const KEY: &str = "a-bootstrap-key-of-these-tests";
 pub const TOKEN: &str = "a-token-of-these-tests";
