@@ -25,7 +25,7 @@ use campaign_sync::worker::points::{Point, Points};
 use campaign_sync::worker::{PassError, Settings, Worker};
 use world::{Dice, FOREIGN, STATUSES, Tally, Worlds};
 
-const HISTORIES: u64 = 1_000;
+const HISTORIES: u64 = 10_000;
 /// Failed histories that are enough to look at.
 const ENOUGH: usize = 20;
 const LEASE: Duration = Duration::from_secs(30);

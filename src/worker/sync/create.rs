@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use super::{Missing, Pass};
 use crate::connector::{
-    ConnectorError, MARKETO_BATCH, NewLead, NewPerson, Reaction, RecordError, RecordResults, SALESFORCE_BATCH, Vendor,
+    ConnectorError, MARKETO_BATCH, NewLead, NewPerson, Reaction, RecordError, RecordResults, SALESFORCE_BATCH,
+    SalesforcePerson, Vendor,
 };
 use crate::domain::ids::{MarketoId, PersonType, SalesforceId};
 use crate::domain::merge::{Reason, Side};
@@ -259,23 +260,17 @@ impl Worker {
         let mut left = Vec::new();
         for (n, intent) in wanted {
             let new = self.new_lead(pass, n);
-            let made = ours.iter().filter(|_| intent.taken_over).find(|lead| {
-                let same = match (&new.email, &lead.email) {
-                    (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
-                    (None, None) => {
-                        lead.first_name == new.first_name && lead.last_name.as_ref() == Some(&new.last_name)
-                    }
-                    _ => false,
-                };
-                same && !taken.contains(&lead.id)
-            });
-            match made {
+            let same: Vec<_> = ours.iter().filter(|lead| intent.taken_over && is_of(lead, &new)).collect();
+            match same.iter().find(|lead| !taken.contains(&lead.id)) {
                 Some(lead) => {
                     taken.insert(lead.id.clone());
                     self.link_created(pass, n, Side::Salesforce, &intent.key, Half::Salesforce(lead.id.clone()))
                         .await?;
                     pass.items[n].retry(Reason::Waiting, Some(Duration::ZERO));
                 }
+                // Somebody else was merged into what we may have made for this person: to make another would be a second
+                // lead. The intent stands, so that the next look finds the same.
+                None if !same.is_empty() => pass.items[n].park(Reason::SecondRecord),
                 None => left.push((n, intent.key)),
             }
         }
@@ -315,6 +310,15 @@ impl Worker {
 
     async fn conclude(&self, side: Side, key: &str) -> Result<(), PassError> {
         Ok(self.store.conclude(&self.owner, side, &[key.to_owned()]).await?)
+    }
+}
+
+/// Whether a lead is what was to be made: by its address, or by its name where there is none.
+fn is_of(lead: &SalesforcePerson, new: &NewLead) -> bool {
+    match (&new.email, &lead.email) {
+        (Some(a), Some(b)) => a.eq_ignore_ascii_case(b),
+        (None, None) => lead.first_name == new.first_name && lead.last_name.as_ref() == Some(&new.last_name),
+        _ => false,
     }
 }
 

@@ -127,6 +127,10 @@ impl Worker {
         let before =
             (member.marketo.clone(), member.salesforce.clone(), member.base.clone(), member.sync_state.clone());
         let action = decision.as_ref().map_or(Action::Nothing, |d| d.action.clone());
+        // Before the first read of a campaign, somebody of whom no lead or contact was known says nothing about the one
+        // they turn out to be, who may have been in it all along.
+        let nobody = member.person.salesforce_id.is_none() || fate != Fate::Open;
+        let as_read = if seen == Seen::Unknown && as_read == Seen::Absent && nobody { Seen::Unknown } else { as_read };
         if member.salesforce == Seen::Unknown {
             member.salesforce = seen;
         }
@@ -170,7 +174,8 @@ impl Worker {
             }
             // A campaign without a mapping is only watched.
             _ => {
-                member.sync_state = if member.salesforce == Seen::Absent { "closed" } else { "in_sync" }.to_owned();
+                let there = matches!(member.salesforce, Seen::Status(_));
+                member.sync_state = if there { "in_sync" } else { "closed" }.to_owned();
                 member.reason = None;
             }
         }

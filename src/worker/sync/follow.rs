@@ -67,10 +67,11 @@ impl Worker {
         Ok(joined)
     }
 
-    /// Whether it is on record if a person is a member in Salesforce: what is told of them goes on from there.
+    /// Whether something is on record of a person in a campaign: what is told of them goes on from there. An absence that
+    /// was never told is no record: it may be nothing but the assumption of a pass that could not read.
     async fn is_recorded(&self, lane: &str, person: &Person) -> Result<bool, PassError> {
         let members = self.store.members_of(&[(lane.to_owned(), person.id.clone())]).await?;
-        Ok(members.iter().any(|member| member.salesforce != Seen::Unknown))
+        Ok(members.iter().any(|member| matches!(member.salesforce, Seen::Status(_)) || member.sequence > 0))
     }
 
     /// Who else has this id.
