@@ -120,9 +120,8 @@ fn differences(mapping: &Mapping, channel: &Channel, campaign: &Campaign) -> Vec
         &exact
     };
     let hidden = |status: &str| channel.statuses.iter().any(|s| s.name == status && s.hidden);
-    let matters = |difference: &StatusDifference| {
-        difference.matters(hidden(&difference.status), mapping.policies.direction)
-    };
+    let matters =
+        |difference: &StatusDifference| difference.matters(hidden(&difference.status), mapping.policies.direction);
     map.validate(&program, &labels).into_iter().filter(matters).collect()
 }
 

@@ -106,7 +106,8 @@ impl Store {
         let total: Vec<(i64,)> = tx.fetch(total, args![campaign_id]).await?;
         let (done, total) = (done.first().map_or(0, |r| r.0), total.first().map_or(0, |r| r.0));
         let proposed = i64::try_from(fresh.len()).unwrap_or(i64::MAX);
-        let tripped = limits.trips(done + proposed, total + done) || empties(&mut tx, campaign_id, &fresh, done).await?;
+        let tripped = limits.trips(done + proposed, total + done)
+            || (total + done > 1 && empties(&mut tx, campaign_id, &fresh, done).await?);
         if proposed > 0 && tripped {
             let sql = "INSERT INTO guards (id, mapping_id, state, created_at) VALUES ($1, $2, 'waiting', $3)
                        ON CONFLICT (mapping_id) WHERE state = 'waiting' DO UPDATE SET state = 'waiting' RETURNING id";
@@ -219,7 +220,8 @@ impl Store {
 /// mapping leaves is nothing special.
 async fn empties(tx: &mut Tx, campaign_id: &str, fresh: &[&(String, Side)], done: i64) -> Result<bool, StoreError> {
     for side in Side::ALL {
-        let gone: Vec<_> = fresh.iter().filter(|(_, from)| *from == side.other()).map(|(member, _)| (member,)).collect();
+        let gone: Vec<_> =
+            fresh.iter().filter(|(_, from)| *from == side.other()).map(|(member, _)| (member,)).collect();
         if gone.is_empty() || i64::try_from(gone.len()).unwrap_or(i64::MAX) + done < 2 {
             continue;
         }
@@ -227,7 +229,8 @@ async fn empties(tx: &mut Tx, campaign_id: &str, fresh: &[&(String, Side)], done
             "SELECT m.id FROM members m WHERE m.campaign_id = $2 AND m.{side} > ''
                AND m.id NOT IN (SELECT r.member_id FROM {{rows}}) LIMIT 1"
         );
-        let left: Vec<(String,)> = tx.fetch_rows(&sql, &Rows::new("member_id text", &gone)?, args![campaign_id]).await?;
+        let left: Vec<(String,)> =
+            tx.fetch_rows(&sql, &Rows::new("member_id text", &gone)?, args![campaign_id]).await?;
         if left.is_empty() {
             return Ok(true);
         }

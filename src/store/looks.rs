@@ -21,7 +21,8 @@ impl Store {
             .flat_map(|(lane, person)| (1_i64..).zip(AFTER).map(move |(nth, after)| (lane, person, nth, now + after)))
             .collect();
         let mut tx = self.db.begin().await?;
-        let sql = "INSERT INTO later_looks (lane, person_id, nth, due_at) SELECT lane, person_id, nth, due_at FROM {rows}
+        let sql =
+            "INSERT INTO later_looks (lane, person_id, nth, due_at) SELECT lane, person_id, nth, due_at FROM {rows}
                    WHERE true ON CONFLICT (lane, person_id, nth) DO UPDATE SET due_at = excluded.due_at";
         tx.execute_rows(sql, &Rows::new("lane text, person_id text, nth int, due_at int", &rows)?, vec![]).await?;
         tx.commit().await

@@ -43,7 +43,8 @@ impl Store {
         let sql = "UPDATE members SET resolution = $2, sync_state = 'pending', reason = 'waiting', updated_at = $3 WHERE id = $1";
         tx.execute(sql, args![&member.id, winner.as_str(), now]).await?;
         let sql = "INSERT INTO history (member_id, at, kind, detail) VALUES ($1, $2, 'resolved', $3)";
-        let detail = serde_json::json!({"winner": winner, "by": actor, "state": member.sync_state, "reason": member.reason});
+        let detail =
+            serde_json::json!({"winner": winner, "by": actor, "state": member.sync_state, "reason": member.reason});
         tx.execute(sql, args![&member.id, now, write_json("resolution", &detail)?]).await?;
         audit(self, &mut tx, actor, "member.resolved", &member.id, winner.as_str()).await?;
         tx.commit().await?;

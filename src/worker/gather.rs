@@ -173,4 +173,3 @@ fn edit_of(hint: &str) -> Option<Edit> {
 fn again(changes: &[Claimed], n: usize) -> bool {
     changes.iter().enumerate().any(|(m, c)| m != n && c.lane == changes[n].lane && c.subject == changes[n].subject)
 }
-

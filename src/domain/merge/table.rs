@@ -45,13 +45,17 @@ pub fn decide(ctx: &Context<'_>, base: Option<&Base>, m: &Reading, s: &Reading) 
 pub fn resolve(ctx: &Context<'_>, winner: Side, base: Option<&Base>, m: &Reading, s: &Reading) -> Decision {
     let to = winner.other();
     let member = Member { ctx, base, m: m.status(), s: s.status() };
-    let nobody_there = [m, s][usize::from(to == Side::Salesforce)] == &Reading::Gone;
     let unread = *m == Reading::Unreadable || *s == Reading::Unreadable;
-    if ctx.halt.is_some() || unread || (nobody_there && member.value(winner).is_some()) {
+    let deleted = *s == Reading::Gone && m.status().is_some() && to == Side::Salesforce;
+    if ctx.halt.is_some() || unread || deleted {
         return decide(ctx, base, m, s);
     }
     let decision = match (member.value(winner), member.value(to)) {
         (None, None) => close(Rule::Resolved),
+        // Nobody is there who could be added.
+        (Some(_), None) if *m == Reading::Gone => {
+            Decision { next_base: member.as_is(), ..member.hold(Rule::Resolved, Reason::KeptApart) }
+        }
         (Some(_), Some(_)) if member.is_same() => member.adopt(Rule::Resolved),
         (Some(_), now) => match (member.forward(Rule::Resolved, to), now) {
             (Decision { reason: None | Some(Reason::Regression), .. }, Some(now)) if member.is_lower(to, now) => {

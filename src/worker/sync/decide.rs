@@ -145,7 +145,9 @@ fn overtaken(item: &Item, us: Option<&SalesforceId>) -> Option<(Edit, OwnWrite)>
     let write = item.member.own_writes.overtook(edit, us)?;
     let stands = match (&item.salesforce, &item.row, &write.to) {
         (Reading::Status(now), Some(row), Some(to)) => {
-            now == to && row.last_modified_by.as_ref() == Some(us) && row.system_modstamp.is_some_and(|at| at >= edit.at)
+            now == to
+                && row.last_modified_by.as_ref() == Some(us)
+                && row.system_modstamp.is_some_and(|at| at >= edit.at)
         }
         (Reading::Absent, _, None) => true,
         _ => false,

@@ -159,14 +159,7 @@ impl Worker {
 
     /// Makes one person of two whom both sides knew, and have both merged. Whose record lives in Salesforce stays, since
     /// what is told of a campaign goes on from it; that the other one left is told first.
-    async fn unite(
-        &self,
-        pass: &mut Pass,
-        n: usize,
-        holder: &Person,
-        to: Half,
-        far: Half,
-    ) -> Result<bool, PassError> {
+    async fn unite(&self, pass: &mut Pass, n: usize, holder: &Person, to: Half, far: Half) -> Result<bool, PassError> {
         let ((Half::Salesforce(salesforce), Half::Marketo(marketo))
         | (Half::Marketo(marketo), Half::Salesforce(salesforce))) = (&to, &far)
         else {

@@ -149,7 +149,9 @@ impl Worker {
                 }
                 Followed::Gone => pass.items[n].salesforce = Reading::Gone,
                 // Not among the answers although asked for by name: it was purged.
-                Followed::Unread(_) => pass.items[n].salesforce = Reading::Gone,
+                Followed::Unread(purged) if purged == id => pass.items[n].salesforce = Reading::Gone,
+                // A longer chain than is followed at once, or one whose end was purged.
+                Followed::Unread(_) => pass.items[n].retry(Reason::Unreadable, None),
             }
         }
         Ok(again)
