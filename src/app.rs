@@ -288,6 +288,10 @@ fn settings(config: &Config) -> Settings {
             percent: i64::from(sync.removal_guard_percent),
             window: i64::try_from(sync.removal_guard_window.as_millis()).unwrap_or(i64::MAX),
         },
+        loop_breaker: (
+            usize::try_from(sync.loop_breaker_flips).unwrap_or(usize::MAX),
+            i64::try_from(sync.loop_breaker_window.as_millis()).unwrap_or(i64::MAX),
+        ),
         reconcile_interval: sync.reconcile_interval,
         lead_last_name: sync.lead_last_name.clone(),
         lead_company: sync.lead_company.clone(),

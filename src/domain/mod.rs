@@ -14,6 +14,7 @@ pub mod mapping;
 pub mod matching;
 pub mod merge;
 pub mod one_way;
+pub mod own_writes;
 pub mod person;
 pub mod provenance;
 pub mod provision;

@@ -5,6 +5,7 @@
 
 mod administration;
 pub mod auth;
+mod browse;
 mod changes;
 mod diagnostics;
 mod document;
@@ -18,6 +19,7 @@ mod idempotency;
 mod mappings;
 mod members;
 mod refusal;
+mod resolve;
 mod runs;
 mod schema;
 mod stats;
@@ -45,6 +47,7 @@ use crate::problem;
 use crate::store::Store;
 use auth::BootstrapKey;
 pub use auth::{Scope, create_key};
+use browse::KnownPrograms;
 pub use document::{openapi, openapi_json};
 use flow_actions::KnownCampaigns;
 use refusal::Refusal;
@@ -76,6 +79,7 @@ pub struct ApiState {
     vendors: Option<VendorGauge>,
     diagnosis: Option<Arc<Diagnosis>>,
     known: KnownCampaigns,
+    programs: KnownPrograms,
     /// Whoever waits for something need not wait any longer.
     stop: CancellationToken,
     bootstrap_key: BootstrapKey,
@@ -98,6 +102,7 @@ impl ApiState {
             vendors: None,
             diagnosis: None,
             known: KnownCampaigns::default(),
+            programs: KnownPrograms::default(),
             stop: CancellationToken::new(),
             bootstrap_key: BootstrapKey::new(&config.auth.bootstrap_key),
             policies: policies(config),
@@ -145,9 +150,11 @@ fn policies(config: &Config) -> Policies {
 fn operations() -> (OpenApiRouter<ApiState>, OpenApiRouter<ApiState>) {
     let operations = OpenApiRouter::default()
         .merge(mappings::routes())
+        .merge(browse::routes())
         .merge(guards::routes())
         .merge(runs::routes())
         .merge(members::routes())
+        .merge(resolve::routes())
         .merge(changes::routes())
         .merge(events::routes())
         .merge(flow_actions::routes())

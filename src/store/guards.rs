@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use super::dialect::{Rows, args};
+use super::dialect::{Rows, Tx, args};
 use super::mappings::audit;
 use super::outbox::{Kind, NewWork, Subject, enqueue};
 use super::{Store, StoreError, write_json};
@@ -64,7 +64,7 @@ pub struct GuardLimits {
     pub members: i64,
     /// more than this share of the mapping, in percent;
     pub percent: i64,
-    /// within this many milliseconds. More than half of a mapping of five or more trips as well.
+    /// within this many milliseconds. More than half of a mapping of five or more trips as well, and a side that reads as empty.
     pub window: i64,
 }
 
@@ -106,7 +106,9 @@ impl Store {
         let total: Vec<(i64,)> = tx.fetch(total, args![campaign_id]).await?;
         let (done, total) = (done.first().map_or(0, |r| r.0), total.first().map_or(0, |r| r.0));
         let proposed = i64::try_from(fresh.len()).unwrap_or(i64::MAX);
-        if proposed > 0 && limits.trips(done + proposed, total + done) {
+        let tripped = limits.trips(done + proposed, total + done)
+            || (total + done > 1 && empties(&mut tx, campaign_id, &fresh, done).await?);
+        if proposed > 0 && tripped {
             let sql = "INSERT INTO guards (id, mapping_id, state, created_at) VALUES ($1, $2, 'waiting', $3)
                        ON CONFLICT (mapping_id) WHERE state = 'waiting' DO UPDATE SET state = 'waiting' RETURNING id";
             let guard: Vec<(String,)> = tx.fetch(sql, args![self.new_id(), mapping_id, now]).await?;
@@ -212,6 +214,28 @@ impl Store {
         self.work.notify_one();
         Ok(true)
     }
+}
+
+/// Whether a side reads as empty that held several: more likely somebody's wrong filter, or ours. That the only member of a
+/// mapping leaves is nothing special.
+async fn empties(tx: &mut Tx, campaign_id: &str, fresh: &[&(String, Side)], done: i64) -> Result<bool, StoreError> {
+    for side in Side::ALL {
+        let gone: Vec<_> =
+            fresh.iter().filter(|(_, from)| *from == side.other()).map(|(member, _)| (member,)).collect();
+        if gone.is_empty() || i64::try_from(gone.len()).unwrap_or(i64::MAX) + done < 2 {
+            continue;
+        }
+        let sql = format!(
+            "SELECT m.id FROM members m WHERE m.campaign_id = $2 AND m.{side} > ''
+               AND m.id NOT IN (SELECT r.member_id FROM {{rows}}) LIMIT 1"
+        );
+        let left: Vec<(String,)> =
+            tx.fetch_rows(&sql, &Rows::new("member_id text", &gone)?, args![campaign_id]).await?;
+        if left.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]

@@ -204,6 +204,14 @@ impl Store {
         mappings(self.db.fetch_rows(&sql, &Rows::new("id text", &rows)?, vec![]).await?)
     }
 
+    /// The mappings of these programs.
+    pub async fn mappings_of_programs(&self, programs: &[i64]) -> Result<Vec<Mapping>, StoreError> {
+        let rows: Vec<_> = programs.iter().map(|program| (program,)).collect();
+        let sql =
+            format!("SELECT {MAPPING} FROM {{rows}} JOIN mappings m ON m.program_id = r.id AND m.deleted_at IS NULL");
+        mappings(self.db.fetch_rows(&sql, &Rows::new("id int", &rows)?, vec![]).await?)
+    }
+
     /// Mappings in the order they were made, after the id `after`.
     pub async fn list_mappings(
         &self,
