@@ -112,7 +112,7 @@ impl Dashboard {
 }
 
 /// What surrounds every page.
-pub(crate) struct Frame {
+struct Frame {
     pub title: String,
     /// The entry of the navigation that the page belongs to.
     pub active: &'static str,
@@ -128,10 +128,10 @@ pub(crate) struct Frame {
 }
 
 /// A page that was asked for, or why there is none.
-pub(crate) type Page = Result<Response, Box<Trouble>>;
+type Page = Result<Response, Box<Trouble>>;
 
 /// Why a page cannot be shown.
-pub(crate) enum Trouble {
+enum Trouble {
     /// There is no session, or its key is not known any more; the path to come back to.
     LoggedOut(String),
     /// The API refused.

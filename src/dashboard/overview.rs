@@ -33,16 +33,22 @@ type Drawn = (&'static str, &'static str, &'static str, &'static [(&'static str,
 
 /// What can be drawn; a line is left out where the API has no such series.
 const CHARTS: &[Drawn] = &[
-    ("Received and applied", "Records a minute, last hour", "", &[("received", "Received"), ("applied", "Applied")]),
+    (
+        "Received and applied",
+        "Records, by direction",
+        "",
+        &[("received", "Received"), ("applied_to_salesforce", "To Salesforce"), ("applied_to_marketo", "To Marketo")],
+    ),
     (
         "Latency",
         "From acceptance to the end of the opposite write",
         "ms",
-        &[("latency_p50_ms", "Median"), ("latency_p95_ms", "95 %"), ("latency_p99_ms", "99 %")],
+        &[("latency_p50_ms", "Median"), ("latency_p95_ms", "95 %")],
     ),
-    ("Backlog", "Changes that wait to be worked off", "", &[("backlog", "Waiting")]),
-    ("Calls", "Calls made to the vendors", "", &[("calls_marketo", "Marketo"), ("calls_salesforce", "Salesforce")]),
-    ("Held and failed", "Changes that need a person", "", &[("held", "Held"), ("failed", "Failed")]),
+    ("Backlog", "Changes that wait to be worked off", "", &[("backlog_depth", "Waiting")]),
+    ("Outcomes", "What became of records", "", &[("no_op", "No change needed"), ("superseded", "Superseded"), ("held", "Held"), ("failed", "Failed")]),
+    ("Calls", "Calls made to the vendors", "", &[("marketo_calls", "Marketo"), ("salesforce_calls", "Salesforce")]),
+    ("Events and drift", "Events told, and differences that were found by comparing", "", &[("trigger_events", "Trigger events"), ("drift", "Drift")]),
 ];
 
 /// Changes with one cause.
@@ -177,11 +183,12 @@ fn floor(share: f64) -> f64 {
 pub(super) async fn charts(visitor: &Visitor, from: &str) -> Vec<Chart> {
     let api = &visitor.dashboard.api;
     let now = visitor.dashboard.clock.now();
-    let since = now - jiff::SignedDuration::from_secs(if from == "1h" { 3600 } else { 86_400 });
+    let (back, step) = if from == "1h" { (3600, "1m") } else { (86_400, "15m") };
+    let since = now - jiff::SignedDuration::from_secs(back);
     let charts = CHARTS.iter().map(async |(title, about, unit, lines)| {
         let lines: Vec<_> = lines.iter().filter(|(metric, _)| api.has_series(metric)).collect();
         let asked = lines.iter().map(async |(metric, _)| {
-            let path = format!("/stats/timeseries?metric={metric}&from={since}&to={now}&step=1m");
+            let path = format!("/stats/timeseries?metric={metric}&from={since}&to={now}&step={step}");
             visitor.maybe(&path).await.each("points")
         });
         let points = join_all(asked).await;

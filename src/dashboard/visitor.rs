@@ -20,18 +20,18 @@ use super::{Dashboard, Frame, Page, Trouble};
 
 /// What came of the last form; shown once.
 #[derive(Clone, Debug, Deserialize, Serialize)]
-pub(crate) struct Flash {
+pub(super) struct Flash {
     pub good: bool,
     pub text: String,
 }
 
 impl Flash {
-    pub(crate) fn good(text: impl Into<String>) -> Self {
+    pub(super) fn good(text: impl Into<String>) -> Self {
         Self { good: true, text: text.into() }
     }
 
     /// What the API said when it refused.
-    pub(crate) fn refused(problem: &View) -> Self {
+    pub(super) fn refused(problem: &View) -> Self {
         let mut text = super::words::sentence(&problem.text("detail"));
         for error in problem.each("errors") {
             text = super::words::sentence(&format!("{}: {}", error.text("field"), error.text("message")));

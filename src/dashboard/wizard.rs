@@ -68,10 +68,10 @@ impl Pair {
 pub(super) async fn show(visitor: Visitor, asked: Asked) -> Page {
     let pair = Pair::of(&asked.0);
     if pair.program_id.is_empty() {
-        return choose(&visitor, 1, asked.get("q"), &pair).await;
+        return choose(&visitor, 1, &asked, &pair).await;
     }
     if pair.campaign_id.is_empty() && !pair.create {
-        return choose(&visitor, 2, asked.get("q"), &pair).await;
+        return choose(&visitor, 2, &asked, &pair).await;
     }
     matching(&visitor, &pair, None).await
 }
@@ -84,7 +84,8 @@ async fn program(visitor: &Visitor, id: &str) -> View {
     if read.has("name") { read } else { visitor.dashboard.api.view(json!({"id": id, "name": format!("Program {id}")})) }
 }
 
-async fn choose(visitor: &Visitor, step: u8, q: &str, pair: &Pair) -> Page {
+async fn choose(visitor: &Visitor, step: u8, asked: &Asked, pair: &Pair) -> Page {
+    let q = asked.get("q");
     let (operation, list) = if step == 1 { ("GET /programs", "/programs") } else { ("GET /campaigns", "/campaigns") };
     let searches = visitor.offers(operation);
     let program = if step == 2 { program(visitor, &pair.program_id).await } else { visitor.dashboard.api.view(Value::Null) };
@@ -92,7 +93,7 @@ async fn choose(visitor: &Visitor, step: u8, q: &str, pair: &Pair) -> Page {
     let q = if step == 2 && q.is_empty() && !visitor.here.contains("q=") && program.has("id") { program.text("name") } else { q.to_owned() };
     let (mut found, mut problem) = (None, None);
     if searches {
-        let answer = visitor.ask(Method::GET, &format!("{list}?limit=25&q={}", encoded(&q)), None).await;
+        let answer = visitor.ask(Method::GET, &format!("{list}?limit=25&q={}&{}", encoded(&q), asked.query(&["cursor"])), None).await;
         match answer.status.is_success() {
             true => found = Some(answer.body),
             false => problem = Some(answer.body),
