@@ -32,7 +32,8 @@ pub(super) async fn stream(visitor: Visitor, asked: Asked) -> Response {
                 }
                 let now = pulse(&visitor, id.as_deref()).await?;
                 if now != last {
-                    let event = Ok::<_, Infallible>(Event::default().event("changed").data(""));
+                    // Browsers pass over an event without data.
+                    let event = Ok::<_, Infallible>(Event::default().event("changed").data("1"));
                     return Some((event, (visitor, id, now)));
                 }
             }

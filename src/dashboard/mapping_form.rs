@@ -47,6 +47,8 @@ impl Chosen {
 pub(super) struct MappingForm {
     pub rows: Vec<Row>,
     pub backs: Vec<Back>,
+    /// All of the campaign's, so that what was entered can be read without asking the vendors again.
+    pub campaign_statuses: Vec<String>,
     pub gate_all: bool,
     pub gate: Vec<Choice>,
     pub policies: Vec<Chosen>,
@@ -167,6 +169,7 @@ impl MappingForm {
             gate: rows.iter().map(gate_choice).collect(),
             gate_all: gate.value("").is_null(),
             rows,
+            campaign_statuses: matched.each("campaign_statuses").iter().map(|status| status.text("status")).collect(),
             backs: backs.collect(),
             policies: policies.collect(),
             provision: current.has("provision_statuses"),
@@ -184,6 +187,12 @@ fn certainty(confidence: f64) -> &'static str {
         0.5..0.75 => "guess",
         _ => "",
     }
+}
+
+/// The statuses of both sides as the form had them.
+pub(super) fn known_statuses(fields: &Fields) -> Value {
+    let of = |name: &str| fields.all(name).into_iter().map(|status| json!({"status": status})).collect::<Vec<_>>();
+    json!({"program_statuses": of("program_status"), "campaign_statuses": of("known_campaign_status")})
 }
 
 /// The policies that were entered, as the API takes them.

@@ -8,7 +8,7 @@ use axum::http::Method;
 use serde_json::{Value, json};
 
 use super::listing::Asked;
-use super::mapping_form::{MappingForm, Translations, policies};
+use super::mapping_form::{MappingForm, Translations, known_statuses, policies};
 use super::view::{View, encoded};
 use super::visitor::{Fields, Flash, Submitted, Visitor};
 use super::{Frame, Page};
@@ -168,7 +168,7 @@ fn entered(fields: &Fields) -> Value {
 
 pub(super) async fn submit(Submitted { visitor, fields }: Submitted) -> Page {
     let pair = Pair::of(&fields);
-    let (matched, _) = matched(&visitor, &pair).await;
+    let known = visitor.dashboard.api.view(known_statuses(&fields));
     let mut body = entered(&fields);
     body["program_id"] = json!(pair.program_id.parse::<i64>().unwrap_or(0));
     match pair.create {
@@ -176,7 +176,7 @@ pub(super) async fn submit(Submitted { visitor, fields }: Submitted) -> Page {
         true => body["create_campaign"] = json!({"name": fields.get("name")}),
         false => {
             body["campaign_id"] = json!(pair.campaign_id);
-            if let Some(rows) = Translations::entered(&fields).rows(&matched) {
+            if let Some(rows) = Translations::entered(&fields).rows(&known) {
                 body["status_map"] = json!(rows);
             }
         }
@@ -233,11 +233,11 @@ async fn changing(visitor: &Visitor, mapping: View, outcome: Option<Outcome<'_>>
 pub(super) async fn submit_edit(Path(id): Path<String>, Submitted { visitor, fields }: Submitted) -> Page {
     let path = format!("/mappings/{id}");
     let mapping = visitor.get(&path).await?;
-    let (matched, unread) = matched(&visitor, &pair_of(&mapping)).await;
+    let known = visitor.dashboard.api.view(known_statuses(&fields));
     let mut body = json!({"policies": policies(&fields)});
     // Where the statuses could not be read they were not shown, so nothing was entered about them.
-    if unread.is_none() && !fields.all("program_status").is_empty() {
-        body["status_map"] = json!(Translations::entered(&fields).rows(&matched));
+    if !fields.all("program_status").is_empty() {
+        body["status_map"] = json!(Translations::entered(&fields).rows(&known));
     }
     let answer = visitor.change(&path, &body, fields.get("version")).await;
     if !answer.status.is_success() {

@@ -69,7 +69,8 @@
         document.querySelectorAll("#main details").forEach((one, n) => { if (opened[n]) one.open = true; });
         drawAll();
         tick();
-        main.dataset.read = String(Number(main.dataset.read ?? 0) + 1);
+        const seen = document.documentElement.dataset;
+        seen.read = String(Number(seen.read ?? 0) + 1);
       } finally {
         setTimeout(() => { busy = false; if (waiting) read(); }, 1000);
       }
