@@ -98,7 +98,8 @@ impl Api {
     }
 
     async fn answered(&self, request: Request<Body>) -> Answer {
-        let broken = || self.problem(StatusCode::INTERNAL_SERVER_ERROR, "Internal error", "a fault of ours; see the log");
+        let broken =
+            || self.problem(StatusCode::INTERNAL_SERVER_ERROR, "Internal error", "a fault of ours; see the log");
         let Ok(response) = self.router.clone().oneshot(request).await;
         let (parts, body) = response.into_parts();
         let Ok(bytes) = to_bytes(body, LONGEST).await else { return broken() };

@@ -36,7 +36,9 @@ pub(super) async fn list(visitor: Visitor, asked: Asked) -> Page {
 pub(super) async fn decide(Path(id): Path<String>, Submitted { visitor, fields }: Submitted) -> Page {
     let (action, body, done) = match fields.get("action") {
         "approve" => ("approve", json!({}), "Approved. The listed members are removed."),
-        "restore" => ("discard", json!({"restore": true}), "Discarded. The members are added again where they were removed."),
+        "restore" => {
+            ("discard", json!({"restore": true}), "Discarded. The members are added again where they were removed.")
+        }
         _ => ("discard", json!({"restore": false}), "Discarded. The members stay, and the two sides are kept apart."),
     };
     let body = (action == "discard").then_some(body);

@@ -48,7 +48,8 @@ async fn pulse(visitor: &Visitor, mapping: Option<&str>) -> Option<String> {
     if answer.status == StatusCode::UNAUTHORIZED {
         return None;
     }
-    let parts = ["mappings", "members", "outbox.parked", "ledger", "vendors.marketo.circuit", "vendors.salesforce.circuit"];
+    let parts =
+        ["mappings", "members", "outbox.parked", "ledger", "vendors.marketo.circuit", "vendors.salesforce.circuit"];
     let mut pulse = parts.map(|part| answer.body.json(part)).concat();
     if let Some(id) = mapping {
         pulse += &visitor.maybe(&format!("/mappings/{id}/runs?limit=1")).await.json("data");

@@ -99,7 +99,8 @@ impl Translations {
     /// The rows of a status map; none where every status becomes the one of its name, which the automatic map does as well,
     /// and goes on doing when statuses are added.
     pub(super) fn rows(&self, matched: &View) -> Option<Vec<Value>> {
-        let all = |side: &str| -> BTreeSet<String> { matched.each(side).iter().map(|one| one.text("status")).collect() };
+        let all =
+            |side: &str| -> BTreeSet<String> { matched.each(side).iter().map(|one| one.text("status")).collect() };
         let (program, campaign) = (all("program_statuses"), all("campaign_statuses"));
         let same = self.forth.iter().all(|(ours, theirs)| ours == theirs) && self.back.is_empty();
         if same && self.forth.len() == program.len() && program == campaign {
@@ -114,7 +115,11 @@ impl Translations {
         let order: Vec<String> = matched.each("program_statuses").iter().map(|one| one.text("status")).collect();
         let comes_back_as = |theirs: &String| {
             let becomes = |ours: &&String| self.forth.get(*ours) == Some(theirs);
-            if self.forth.get(theirs) == Some(theirs) { Some(theirs.clone()) } else { order.iter().find(becomes).cloned() }
+            if self.forth.get(theirs) == Some(theirs) {
+                Some(theirs.clone())
+            } else {
+                order.iter().find(becomes).cloned()
+            }
         };
         for ours in &order {
             let Some(theirs) = self.forth.get(ours) else { continue };
@@ -137,22 +142,27 @@ impl MappingForm {
             names.map(|name| Choice { chosen: chosen == Some(&name), label: name.clone(), value: name }).collect()
         };
         let pairs = matched.each("pairs");
-        let rows: Vec<Row> = matched.each("program_statuses").iter().map(|status| {
-            let name = status.text("status");
-            let pair = pairs.iter().find(|pair| pair.text("program_status") == name);
-            let confidence = pair.and_then(|pair| pair.value("confidence").as_f64()).unwrap_or(0.0);
-            Row {
-                choices: options("campaign_statuses", translations.forth.get(&name)),
-                reason: pair.filter(|_| confidence < 1.0).map(|pair| pair.text("reason")).unwrap_or_default(),
-                certainty: certainty(confidence),
-                step: status.text("step"),
-                success: status.has("success"),
-                members: status.count("members"),
-                status: name,
-            }
-        }).collect();
+        let rows: Vec<Row> = matched
+            .each("program_statuses")
+            .iter()
+            .map(|status| {
+                let name = status.text("status");
+                let pair = pairs.iter().find(|pair| pair.text("program_status") == name);
+                let confidence = pair.and_then(|pair| pair.value("confidence").as_f64()).unwrap_or(0.0);
+                Row {
+                    choices: options("campaign_statuses", translations.forth.get(&name)),
+                    reason: pair.filter(|_| confidence < 1.0).map(|pair| pair.text("reason")).unwrap_or_default(),
+                    certainty: certainty(confidence),
+                    step: status.text("step"),
+                    success: status.has("success"),
+                    members: status.count("members"),
+                    status: name,
+                }
+            })
+            .collect();
         let answered: BTreeSet<&String> = translations.forth.values().collect();
-        let left = matched.each("campaign_statuses").into_iter().filter(|status| !answered.contains(&status.text("status")));
+        let left =
+            matched.each("campaign_statuses").into_iter().filter(|status| !answered.contains(&status.text("status")));
         let backs = left.map(|status| Back {
             choices: options("program_statuses", translations.back.get(&status.text("status"))),
             members: status.count("members"),
@@ -160,7 +170,11 @@ impl MappingForm {
         });
         let gate = current.at("policies.gate");
         let gated: BTreeSet<String> = gate.each("").iter().map(|name| name.text("")).collect();
-        let gate_choice = |row: &Row| Choice { value: row.status.clone(), label: row.status.clone(), chosen: gated.contains(&row.status) };
+        let gate_choice = |row: &Row| Choice {
+            value: row.status.clone(),
+            label: row.status.clone(),
+            chosen: gated.contains(&row.status),
+        };
         let policies = POLICIES.iter().map(|policy| {
             let value = current.text(&format!("policies.{}", policy.name));
             Chosen { policy, value: if value.is_empty() { policy.values[0].0.to_owned() } else { value } }
@@ -227,7 +241,8 @@ mod tests {
 
     fn shown(rows: Option<Vec<Value>>) -> Vec<String> {
         let text = |row: &Value, name: &str| row[name].as_str().unwrap().to_owned();
-        let line = |row: &Value| ["program_status", "campaign_status", "direction"].map(|name| text(row, name)).join(" ");
+        let line =
+            |row: &Value| ["program_status", "campaign_status", "direction"].map(|name| text(row, name)).join(" ");
         rows.unwrap().iter().map(line).collect()
     }
 
@@ -246,13 +261,20 @@ mod tests {
         map.back.insert("Sent".to_owned(), "Invited".to_owned());
         assert_eq!(
             shown(map.rows(&matched)),
-            ["Invited Sent to_salesforce", "Sent Sent both", "Attended Responded both", "Came Responded to_salesforce", "Invited Other to_marketo"]
+            [
+                "Invited Sent to_salesforce",
+                "Sent Sent both",
+                "Attended Responded both",
+                "Came Responded to_salesforce",
+                "Invited Other to_marketo"
+            ]
         );
     }
 
     #[test]
     fn a_gate_is_null_or_a_list() {
-        let fields = |pairs: &[(&str, &str)]| Fields(pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect());
+        let fields =
+            |pairs: &[(&str, &str)]| Fields(pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect());
         let all = policies(&fields(&[("gate_all", "all"), ("gate", "Attended"), ("create_leads", "false")]));
         assert_eq!(all, json!({"create_leads": false, "gate": null}));
         let some = policies(&fields(&[("gate_all", "some"), ("gate", "Attended"), ("direction", "observe")]));

@@ -27,7 +27,9 @@ struct List {
 
 pub(super) async fn list(visitor: Visitor, asked: Asked) -> Page {
     let filter = asked.query(&["state", "q", "program_id", "campaign_id"]);
-    let list = visitor.get(&format!("/mappings?{}", asked.query(&["state", "q", "program_id", "campaign_id", "cursor"]))).await?;
+    let list = visitor
+        .get(&format!("/mappings?{}", asked.query(&["state", "q", "program_id", "campaign_id", "cursor"])))
+        .await?;
     let page = List {
         frame: visitor.frame("Mappings", "mappings"),
         pager: Pager::of(&list, "/mappings", &filter, &asked),
@@ -82,13 +84,8 @@ struct Detail {
 pub(super) async fn show(visitor: Visitor, Path(id): Path<String>) -> Page {
     let base = format!("/mappings/{id}");
     let paths = [format!("{base}/runs?limit=6"), format!("{base}/guards?limit=50"), format!("{base}/members?limit=10")];
-    let (mapping, runs, guards, members) = join4(
-        visitor.get(&base),
-        visitor.maybe(&paths[0]),
-        visitor.maybe(&paths[1]),
-        visitor.maybe(&paths[2]),
-    )
-    .await;
+    let (mapping, runs, guards, members) =
+        join4(visitor.get(&base), visitor.maybe(&paths[0]), visitor.maybe(&paths[1]), visitor.maybe(&paths[2])).await;
     let mapping = mapping?;
     let running = runs.each("data").into_iter().find(|run| run.is("state", "running"));
     let page = Detail {
@@ -166,7 +163,10 @@ pub(super) async fn act(Path(id): Path<String>, Submitted { visitor, fields }: S
     };
     let answer = visitor.ask(Method::POST, &format!("{here}/{action}"), None).await;
     if action == "plan" && answer.status.is_success() {
-        return visitor.back(&format!("/plans/{}", answer.body.text("id")), &Flash::good("This is the plan. Nothing has been written."));
+        return visitor.back(
+            &format!("/plans/{}", answer.body.text("id")),
+            &Flash::good("This is the plan. Nothing has been written."),
+        );
     }
     visitor.told(&here, &answer, done)
 }

@@ -40,7 +40,8 @@ pub(super) async fn list(visitor: Visitor, Path(id): Path<String>, asked: Asked)
     let mut seen = std::collections::BTreeSet::new();
     statuses.retain(|status| seen.insert(status.clone()));
     let chosen = asked.get("status");
-    let statuses = statuses.into_iter().map(|status| Choice { chosen: status == chosen, label: status.clone(), value: status });
+    let statuses =
+        statuses.into_iter().map(|status| Choice { chosen: status == chosen, label: status.clone(), value: status });
     let page = List {
         frame: visitor.live(format!("Members of {}", mapping.text("program_name")), "mappings"),
         pager: Pager::of(&list, &format!("{base}/members"), &filter, &asked),

@@ -162,7 +162,9 @@ impl IntoResponse for Trouble {
                 let status = u16::try_from(problem.number("status")).ok().and_then(|s| StatusCode::from_u16(s).ok());
                 let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
                 let page = Refused { frame, problem }.render();
-                page.map_or(StatusCode::INTERNAL_SERVER_ERROR.into_response(), |page| (status, Html(page)).into_response())
+                page.map_or(StatusCode::INTERNAL_SERVER_ERROR.into_response(), |page| {
+                    (status, Html(page)).into_response()
+                })
             }
             Self::Forged => {
                 let page = Forged.render().unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use askama::Template;
-use futures_util::future::{join, join3, join_all};
+use futures_util::future::{join, join_all, join3};
 
 use super::view::{View, thousands};
 use super::visitor::Visitor;
@@ -46,9 +46,19 @@ const CHARTS: &[Drawn] = &[
         &[("latency_p50_ms", "Median"), ("latency_p95_ms", "95 %")],
     ),
     ("Backlog", "Changes that wait to be worked off", "", &[("backlog_depth", "Waiting")]),
-    ("Outcomes", "What became of records", "", &[("no_op", "No change needed"), ("superseded", "Superseded"), ("held", "Held"), ("failed", "Failed")]),
+    (
+        "Outcomes",
+        "What became of records",
+        "",
+        &[("no_op", "No change needed"), ("superseded", "Superseded"), ("held", "Held"), ("failed", "Failed")],
+    ),
     ("Calls", "Calls made to the vendors", "", &[("marketo_calls", "Marketo"), ("salesforce_calls", "Salesforce")]),
-    ("Events and drift", "Events told, and differences that were found by comparing", "", &[("trigger_events", "Trigger events"), ("drift", "Drift")]),
+    (
+        "Events and drift",
+        "Events told, and differences that were found by comparing",
+        "",
+        &[("trigger_events", "Trigger events"), ("drift", "Drift")],
+    ),
 ];
 
 /// Changes with one cause.
@@ -90,7 +100,8 @@ pub(super) async fn show(visitor: Visitor) -> Page {
         }
     };
     let (lists, waiting, charts) = join3(lists, waiting, charts(&visitor, "1h")).await;
-    let [mappings, failed, paused, open] = lists.try_into().unwrap_or_else(|_| std::array::from_fn(|_| stats.at("none")));
+    let [mappings, failed, paused, open] =
+        lists.try_into().unwrap_or_else(|_| std::array::from_fn(|_| stats.at("none")));
     let troubled = [failed.each("data"), paused.each("data")].concat();
     let page = Overview {
         frame: visitor.live("Overview", "overview"),
@@ -136,8 +147,20 @@ fn tiles(stats: &View, waiting: &View) -> Vec<Tile> {
             "/mappings",
         ),
         match stats.has("today.applied") {
-            true => tile("Applied today", stats.count("today.applied"), format!("{} received", stats.count("today.received")), "", "/changes?state=completed"),
-            false => tile("Applied", stats.count("ledger.applied"), format!("{} received", stats.count("ledger.received")), "", "/changes?state=completed"),
+            true => tile(
+                "Applied today",
+                stats.count("today.applied"),
+                format!("{} received", stats.count("today.received")),
+                "",
+                "/changes?state=completed",
+            ),
+            false => tile(
+                "Applied",
+                stats.count("ledger.applied"),
+                format!("{} received", stats.count("ledger.received")),
+                "",
+                "/changes?state=completed",
+            ),
         },
         tile(
             "Latency, 95 %",
@@ -163,13 +186,26 @@ fn tiles(stats: &View, waiting: &View) -> Vec<Tile> {
     ];
     let count = waiting.each("data").len();
     if count > 0 {
-        tiles.push(tile("Waiting for approval", thousands(i64::try_from(count).unwrap_or(i64::MAX)), "removals held back".to_owned(), "warn", "/approvals"));
+        tiles.push(tile(
+            "Waiting for approval",
+            thousands(i64::try_from(count).unwrap_or(i64::MAX)),
+            "removals held back".to_owned(),
+            "warn",
+            "/approvals",
+        ));
     }
     for (vendor, name) in [("marketo", "Marketo calls today"), ("salesforce", "Salesforce calls today")] {
         let vendor = stats.at(&format!("vendors.{vendor}"));
-        let detail = if vendor.has("limit") { format!("of {}", vendor.count("limit")) } else { "no limit known".to_owned() };
+        let detail =
+            if vendor.has("limit") { format!("of {}", vendor.count("limit")) } else { "no limit known".to_owned() };
         let down = vendor.is("circuit", "open");
-        tiles.push(tile(name, vendor.count("calls_today"), if down { "not answering".to_owned() } else { detail }, if down { "bad" } else { "" }, "/vendors"));
+        tiles.push(tile(
+            name,
+            vendor.count("calls_today"),
+            if down { "not answering".to_owned() } else { detail },
+            if down { "bad" } else { "" },
+            "/vendors",
+        ));
     }
     tiles
 }
@@ -194,7 +230,8 @@ pub(super) async fn charts(visitor: &Visitor, from: &str) -> Vec<Chart> {
         let points = join_all(asked).await;
         let times = points.first().map_or(0, Vec::len);
         let row = |at: usize| {
-            let of = |line: &Vec<View>, part: usize| line.get(at).and_then(|point| point.each("").into_iter().nth(part));
+            let of =
+                |line: &Vec<View>, part: usize| line.get(at).and_then(|point| point.each("").into_iter().nth(part));
             let time = of(&points[0], 0)?;
             Some((time, points.iter().filter_map(|line| of(line, 1)).collect::<Vec<_>>()))
         };
@@ -213,7 +250,8 @@ fn causes(open: &View) -> Vec<Cause> {
     let mut causes: Vec<_> = groups
         .into_iter()
         .map(|((reason, code), changes)| {
-            let mappings: std::collections::BTreeSet<_> = changes.iter().map(|change| change.text("mapping_id")).collect();
+            let mappings: std::collections::BTreeSet<_> =
+                changes.iter().map(|change| change.text("mapping_id")).collect();
             let error = changes.first().map(|change| change.text("error.message")).unwrap_or_default();
             let state = changes.first().map(|change| change.text("state")).unwrap_or_default();
             Cause {
@@ -250,7 +288,8 @@ mod tests {
     #[test]
     fn open_changes_are_grouped_by_cause_and_the_most_come_first() {
         let change = |reason: &str, mapping: &str| json!({"reason": reason, "mapping_id": mapping, "state": "parked", "error": null});
-        let list = json!({"data": [change("quota", "a"), change("vendor_rejected", "a"), change("vendor_rejected", "b")]});
+        let list =
+            json!({"data": [change("quota", "a"), change("vendor_rejected", "a"), change("vendor_rejected", "b")]});
         let causes = causes(&View::new(list, "2026-11-23T20:05:01Z".parse().unwrap()));
         let found: Vec<_> = causes.iter().map(|cause| (cause.reason.as_str(), cause.count, cause.mappings)).collect();
         assert_eq!(found, [("vendor_rejected", 2, 2), ("quota", 1, 1)]);

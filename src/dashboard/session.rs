@@ -149,15 +149,18 @@ pub(super) struct Next {
 }
 
 /// The form for the key. Its token is bound to a cookie of its own, so that nobody can log somebody else in.
-pub(super) async fn form(State(dashboard): State<Dashboard>, headers: HeaderMap, Query(Next { next }): Query<Next>) -> Page {
+pub(super) async fn form(
+    State(dashboard): State<Dashboard>,
+    headers: HeaderMap,
+    Query(Next { next }): Query<Next>,
+) -> Page {
     login_page(&dashboard, &headers, own_path(&next), None)
 }
 
 fn login_page(dashboard: &Dashboard, headers: &HeaderMap, next: &str, error: Option<&'static str>) -> Page {
     let seal = &dashboard.seal;
     let visit = seal.read(headers, "visit").filter(|visit| visit.len() > 20).unwrap_or_else(|| seal.form_token(""));
-    let page =
-        LoginPage { csrf: seal.form_token(&visit), theme: theme(seal, headers), next: next.to_owned(), error };
+    let page = LoginPage { csrf: seal.form_token(&visit), theme: theme(seal, headers), next: next.to_owned(), error };
     let mut response = super::rendered(&page)?;
     response.headers_mut().append(header::SET_COOKIE, seal.cookie("visit", &visit, 3600));
     if error.is_some() {
@@ -251,12 +254,17 @@ mod tests {
         let plain = plain.cookie("session", "x", 5);
         assert_eq!(plain, "campaign_sync_session=x; Path=/; HttpOnly; SameSite=Strict; Max-Age=5");
         let secure = secure.cookie("session", "x", 5);
-        assert!(secure.to_str().unwrap().starts_with("__Host-campaign_sync_session=x") && secure.to_str().unwrap().ends_with("; Secure"));
+        assert!(
+            secure.to_str().unwrap().starts_with("__Host-campaign_sync_session=x")
+                && secure.to_str().unwrap().ends_with("; Secure")
+        );
     }
 
     #[test]
     fn nobody_is_led_to_another_host() {
-        for bad in ["https://elsewhere.example", "//elsewhere.example", "/\\elsewhere.example", "", "javascript:x", "/a\r\nb"] {
+        for bad in
+            ["https://elsewhere.example", "//elsewhere.example", "/\\elsewhere.example", "", "javascript:x", "/a\r\nb"]
+        {
             assert_eq!(own_path(bad), "/", "{bad}");
         }
         assert_eq!(own_path("/mappings?q=a"), "/mappings?q=a");

@@ -30,7 +30,8 @@ pub(super) async fn show(visitor: Visitor) -> Page {
     let vendors = [("marketo", "Marketo"), ("salesforce", "Salesforce")].map(|(code, name)| {
         let figures = stats.at(&format!("vendors.{code}"));
         let limit = figures.number("limit");
-        let used = (limit > 0 && figures.has("calls_today")).then(|| (figures.number("calls_today") * 100 / limit).min(100));
+        let used =
+            (limit > 0 && figures.has("calls_today")).then(|| (figures.number("calls_today") * 100 / limit).min(100));
         let tone = if used.is_some_and(|used| used >= 90) { "bad" } else { "good" };
         Vendor { name, figures, used, tone }
     });

@@ -145,7 +145,8 @@ impl Visitor {
                 Err(answer) => return self.got(answer).map(|_| StatusCode::BAD_GATEWAY.into_response()),
             };
             // Each page has the names of the columns.
-            let rows = if whole.is_empty() { text.as_str() } else { text.split_once('\n').map_or("", |(_, rows)| rows) };
+            let rows =
+                if whole.is_empty() { text.as_str() } else { text.split_once('\n').map_or("", |(_, rows)| rows) };
             whole += rows;
             match next.as_deref().and_then(|next| next.strip_prefix("/api/v1")) {
                 Some(next) => next.clone_into(&mut path),

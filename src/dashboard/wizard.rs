@@ -88,12 +88,19 @@ async fn choose(visitor: &Visitor, step: u8, asked: &Asked, pair: &Pair) -> Page
     let q = asked.get("q");
     let (operation, list) = if step == 1 { ("GET /programs", "/programs") } else { ("GET /campaigns", "/campaigns") };
     let searches = visitor.offers(operation);
-    let program = if step == 2 { program(visitor, &pair.program_id).await } else { visitor.dashboard.api.view(Value::Null) };
+    let program =
+        if step == 2 { program(visitor, &pair.program_id).await } else { visitor.dashboard.api.view(Value::Null) };
     // The campaign is probably called as the program is.
-    let q = if step == 2 && q.is_empty() && !visitor.here.contains("q=") && program.has("id") { program.text("name") } else { q.to_owned() };
+    let q = if step == 2 && q.is_empty() && !visitor.here.contains("q=") && program.has("id") {
+        program.text("name")
+    } else {
+        q.to_owned()
+    };
     let (mut found, mut problem) = (None, None);
     if searches {
-        let answer = visitor.ask(Method::GET, &format!("{list}?limit=25&q={}&{}", encoded(&q), asked.query(&["cursor"])), None).await;
+        let answer = visitor
+            .ask(Method::GET, &format!("{list}?limit=25&q={}&{}", encoded(&q), asked.query(&["cursor"])), None)
+            .await;
         match answer.status.is_success() {
             true => found = Some(answer.body),
             false => problem = Some(answer.body),
@@ -192,7 +199,8 @@ pub(super) async fn submit(Submitted { visitor, fields }: Submitted) -> Page {
         let outcome = Outcome { fields: &fields, plan: Some(answer.body.at("plan")), problem: None };
         return matching(&visitor, &pair, Some(outcome)).await;
     }
-    let done = Flash::good("Mapped. The first sync has started; nobody is told \"added\" about people who were there before.");
+    let done =
+        Flash::good("Mapped. The first sync has started; nobody is told \"added\" about people who were there before.");
     visitor.back(&format!("/mappings/{}", answer.body.text("id")), &done)
 }
 

@@ -25,8 +25,25 @@ const LABELS: &[(&str, &str)] = &[
 ];
 
 const TONES: &[(&str, &[&str])] = &[
-    ("good", &["in_sync", "active", "applied", "completed", "approved", "ok", "closed", "delivered", "enabled", "succeeded"]),
-    ("warn", &["pending", "retryable", "paused", "waiting", "warn", "running", "removing", "diverged", "retrying", "computing"]),
+    (
+        "good",
+        &["in_sync", "active", "applied", "completed", "approved", "ok", "closed", "delivered", "enabled", "succeeded"],
+    ),
+    (
+        "warn",
+        &[
+            "pending",
+            "retryable",
+            "paused",
+            "waiting",
+            "warn",
+            "running",
+            "removing",
+            "diverged",
+            "retrying",
+            "computing",
+        ],
+    ),
     ("bad", &["failed", "parked", "open", "fail", "disabled", "dead", "exhausted"]),
 ];
 
@@ -58,7 +75,8 @@ pub(super) fn cause(reason: &str) -> String {
 
 /// Who can mend it, and how.
 pub(super) fn remedy(reason: &str) -> String {
-    find(Subject::Member, reason).map_or_else(String::new, |entry| format!("{}: {}", sentence_start(entry.mender.as_str()), entry.how))
+    find(Subject::Member, reason)
+        .map_or_else(String::new, |entry| format!("{}: {}", sentence_start(entry.mender.as_str()), entry.how))
 }
 
 /// What can be done about a refused request.
@@ -93,8 +111,16 @@ pub(super) const POLICIES: &[Policy] = &[
         about: "Which way changes travel.",
         values: &[
             ("both", "Both ways", "A change on either side reaches the other."),
-            ("marketo_to_salesforce", "Marketo → Salesforce", "Marketo is the source. Nothing is ever written to Marketo."),
-            ("salesforce_to_marketo", "Salesforce → Marketo", "Salesforce is the source. Nothing is ever written to Salesforce."),
+            (
+                "marketo_to_salesforce",
+                "Marketo → Salesforce",
+                "Marketo is the source. Nothing is ever written to Marketo.",
+            ),
+            (
+                "salesforce_to_marketo",
+                "Salesforce → Marketo",
+                "Salesforce is the source. Nothing is ever written to Salesforce.",
+            ),
             ("observe", "Observe only", "Everything is decided and shown. Nothing is written to either side."),
         ],
     },
@@ -103,9 +129,17 @@ pub(super) const POLICIES: &[Policy] = &[
         title: "When both sides changed",
         about: "Two people moved the same member at the same time.",
         values: &[
-            ("furthest_progress", "Furthest progress", "The status further along in the channel wins; a tie goes to Marketo."),
+            (
+                "furthest_progress",
+                "Furthest progress",
+                "The status further along in the channel wins; a tie goes to Marketo.",
+            ),
             ("marketo_wins", "Marketo wins", "Marketo's status is written to Salesforce."),
-            ("salesforce_wins", "Salesforce wins", "Salesforce's status is written to Marketo, unless it is a step back."),
+            (
+                "salesforce_wins",
+                "Salesforce wins",
+                "Salesforce's status is written to Marketo, unless it is a step back.",
+            ),
             ("hold", "Hold", "Nothing is written. The member waits until somebody decides."),
         ],
     },
@@ -116,7 +150,11 @@ pub(super) const POLICIES: &[Policy] = &[
         values: &[
             ("hold", "Hold", "The two stay different, and the member is listed as diverged."),
             ("revert", "Set Salesforce back", "Salesforce gets Marketo's higher status again."),
-            ("readd", "Remove and add again", "Marketo's member is deleted and added anew. Its membership date and success are lost."),
+            (
+                "readd",
+                "Remove and add again",
+                "Marketo's member is deleted and added anew. Its membership date and success are lost.",
+            ),
         ],
     },
     Policy {
@@ -173,8 +211,10 @@ mod tests {
             ("create_leads", vec!["true".to_owned(), "false".to_owned()]),
             ("ambiguous_person", names(AmbiguousPerson::ALL)),
         ];
-        let found: Vec<_> =
-            POLICIES.iter().map(|policy| (policy.name, policy.values.iter().map(|v| v.0.to_owned()).collect())).collect();
+        let found: Vec<_> = POLICIES
+            .iter()
+            .map(|policy| (policy.name, policy.values.iter().map(|v| v.0.to_owned()).collect()))
+            .collect();
         assert_eq!(found, expected);
     }
 }

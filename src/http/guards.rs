@@ -20,7 +20,11 @@ use crate::store::guards::{Guard, GuardedRemoval, Verdict};
 const STATES: [&str; 3] = ["waiting", "approved", "discarded"];
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::default().routes(routes!(list_all)).routes(routes!(list)).routes(routes!(approve)).routes(routes!(discard))
+    OpenApiRouter::default()
+        .routes(routes!(list_all))
+        .routes(routes!(list))
+        .routes(routes!(approve))
+        .routes(routes!(discard))
 }
 
 /// Removals that wait, or waited.

@@ -26,14 +26,22 @@ pub fn describe() {
     describe_gauge!(MEMBERS, Unit::Count, "Members of all mappings by state; all but in_sync and gated is drift");
     describe_gauge!(CHANGES, Unit::Count, "Changes that are not done with, by state");
     describe_gauge!(OLDEST, Unit::Seconds, "Age of the oldest change that is to be worked off; 0 without any");
-    describe_gauge!(LATENCY, Unit::Seconds, "From acceptance to the end of the opposite write, last minutes; absent without any");
+    describe_gauge!(
+        LATENCY,
+        Unit::Seconds,
+        "From acceptance to the end of the opposite write, last minutes; absent without any"
+    );
     describe_gauge!(PACE, Unit::CountPerSecond, "Changes applied, by the side that was written, last minutes");
     describe_gauge!(LEDGER, Unit::Count, "Accepted records by what became of them");
     describe_gauge!(CALLS, Unit::Count, "Calls made since the vendor's day began");
     describe_gauge!(LIMIT, Unit::Count, "Calls that may be made in a day");
     describe_gauge!(CIRCUIT, Unit::Count, "1 while calls are held back because the vendor is down");
     describe_gauge!(SILENCE, Unit::Seconds, "Since a source was last heard of; absent when that is long ago");
-    describe_counter!("campaign_sync_vendor_calls_total", Unit::Count, "Calls made by this process, by vendor, endpoint and outcome");
+    describe_counter!(
+        "campaign_sync_vendor_calls_total",
+        Unit::Count,
+        "Calls made by this process, by vendor, endpoint and outcome"
+    );
 }
 
 impl ApiState {

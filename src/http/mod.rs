@@ -49,9 +49,9 @@ use crate::store::Store;
 use auth::BootstrapKey;
 pub use auth::{Scope, create_key};
 use browse::KnownPrograms;
-pub use metrics::describe as describe_metrics;
 pub use document::{openapi, openapi_json};
 use flow_actions::KnownCampaigns;
+pub use metrics::describe as describe_metrics;
 use refusal::Refusal;
 
 const BASE: &str = "/api/v1";

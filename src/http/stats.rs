@@ -122,7 +122,12 @@ impl Stats {
                 parked: count("parked"),
                 oldest_age_seconds: open.oldest.map(|oldest| (now.as_millisecond() - oldest).max(0) / 1000),
             },
-            latency_ms: Latency { p50: pace.p50, p95: pace.p95, p99: pace.p99, window: format!("{}m", RECENT / 60_000) },
+            latency_ms: Latency {
+                p50: pace.p50,
+                p95: pace.p95,
+                p99: pace.p99,
+                window: format!("{}m", RECENT / 60_000),
+            },
             throughput: Throughput {
                 to_salesforce_per_minute: pace.to_salesforce_per_minute,
                 to_marketo_per_minute: pace.to_marketo_per_minute,

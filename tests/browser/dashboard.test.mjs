@@ -10,12 +10,13 @@ const NARROW = { width: 390, height: 844 };
 // With PICTURES set, pictures of pages are written there.
 const pictures = process.env.PICTURES;
 
-let service, chromium, context, page, mapping;
+let service, chromium, context, page, mapping, roadshow;
 
 before(async () => {
   [service, chromium] = await Promise.all([demo(), browser()]);
   ({ context, page } = await visit());
   mapping = (await service.api("GET", "/mappings")).data[0].id;
+  roadshow = await world();
   await eventually("the first sync", async () => {
     const runs = (await service.api("GET", `/mappings/${mapping}/runs`)).data;
     return runs.every((run) => run.state !== "running");
@@ -26,6 +27,19 @@ after(async () => {
   await chromium?.close();
   await service?.stop();
 });
+
+// A program and a campaign that nobody has mapped, with other statuses on either side.
+async function world() {
+  await service.act("POST", "/marketo/channels", {
+    name: "Roadshow", applicable_program_type: "event",
+    statuses: [{ name: "Invited", step: 10 }, { name: "Signed up", step: 20 }, { name: "Attended", step: 30, success: true }],
+  });
+  const program = (await service.act("POST", "/marketo/programs", { name: "Spring Roadshow", channel: "Roadshow", kind: "Event" })).id;
+  const { ids } = await service.act("POST", "/marketo/people", [1, 2, 3, 4, 5, 6].map((n) => ({ firstName: "Rita", lastName: `Road ${n}`, email: `road${n}@roadshow.example`, company: "Road" })));
+  await service.act("POST", `/marketo/programs/${program}/members`, { lead_ids: ids, status: "Signed up" });
+  const campaign = (await service.act("POST", "/salesforce/records/Campaign", { Name: "Spring Roadshow", IsActive: true })).id;
+  return { program, ids, campaign };
+}
 
 // A browser of its own; whatever a page complains of fails the test that is running.
 async function visit(options = {}) {
@@ -91,21 +105,25 @@ test("every page is sound, wide and narrow, light and dark", async () => {
     "/", "/mappings", `/mappings/${mapping}`, `/mappings/${mapping}/members`, `/mappings/${mapping}/edit`, `/mappings/${mapping}/remove`,
     `/members/${member}`, "/changes", ...(change ? [`/changes/${change}`] : []), "/changes/bulk?action=retry&state=parked", "/approvals",
     "/subscriptions", "/vendors", "/checklist", "/audit", "/settings", "/mappings/new", "/mappings/new?program=1044",
-    "/mappings/00000000-0000-7000-8000-000000000000",
+    "/mappings/11111111-1111-7111-8111-111111111111/members",
   ];
-  for (const scheme of [{ viewport: WIDE, colorScheme: "light" }, { viewport: NARROW, colorScheme: "dark" }]) {
-    const other = await visit({ ...scheme, bypassCSP: true, storageState: await context.storageState() });
-    for (const path of paths) {
-      await other.page.goto(service.url + path);
-      await other.page.waitForFunction(() => window.htmx);
-      const name = `${path} ${scheme.colorScheme}`;
-      await sound(other.page, name);
-      const file = (path === "/" ? "overview" : path.slice(1).replace(/[0-9a-f]{8}-[0-9a-f-]+/, "one").replace(/[^a-z]+/gi, "-"));
-      if (pictures) await other.page.screenshot({ path: `${pictures}/${file}-${scheme.colorScheme}.png`, fullPage: true });
+  // Each page is asked for once, since some of them ask the vendors; then it is looked at in two ways.
+  const other = await visit({ bypassCSP: true, reducedMotion: "reduce", storageState: await context.storageState() });
+  for (const path of paths) {
+    await other.page.emulateMedia({ colorScheme: "light" });
+    await other.page.setViewportSize(WIDE);
+    await other.page.goto(service.url + path);
+    await other.page.waitForFunction(() => window.htmx);
+    const file = path === "/" ? "overview" : path.slice(1).replace(/11111111-.*/, "missing").replace(/[0-9a-f]{8}-[0-9a-f-]+/, "one").replace(/[^a-z]+/gi, "-");
+    for (const [scheme, size] of [["light", WIDE], ["dark", NARROW]]) {
+      await other.page.emulateMedia({ colorScheme: scheme });
+      await other.page.setViewportSize(size);
+      await sound(other.page, `${path} ${scheme}`);
+      await picture(`${file}-${scheme}`, other.page);
     }
-    assert.deepEqual(other.page.complaints, []);
-    await other.context.close();
   }
+  assert.deepEqual(other.page.complaints, []);
+  await other.context.close();
 });
 
 test("a page says what it may do, and is small", async () => {
@@ -162,14 +180,7 @@ test("the theme is chosen, kept, and used without JavaScript too", async () => {
 });
 
 test("a program is mapped step by step, with statuses that differ", async () => {
-  await service.act("POST", "/marketo/channels", {
-    name: "Roadshow", applicable_program_type: "event",
-    statuses: [{ name: "Invited", step: 10 }, { name: "Signed up", step: 20 }, { name: "Attended", step: 30, success: true }],
-  });
-  const program = (await service.act("POST", "/marketo/programs", { name: "Spring Roadshow", channel: "Roadshow", kind: "Event" })).id;
-  const { ids } = await service.act("POST", "/marketo/people", [1, 2, 3, 4, 5, 6].map((n) => ({ firstName: "Rita", lastName: `Road ${n}`, email: `road${n}@roadshow.example`, company: "Road" })));
-  await service.act("POST", `/marketo/programs/${program}/members`, { lead_ids: ids, status: "Signed up" });
-  const campaign = (await service.act("POST", "/salesforce/records/Campaign", { Name: "Spring Roadshow", IsActive: true })).id;
+  const { program, ids, campaign } = roadshow;
   await open("/mappings");
   const started = Date.now();
   await page.getByRole("link", { name: "New mapping" }).click();
@@ -204,23 +215,24 @@ test("a program is mapped step by step, with statuses that differ", async () => 
     ["Invited", "Sent", "both"], ["Signed up", "Sent", "to_salesforce"], ["Attended", "Responded", "both"],
   ]);
   await eventually("everybody on both sides, on the open page", async () => /In sync\s*6/.test(await page.locator(".sides").textContent()), 40_000);
-  roadshow = { id, program, ids };
+  roadshow.id = id;
 });
-
-let roadshow;
 
 test("removals that wait are approved", async () => {
   for (const id of roadshow.ids.slice(0, 4)) await service.act("DELETE", `/marketo/programs/${roadshow.program}/members/${id}`);
   await open(`/mappings/${roadshow.id}`);
   await page.getByRole("button", { name: "Compare and mend" }).click();
   await page.getByText("Comparing both sides").waitFor();
-  await eventually("the guard", async () => (await service.api("GET", "/guards")).data.length > 0, 30_000);
+  const ours = async () => (await service.api("GET", "/guards")).data.find((guard) => guard.mapping_id === roadshow.id);
+  const { id: guard } = await eventually("the guard", ours, 30_000);
+  await eventually("all four on it", async () => (await ours()).count === 4, 20_000);
   await open("/approvals");
-  await page.getByRole("heading", { name: "4 removals wait for a decision" }).waitFor();
-  await page.getByText("Who it is about").click();
-  assert.equal(await page.locator("section.warn-edge tbody tr").count(), 4);
+  const card = page.locator("section.warn-edge").filter({ has: page.locator(`form[action="/approvals/${guard}"]`) });
+  await card.getByRole("heading", { name: "4 removals wait for a decision" }).waitFor();
+  await card.getByText("Who it is about").click();
+  assert.equal(await card.locator("tbody tr").count(), 4);
   await picture("approvals");
-  await page.getByRole("button", { name: "Approve 4 removals" }).click();
+  await card.getByRole("button", { name: "Approve 4 removals" }).click();
   await page.locator("#flash").waitFor();
   await eventually("the removals", async () => {
     const { bridge } = await service.api("GET", `/mappings/${roadshow.id}`);
@@ -230,7 +242,8 @@ test("removals that wait are approved", async () => {
 
 test("a change that failed is retried, alone and all at once after a count", async () => {
   await service.act("PATCH", "/salesforce/options", { read_only_objects: ["CampaignMember"] });
-  const held = async () => (await service.api("GET", "/changes?state=parked&state=retryable")).data;
+  // Others are parked since two people share an address, which no attempt mends.
+  const held = async () => (await service.api("GET", "/changes?state=parked")).data.filter((one) => one.reason === "vendor_rejected");
   await eventually("changes that fail", async () => (await held()).length > 1, 30_000);
   await service.act("PATCH", "/salesforce/options", { read_only_objects: [] });
   const [one] = await held();
@@ -239,16 +252,12 @@ test("a change that failed is retried, alone and all at once after a count", asy
   await page.getByRole("button", { name: "Retry now" }).click();
   await page.locator("#flash").waitFor();
   await eventually("the change", async () => ["completed"].includes((await service.api("GET", `/changes/${one.id}`)).state), 30_000);
-  const state = (await held())[0]?.state ?? "parked";
-  await open(`/changes?state=${state}`);
+  await open("/changes?state=parked");
   await page.getByRole("button", { name: "Retry…" }).click();
   await page.getByRole("heading", { name: /Retry \d+ changes\?/ }).waitFor();
-  const all = page.getByRole("button", { name: /^Retry \d+$/ });
-  if (await all.count()) {
-    await all.click();
-    await page.locator("#flash.good").waitFor();
-  }
-  await eventually("nothing held", async () => (await held()).filter((change) => change.error).length === 0, 30_000);
+  await page.getByRole("button", { name: /^Retry \d+$/ }).click();
+  await page.locator("#flash.good").waitFor();
+  await eventually("nothing held", async () => (await held()).length === 0, 30_000);
 });
 
 test("a member explains itself, and a diverged one is resolved", async () => {

@@ -12,7 +12,8 @@ const ALERTS: &str = include_str!("../../../integrations/grafana/alerts.yaml");
 const PREFIX: &str = "campaign_sync_";
 /// What a name of ours that is no count of things ends with.
 const UNITS: [&str; 4] = ["_seconds", "_total", "_per_second", "_today"];
-const COUNTS: [&str; 6] = ["mappings", "members", "open_changes", "records", "vendor_calls_limit", "vendor_circuit_open"];
+const COUNTS: [&str; 6] =
+    ["mappings", "members", "open_changes", "records", "vendor_calls_limit", "vendor_circuit_open"];
 
 /// The expressions of the dashboard and of the rules.
 fn queries() -> Vec<String> {
@@ -29,7 +30,8 @@ fn selectors(query: &str) -> Vec<(String, Vec<(String, String)>)> {
     let of_name = |at: usize| {
         let rest = &query[at..];
         let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(rest.len());
-        let labels = rest[end..].strip_prefix('{').and_then(|rest| rest.split_once('}')).map_or("", |(labels, _)| labels);
+        let labels =
+            rest[end..].strip_prefix('{').and_then(|rest| rest.split_once('}')).map_or("", |(labels, _)| labels);
         let pair = |pair: &str| {
             let (label, value) = pair.split_once('=')?;
             let value = value.trim_start_matches('~').trim_matches('"');
