@@ -84,6 +84,28 @@ impl Store {
         removals: &[(String, Side)],
         limits: &GuardLimits,
     ) -> Result<HashSet<String>, StoreError> {
+        self.guard_against(mapping_id, campaign_id, removals, limits, true).await
+    }
+
+    /// The same when a mapping is taken back: nobody is removed because a side was read without them.
+    pub async fn guard_undo(
+        &self,
+        mapping_id: &str,
+        campaign_id: &str,
+        removals: &[(String, Side)],
+        limits: &GuardLimits,
+    ) -> Result<HashSet<String>, StoreError> {
+        self.guard_against(mapping_id, campaign_id, removals, limits, false).await
+    }
+
+    async fn guard_against(
+        &self,
+        mapping_id: &str,
+        campaign_id: &str,
+        removals: &[(String, Side)],
+        limits: &GuardLimits,
+        empty_sides: bool,
+    ) -> Result<HashSet<String>, StoreError> {
         let now = self.now();
         let rows: Vec<_> = removals.iter().map(|(member, side)| (member, side.as_str())).collect();
         let rows = Rows::new("member_id text, side text", &rows)?;
@@ -107,7 +129,7 @@ impl Store {
         let (done, total) = (done.first().map_or(0, |r| r.0), total.first().map_or(0, |r| r.0));
         let proposed = i64::try_from(fresh.len()).unwrap_or(i64::MAX);
         let tripped = limits.trips(done + proposed, total + done)
-            || (total + done > 1 && empties(&mut tx, campaign_id, &fresh, done).await?);
+            || (empty_sides && total + done > 1 && empties(&mut tx, campaign_id, &fresh, done).await?);
         if proposed > 0 && tripped {
             let sql = "INSERT INTO guards (id, mapping_id, state, created_at) VALUES ($1, $2, 'waiting', $3)
                        ON CONFLICT (mapping_id) WHERE state = 'waiting' DO UPDATE SET state = 'waiting' RETURNING id";

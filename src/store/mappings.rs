@@ -155,7 +155,8 @@ impl Store {
         let sql = "UPDATE members SET marketo = NULL, salesforce = CASE WHEN (SELECT baseline FROM lanes WHERE id = $1) THEN salesforce END,
                      base_marketo = NULL, base_salesforce = NULL, added_to_marketo = FALSE, added_to_salesforce = FALSE,
                      edited_in_marketo = FALSE, edited_in_salesforce = FALSE,
-                     frozen = FALSE, sync_state = 'pending', reason = 'waiting' WHERE campaign_id = $1";
+                     frozen = FALSE, resolution = NULL, would = NULL, own_writes = NULL,
+                     sync_state = 'pending', reason = 'waiting' WHERE campaign_id = $1";
         tx.execute(sql, args![campaign]).await?;
         let inserted = tx
             .execute(

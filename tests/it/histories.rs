@@ -67,7 +67,7 @@ fn policies(dice: &mut Dice) -> Policies {
     }
 }
 
-fn settings() -> Settings {
+fn settings(flips: usize) -> Settings {
     Settings {
         lease: LEASE,
         max_attempts: ATTEMPTS,
@@ -76,8 +76,7 @@ fn settings() -> Settings {
         // Small worlds would trip it with each removal; it has tests of its own.
         reconcile_interval: Duration::from_secs(3600),
         guard: GuardLimits { members: 1_000, percent: 100, window: 0 },
-        // Random edits set members back as often as they like.
-        loop_breaker: (usize::MAX, 0),
+        loop_breaker: (flips, 3_600_000),
         lead_last_name: "[unknown]".to_owned(),
         lead_company: "[unknown]".to_owned(),
     }
@@ -105,7 +104,8 @@ impl History {
             }
         });
         let vendor = Arc::new(worlds.clone());
-        let worker = Worker::new(store.clone(), vendor.clone(), vendor, settings(), points);
+        let flips = if dice.one_in(4) { 4 } else { usize::MAX };
+        let worker = Worker::new(store.clone(), vendor.clone(), vendor, settings(flips), points);
         let names = STATUSES.map(|(name, _)| name);
         let program_id = worlds.get().program;
         let campaign_id = worlds.get().campaign.clone();
@@ -321,6 +321,7 @@ impl History {
                     self.deliver().await;
                     self.overtaken().await;
                 }
+                8 if self.dice.one_in(3) => self.resolve().await,
                 7 => self.advance(Duration::from_millis(u64::try_from(self.dice.clone().below(4_000)).unwrap())),
                 _ => {
                     self.pass(true).await;

@@ -7,6 +7,7 @@ mod commands;
 mod histories;
 mod ingest;
 mod lanes;
+mod looks;
 mod mappings;
 mod people;
 mod plans;

@@ -5,7 +5,9 @@
 use campaign_sync::connector::{NewLead, NewPerson, Reaction, RecordError, Vendor};
 use campaign_sync::domain::hint::{Hint, Operation, Source};
 use campaign_sync::domain::ids::{MarketoId, SalesforceId};
+use campaign_sync::domain::merge::Side;
 
+use super::History;
 use super::vendors::refused;
 use super::world::{STATUSES, SalesforcePerson, World, id, step};
 
@@ -132,5 +134,22 @@ impl World {
         let person = self.people_s.get_mut(&id).unwrap();
         (person.first_name, person.name) = (new.first_name.clone(), Some(new.last_name.clone()));
         Ok(id)
+    }
+}
+
+impl History {
+    /// A person says of some member which side is right.
+    pub async fn resolve(&mut self) {
+        let members = self.store.member_page(self.mapping.campaign_id.as_str(), "", 1_000).await.unwrap();
+        if members.is_empty() {
+            return;
+        }
+        let (member, winner) = (self.dice.pick(&members), *self.dice.pick(Side::ALL));
+        // Who agrees, or was joined with another, needs no word.
+        if self.store.resolve_member(member, winner, "test").await.is_ok() {
+            let mut world = self.worlds.get();
+            world.removed_by_people = true;
+            world.log.push(format!("{winner} is right about {:?}", member.person));
+        }
     }
 }
