@@ -114,21 +114,27 @@ impl Store {
                    JOIN guards g ON g.id = m.guard_id AND g.mapping_id = $2 AND g.state = 'approved' AND g.decided_at > $3";
         let approved: Vec<(String,)> = tx.fetch_rows(sql, &rows, args![mapping_id, now - APPROVAL]).await?;
         let mut allowed: HashSet<String> = approved.into_iter().map(|row| row.0).collect();
+        // What waits for a person does so also when fewer are proposed by now.
+        let sql = "SELECT DISTINCT r.member_id FROM {rows} JOIN guard_members m ON m.member_id = r.member_id AND m.side = r.side
+                   JOIN guards g ON g.id = m.guard_id AND g.mapping_id = $2 AND g.state = 'waiting'";
+        let waiting: Vec<(String,)> = tx.fetch_rows(sql, &rows, args![mapping_id]).await?;
+        let waiting: HashSet<String> = waiting.into_iter().map(|row| row.0).collect();
         // One that is tried again was counted when it was allowed first.
         let sql =
             "SELECT DISTINCT r.member_id FROM {rows} JOIN removals d ON d.member_id = r.member_id AND d.mapping_id = $2
                    AND d.removed_at > $3";
         let counted: Vec<(String,)> = tx.fetch_rows(sql, &rows, args![mapping_id, now - limits.window]).await?;
         let counted: HashSet<String> = counted.into_iter().map(|row| row.0).collect();
-        let fresh: Vec<&(String, Side)> =
-            removals.iter().filter(|(member, _)| !allowed.contains(member) && !counted.contains(member)).collect();
+        let is_fresh = |member: &String| ![&allowed, &waiting, &counted].iter().any(|known| known.contains(member));
+        let fresh: Vec<&(String, Side)> = removals.iter().filter(|(member, _)| is_fresh(member)).collect();
         let done = "SELECT COUNT(*) FROM removals WHERE mapping_id = $1 AND removed_at > $2";
         let done: Vec<(i64,)> = tx.fetch(done, args![mapping_id, now - limits.window]).await?;
         let total = "SELECT COUNT(*) FROM members WHERE campaign_id = $1 AND sync_state <> 'closed'";
         let total: Vec<(i64,)> = tx.fetch(total, args![campaign_id]).await?;
         let (done, total) = (done.first().map_or(0, |r| r.0), total.first().map_or(0, |r| r.0));
         let proposed = i64::try_from(fresh.len()).unwrap_or(i64::MAX);
-        let tripped = limits.trips(done + proposed, total + done)
+        let held = i64::try_from(waiting.len()).unwrap_or(i64::MAX);
+        let tripped = limits.trips(done + held + proposed, total + done)
             || (empty_sides && total + done > 1 && empties(&mut tx, campaign_id, &fresh, done).await?);
         if proposed > 0 && tripped {
             let sql = "INSERT INTO guards (id, mapping_id, state, created_at) VALUES ($1, $2, 'waiting', $3)
