@@ -16,6 +16,8 @@ use crate::domain::hint::{DeliveredHint, Delivery, Hint, Receipt, Source};
 const QUEUE: usize = 4096;
 /// Deliveries in one transaction: beyond this the commit is no longer what costs.
 const GROUP: usize = 512;
+/// Turns of the scheduler without a new delivery after which a group is whole.
+const TURNS: usize = 3;
 
 /// The door for deliveries; cheap to clone.
 #[derive(Clone, Debug)]
@@ -60,12 +62,7 @@ impl Store {
     /// Stores what comes through the door until the last sender is gone.
     pub async fn write_deliveries(&self, mut queue: mpsc::Receiver<Waiting>) {
         while let Some(first) = queue.recv().await {
-            let mut group = vec![first];
-            while group.len() < GROUP
-                && let Ok(next) = queue.try_recv()
-            {
-                group.push(next);
-            }
+            let group = gather(first, &mut queue).await;
             let (deliveries, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
             match self.ingest(&deliveries).await {
                 Ok(receipts) => answer(answers, receipts),
@@ -151,6 +148,26 @@ impl Store {
         };
         Ok(deliveries.iter().zip(nameless).map(receipt).collect())
     }
+}
+
+/// The deliveries of the moment. Those who were answered by the last commit are about to send their next ones, so that the
+/// scheduler is given a turn for as long as that brings more; where nobody else is ready to run, a turn costs nothing.
+async fn gather(first: Waiting, queue: &mut mpsc::Receiver<Waiting>) -> Vec<Waiting> {
+    let mut group = vec![first];
+    let mut idle = 0;
+    while group.len() < GROUP && idle < TURNS {
+        match queue.try_recv() {
+            Ok(next) => {
+                group.push(next);
+                idle = 0;
+            }
+            Err(_) => {
+                idle += 1;
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    group
 }
 
 fn answer(answers: Vec<oneshot::Sender<Receipt>>, receipts: Vec<Receipt>) {

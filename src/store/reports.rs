@@ -144,7 +144,7 @@ impl Store {
     /// When each source was last heard of, among the newest records.
     pub async fn last_heard(&self) -> Result<BTreeMap<String, i64>, StoreError> {
         let sql = "SELECT source, MAX(received_at) FROM
-                     (SELECT source, received_at FROM inbox ORDER BY received_at DESC LIMIT $1) AS newest GROUP BY source";
+                     (SELECT source, received_at FROM inbox ORDER BY id DESC LIMIT $1) AS newest GROUP BY source";
         Ok(self.db.fetch::<(String, i64)>(sql, args![RECENT_RECORDS]).await?.into_iter().collect())
     }
 
