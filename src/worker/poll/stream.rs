@@ -110,7 +110,7 @@ mod tests {
     fn polls_are_slower_while_webhooks_come_and_when_calls_are_short() {
         let minute = Duration::from_secs(60);
         let members = Stream::SalesforceMembers;
-        let left = |calls, hours| Some(Allowance { calls, time: Duration::from_secs(hours * 3600) });
+        let left = |calls, hours: u64| Some(Allowance { calls, time: Duration::from_secs(hours * 3600) });
         assert_eq!(members.pace(minute, false, None), minute);
         assert_eq!(members.pace(minute, true, None), minute * 5);
         assert_eq!(Stream::MarketoDeletions.pace(minute, true, None), minute * 5);
