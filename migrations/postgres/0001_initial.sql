@@ -146,6 +146,7 @@ CREATE TABLE inbox (
 );
 CREATE UNIQUE INDEX inbox_delivery ON inbox (source, delivery_id, position) WHERE delivery_id IS NOT NULL;
 CREATE INDEX inbox_change ON inbox (change_id) WHERE change_id IS NOT NULL;
+CREATE INDEX inbox_received ON inbox (received_at);
 
 CREATE TABLE outbox (
   id           TEXT COLLATE "C" PRIMARY KEY,

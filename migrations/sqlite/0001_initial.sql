@@ -145,6 +145,7 @@ CREATE TABLE inbox (
 );
 CREATE UNIQUE INDEX inbox_delivery ON inbox (source, delivery_id, position) WHERE delivery_id IS NOT NULL;
 CREATE INDEX inbox_change ON inbox (change_id) WHERE change_id IS NOT NULL;
+CREATE INDEX inbox_received ON inbox (received_at);
 
 CREATE TABLE outbox (
   id           TEXT PRIMARY KEY,
@@ -174,7 +175,7 @@ CREATE TABLE outbox (
   window_start BIGINT NOT NULL,
   created_at   BIGINT NOT NULL,
   completed_at BIGINT
-) WITHOUT ROWID;
+);
 CREATE UNIQUE INDEX outbox_waiting ON outbox (lane, subject) WHERE kind = 'hint' AND state IN ('available', 'retryable');
 -- Commands go before hints, and those about one person one after the other.
 CREATE INDEX outbox_due ON outbox (lane, kind, due_at, id) WHERE state IN ('available', 'retryable', 'running');

@@ -214,7 +214,7 @@ async fn seen_before<'a>(
 
 /// What a group of hints needs to know to find lanes.
 #[derive(Default)]
-struct Places {
+pub(super) struct Places {
     programs: HashMap<i64, (String, String)>,
     campaigns: HashMap<String, Option<String>>,
     members: HashMap<String, String>,
@@ -222,14 +222,16 @@ struct Places {
     salesforce_people: HashSet<String>,
 }
 
-struct Place {
-    lane: String,
-    mapping_id: Option<String>,
-    subject: Subject,
+/// Where a hint is worked off.
+pub(super) struct Place {
+    pub lane: String,
+    pub mapping_id: Option<String>,
+    pub subject: Subject,
 }
 
 impl Places {
-    fn of(&self, hint: &Hint) -> Option<Place> {
+    /// None for what nobody tracks.
+    pub(super) fn of(&self, hint: &Hint) -> Option<Place> {
         let lane = |campaign: &str, subject| {
             let mapping_id = self.campaigns.get(campaign)?.clone();
             Some(Place { lane: campaign.to_owned(), mapping_id, subject })
@@ -267,7 +269,7 @@ impl Places {
     }
 }
 
-async fn places(tx: &mut Tx, fresh: &[(Source, &DeliveredHint)]) -> Result<Places, StoreError> {
+pub(super) async fn places(tx: &mut Tx, fresh: &[(Source, &DeliveredHint)]) -> Result<Places, StoreError> {
     let mut programs = Vec::new();
     let mut members = Vec::new();
     let mut marketo = Vec::new();
