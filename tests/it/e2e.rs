@@ -18,6 +18,7 @@ mod merge_rows;
 mod new_campaign;
 mod one_way_fields;
 mod overtaken;
+mod polling;
 mod resolve;
 mod rows;
 mod running;
