@@ -62,6 +62,9 @@ async fn list(State(api): State<ApiState>, mut given: Parameters) -> Answer<Json
     Ok(page.list(
         rows,
         |event| event.position.to_string(),
-        |event| serde_json::from_str(&event.body).unwrap_or(Value::String(event.body)),
+        |event| {
+            let body = event.body();
+            serde_json::from_str(&body).unwrap_or(Value::String(body))
+        },
     ))
 }
