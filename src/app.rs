@@ -30,6 +30,7 @@ use crate::store::Store;
 use crate::store::guards::GuardLimits;
 use crate::store::ingest::Ingest;
 use crate::webhook::WebhookState;
+use crate::worker::deliver::{Deliverer, DeliverySettings};
 use crate::worker::points::Points;
 use crate::worker::{Settings, Vendors, Worker};
 use crate::{http, webhook};
@@ -143,6 +144,9 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Service>
             (Arc::new(marketo.prioritised(priority)), Arc::new(salesforce.prioritised(priority)))
         };
         let (commands, runs) = (at(Priority::FlowAction), at(Priority::Reconcile));
+        let deliverer =
+            Deliverer::new(store.clone(), marketo.clone(), delivery_settings(config), options.points.clone())?;
+        tasks.spawn(deliverer.run(stop.clone()));
         let worker = Worker::new(store, marketo, salesforce, settings(config), options.points);
         let worker = worker.with_priorities(commands, runs);
         for _ in 0..WORKERS {
@@ -274,6 +278,19 @@ fn not_set(vendor: &str) -> anyhow::Result<Url> {
 /// The longest call: it has ended before a lease that was renewed for it runs out.
 fn timeout(config: &Config) -> Duration {
     config.sync.lease * 4 / 5
+}
+
+fn delivery_settings(config: &Config) -> DeliverySettings {
+    let (delivery, retention) = (&config.delivery, &config.retention);
+    DeliverySettings {
+        timeout: delivery.timeout,
+        max_age: delivery.max_age,
+        concurrency: usize::try_from(delivery.concurrency).unwrap_or(usize::MAX),
+        lease: config.sync.lease,
+        allow_private: config.limits.allow_private_targets,
+        keep: retention.completed,
+        keep_answers: retention.bodies,
+    }
 }
 
 fn settings(config: &Config) -> Settings {

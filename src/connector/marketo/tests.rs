@@ -374,3 +374,4 @@ async fn merges_are_followed_to_the_last_winner() {
 
 mod checkup;
 mod counts;
+mod requests;
