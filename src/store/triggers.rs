@@ -10,6 +10,8 @@ use super::{Store, StoreError};
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct StoredEvent {
     pub position: i64,
+    #[sqlx(rename = "type")]
+    pub kind: String,
     body: String,
     /// It was found long after it happened, among many.
     pub replayed: bool,
@@ -39,7 +41,7 @@ impl Store {
     /// Events after a position, oldest first.
     pub async fn events(&self, filter: &EventFilter, after: i64, limit: i64) -> Result<Vec<StoredEvent>, StoreError> {
         let mut args = args![after, limit];
-        let mut sql = "SELECT e.position, e.body, c.id IS NOT NULL AS replayed FROM trigger_events e
+        let mut sql = "SELECT e.position, e.type, e.body, c.id IS NOT NULL AS replayed FROM trigger_events e
                        LEFT JOIN catch_ups c ON c.id = e.run_id WHERE e.position > $1"
             .to_owned();
         let lists = [
