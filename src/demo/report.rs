@@ -105,7 +105,7 @@ async fn written_to_salesforce(service: &Service) -> anyhow::Result<i64> {
         let page = service.store.events(&EventFilter::default(), after, PAGE).await?;
         let Some(last) = page.last() else { return Ok(written) };
         after = last.position;
-        for event in page {
+        for event in &page {
             let body: Value = serde_json::from_str(&event.body())?;
             written += i64::from(body["data"]["detected_by"] == "write");
         }

@@ -20,8 +20,8 @@ pub struct StoredEvent {
 impl StoredEvent {
     /// The CloudEvents body, as it is delivered.
     #[must_use]
-    pub fn body(self) -> String {
-        shown(self.body, self.replayed)
+    pub fn body(&self) -> String {
+        shown(self.body.clone(), self.replayed)
     }
 }
 
