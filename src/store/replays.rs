@@ -119,7 +119,7 @@ impl Store {
 
     /// Makes deliveries of the next `limit` events that are replayed to a subscription, under its lease; false when there is
     /// nothing to replay.
-    pub(crate) async fn feed_replay(&self, lease: &super::deliveries::DeliveryLease, limit: i64) -> Result<bool, StoreError> {
+    pub async fn feed_replay(&self, lease: &super::deliveries::DeliveryLease, limit: i64) -> Result<bool, StoreError> {
         let id = &lease.subscription_id;
         let sql = "SELECT p.id, p.after_position, p.until_position, p.run_id, s.wanted FROM replays p
                    JOIN subscriptions s ON s.id = p.subscription_id WHERE p.subscription_id = $1 ORDER BY p.id LIMIT 1";
