@@ -18,8 +18,8 @@ pub enum Notice {
     MappingFailed { mapping_id: String, campaign_id: String, program_id: ProgramId, reason: String },
     /// A guard holds removals back.
     RemovalsWaiting { mapping_id: String, campaign_id: String, program_id: ProgramId, guard_id: String, count: usize },
-    /// Nothing was heard of a vendor's webhooks for long; of a mapping where one is meant.
-    SourceSilent { vendor: String, mapping_id: Option<String>, campaign_id: Option<String>, silent_since: Option<Timestamp> },
+    /// Nothing was heard of a vendor's webhooks for long; since then, where that is known.
+    SourceSilent { vendor: String, silent_since: Option<Timestamp> },
     /// A vendor's calls of the day are used up.
     QuotaExhausted { vendor: String },
     /// A subscription was given up.
@@ -45,9 +45,6 @@ impl Notice {
             Self::MappingFailed { mapping_id, .. } | Self::RemovalsWaiting { mapping_id, .. } => {
                 format!("/mappings/{mapping_id}")
             }
-            Self::SourceSilent { mapping_id: Some(mapping_id), vendor, .. } => {
-                format!("/mappings/{mapping_id}/{vendor}")
-            }
             Self::SourceSilent { vendor, .. } | Self::QuotaExhausted { vendor } => format!("/vendors/{vendor}"),
             Self::SubscriptionDisabled { subscription_id, .. } => format!("/subscriptions/{subscription_id}"),
         }
@@ -59,8 +56,7 @@ impl Notice {
         let (campaign_id, program_id) = match self {
             Self::MappingFailed { campaign_id, program_id, .. }
             | Self::RemovalsWaiting { campaign_id, program_id, .. } => (Some(campaign_id), Some(*program_id)),
-            Self::SourceSilent { campaign_id, .. } => (campaign_id.as_ref(), None),
-            Self::QuotaExhausted { .. } | Self::SubscriptionDisabled { .. } => (None, None),
+            Self::SourceSilent { .. } | Self::QuotaExhausted { .. } | Self::SubscriptionDisabled { .. } => (None, None),
         };
         let campaign_id = campaign_id.map(String::as_str);
         Happened { kind: self.kind().as_str(), campaign_id, program_id, ..Happened::default() }

@@ -14,9 +14,6 @@ use super::{Store, StoreError, time};
 use crate::domain::notice::Notice;
 use crate::domain::subscription::{DisabledReason, SubscriptionState};
 
-/// Rows that one sweep of old deliveries removes at the most.
-const SWEPT: i64 = 5000;
-
 /// A subscription that is ours until the deadline.
 #[derive(Clone, Debug)]
 pub struct DeliveryLease {
@@ -302,12 +299,12 @@ impl Store {
         tx.commit().await
     }
 
-    /// Removes deliveries that were done with before `done`, and the answers of attempts before `answered`; how many rows were
-    /// touched, a bounded number at a time.
-    pub async fn sweep_deliveries(&self, done: i64, answered: i64) -> Result<u64, StoreError> {
+    /// Removes at most `most` deliveries that were done with before `done`, and answers of attempts before `answered`; whether
+    /// there may be more.
+    pub async fn prune_deliveries(&self, done: i64, answered: i64, most: i64) -> Result<bool, StoreError> {
         let old = "SELECT id FROM deliveries WHERE completed_at <= $1 ORDER BY completed_at LIMIT $2";
         let mut tx = self.db.begin().await?;
-        let old: Vec<(String,)> = tx.fetch(old, args![done, SWEPT]).await?;
+        let old: Vec<(String,)> = tx.fetch(old, args![done, most]).await?;
         let rows = Rows::new("id text", &old)?;
         if !old.is_empty() {
             let sql = "DELETE FROM delivery_attempts WHERE delivery_id IN (SELECT r.id FROM {rows})";
@@ -317,8 +314,9 @@ impl Store {
         }
         let sql = "UPDATE delivery_attempts SET body = NULL WHERE (delivery_id, attempt) IN
                      (SELECT delivery_id, attempt FROM delivery_attempts WHERE body IS NOT NULL AND at <= $1 ORDER BY at LIMIT $2)";
-        let cleared = tx.execute(sql, args![answered, SWEPT]).await?;
+        let cleared = tx.execute(sql, args![answered, most]).await?;
         tx.commit().await?;
-        Ok(cleared + old.len() as u64)
+        let most = u64::try_from(most).unwrap_or(0);
+        Ok(cleared >= most || old.len() as u64 >= most)
     }
 }

@@ -31,10 +31,12 @@ pub enum Point {
     Answered,
     /// What was answered is recorded.
     Noted,
+    /// A page of a log was read, neither it nor its place is stored. Of a poll, not of a pass.
+    Polled,
 }
 
 impl Point {
-    /// Every point, in the order of a pass.
+    /// Every point of a pass, in order.
     pub const ALL: [Self; 8] = [
         Self::Claimed,
         Self::Read,
@@ -64,6 +66,7 @@ impl Point {
             Self::Delivering => "delivering",
             Self::Answered => "answered",
             Self::Noted => "noted",
+            Self::Polled => "polled",
         }
     }
 }

@@ -26,8 +26,6 @@ const CLAIMED: i64 = 64;
 const LOOK: Duration = Duration::from_secs(5);
 /// After the database has failed.
 const RECOVER: Duration = Duration::from_secs(1);
-/// How often old deliveries are removed.
-const SWEEP: Duration = Duration::from_hours(1);
 
 /// What deliveries go by.
 #[derive(Clone, Debug)]
@@ -42,9 +40,6 @@ pub struct DeliverySettings {
     pub lease: Duration,
     /// Whether private addresses and plain HTTP are allowed.
     pub allow_private: bool,
-    /// How long deliveries that are done with are kept, and the answers to them.
-    pub keep: Duration,
-    pub keep_answers: Duration,
 }
 
 /// Why no deliveries can be made at all.
@@ -81,7 +76,6 @@ impl Deliverer {
     /// Works until told to stop; what is on its way is waited for.
     pub async fn run(self, stop: CancellationToken) {
         let mut hands = JoinSet::new();
-        let mut swept = None;
         while !stop.is_cancelled() {
             let pause = match self.store.claim_deliveries(&self.owner, self.settings.lease, CLAIMED).await {
                 Ok(leases) => {
@@ -95,7 +89,6 @@ impl Deliverer {
                     RECOVER
                 }
             };
-            self.sweep(&mut swept).await;
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = self.store.deliveries.notified() => {}
@@ -115,20 +108,5 @@ impl Deliverer {
         let due = self.store.next_delivery().await.ok().flatten();
         let until = |at: i64| Duration::from_millis(u64::try_from(at - self.store.now()).unwrap_or(0));
         due.map_or(LOOK, until).clamp(Duration::from_millis(5), LOOK)
-    }
-
-    /// Removes what is old, once in a while and a bounded number of rows at a time.
-    async fn sweep(&self, swept: &mut Option<Duration>) {
-        let now = self.store.clock().monotonic();
-        if swept.is_some_and(|at: Duration| now.saturating_sub(at) < SWEEP) {
-            return;
-        }
-        *swept = Some(now);
-        let before = |age: Duration| self.store.now() - i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-        if let Err(error) =
-            self.store.sweep_deliveries(before(self.settings.keep), before(self.settings.keep_answers)).await
-        {
-            tracing::warn!(%error, "old deliveries could not be removed");
-        }
     }
 }
