@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use campaign_sync::sandbox::fault::{Action, Fault, Vendor};
 use serde_json::{Value, json};
 
 use super::running::Running;
@@ -141,6 +142,44 @@ on_both! {
         let since = &subscription["stopped_position"];
         running.api.post(&format!("{path}/replay"), &json!({"since": since})).await.expect(202);
         running.all_deliveries_are(&id, 3, &["delivered"]).await;
+    }
+
+    async fn the_operator_hears_of_a_mapping_that_stops(database: TestDatabase) {
+        let running = impatient(&database, &[]).await;
+        let operator = Receiver::good().await;
+        running.subscribe(&operator, json!({"types": ["sync.mapping.failed"], "program_ids": [running.world.program]})).await;
+        running.world.emulators.salesforce.with(|org| {
+            let person = org.as_person();
+            org.atomically(|org| org.delete(&person, running.world.campaign)).unwrap();
+        });
+        running.world.set_in_marketo("Bystander0", "Attended");
+        let told = received(&operator, 1).await.remove(0).json();
+        assert_eq!((&told["type"], &told["data"]["reason"]), (&json!("sync.mapping.failed"), &json!("campaign_gone")), "{told:#}");
+        assert_eq!(told["source"], format!("/mappings/{}", running.mapping));
+        assert!(told["data"]["message"].as_str().unwrap().contains("resumed"));
+    }
+
+    async fn the_operator_hears_once_of_a_quota_that_is_used_up(database: TestDatabase) {
+        let running = impatient(&database, &[]).await;
+        let operator = Receiver::good().await;
+        let (id, _) = running.subscribe(&operator, json!({"types": ["sync.quota.exhausted"]})).await;
+        let body = json!({"requestId": "a#1", "success": false, "errors": [{"code": "607", "message": "Daily quota reached"}]});
+        let used_up = Action::Answer { status: 200, content_type: "application/json".to_owned(), body: body.to_string() };
+        let fault = Fault { method: Some("POST".to_owned()), ..Fault::next(Vendor::Marketo, "/rest/v1/leads.json", used_up) };
+        running.world.emulators.faults.add(fault);
+        for name in ["Lovelace", "Hopper"] {
+            running.world.add_in_salesforce(running.world.lead(name), "Invited");
+        }
+        let told = received(&operator, 1).await.remove(0).json();
+        assert_eq!((&told["type"], &told["data"]["vendor"]), (&json!("sync.quota.exhausted"), &json!("marketo")), "{told:#}");
+        // Each that meets it afterwards is not told anew.
+        running.world.add_in_salesforce(running.world.lead("Franklin"), "Invited");
+        let waits = format!("mappings/{}/members?reason=quota", running.mapping);
+        eventually("three to wait for it", SOON, async || {
+            let waiting = running.api.get(&waits).await.expect(200).json();
+            (waiting["data"].as_array().unwrap().len() == 3).then_some(())
+        }).await;
+        assert_eq!(running.deliveries(&id).await.len(), 1);
     }
 
     async fn the_dead_delay_nobody(database: TestDatabase) {
