@@ -29,7 +29,7 @@ impl Poller {
         }
         let place = match read_place::<Place>(poll.place.as_deref())? {
             Some(place) => place,
-            None => match self.marketo.log_place(self.store.clock().now()).await {
+            None => match self.marketo.log_place(self.first_place()).await {
                 Ok(token) => Place { next: token.clone(), then: token },
                 Err(error) => return Ok(Look::Failed { error, place: None }),
             },
@@ -94,8 +94,7 @@ mod tests {
         let member = |old, new| MarketoChange::Member { program: 1, person: 2, old, new };
         assert!(of(member(status("Attended"), status("Attended"))).is_empty());
         let joined = of(member(None, status("Attended")));
-        let expected =
-            Hint::ProgramMember { program_id: 1, marketo_id: 2, removed: false, status: status("Attended") };
+        let expected = Hint::ProgramMember { program_id: 1, marketo_id: 2, removed: false, status: status("Attended") };
         assert_eq!((joined.len(), &joined[0].hint, joined[0].delivery_id.as_deref()), (1, &expected, Some("7")));
         let left = of(member(status("Attended"), None));
         assert!(matches!(left[0].hint, Hint::ProgramMember { removed: true, status: None, .. }));

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use super::PassError;
@@ -30,6 +31,9 @@ use stream::{STREAMS, Stream, flowing};
 const NAP: Duration = Duration::from_secs(1);
 /// How far before its place a log is read again: transactions that were open, and clocks that differ.
 const OVERLAP: Duration = Duration::from_secs(300);
+
+/// How often at the least it is found out whether anybody wants to know; much shorter than the overlap.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// What a poller goes by.
 #[derive(Clone, Copy, Debug)]
@@ -163,7 +167,7 @@ impl Poller {
         match look {
             Look::Idle => {
                 // Whoever is mapped next has a first sync.
-                let step = Step { due_at: began + millis(self.settings.interval), ..Step::default() };
+                let step = Step { due_at: began + millis(self.settings.interval.min(IDLE)), ..Step::default() };
                 self.store.record_poll(&poll, &step, None).await?;
             }
             Look::Page(page) => {
@@ -208,6 +212,13 @@ impl Poller {
         })
     }
 
+    /// Where a log without a place is begun: before the first sync of whoever was just mapped has read anything, since a log that
+    /// nobody wanted is looked at once in [`IDLE`] at the least.
+    fn first_place(&self) -> Timestamp {
+        let now = self.store.clock().now();
+        now - SignedDuration::try_from(OVERLAP).unwrap_or_default()
+    }
+
     /// When the end of a log is read again.
     async fn pace(&self, stream: Stream) -> Result<Duration, StoreError> {
         let interval = self.settings.interval;
@@ -248,10 +259,7 @@ fn millis(time: Duration) -> i64 {
 
 /// A place as it was written.
 fn read_place<T: serde::de::DeserializeOwned>(place: Option<&str>) -> Result<Option<T>, StoreError> {
-    place
-        .map(serde_json::from_str)
-        .transpose()
-        .map_err(|error| StoreError::Corrupt(format!("polls.place: {error}")))
+    place.map(serde_json::from_str).transpose().map_err(|error| StoreError::Corrupt(format!("polls.place: {error}")))
 }
 
 fn write_place<T: serde::Serialize>(place: &T) -> Result<String, StoreError> {
