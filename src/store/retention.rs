@@ -13,11 +13,11 @@ use super::{Store, StoreError};
 /// How long what is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
-    /// What webhooks and polls said.
+    /// What webhooks and polls said, and receivers answered.
     pub bodies: Duration,
     /// The history of members, and trigger events.
     pub history: Duration,
-    /// Changes, flow actions and runs that are done with.
+    /// Changes, flow actions, runs and deliveries that are done with.
     pub completed: Duration,
 }
 
@@ -82,6 +82,7 @@ impl Store {
         // Removals are counted over a window of hours.
         let old = "SELECT removed_at FROM removals WHERE removed_at < $1 ORDER BY removed_at LIMIT $2";
         self.delete(&format!("DELETE FROM removals WHERE removed_at IN ({old})"), args![completed, most]).await?;
+        more |= self.prune_deliveries(completed, bodies, most).await?;
         more |= self.prune_runs(completed, most).await?;
         more |= self.prune_flow_action(completed, most).await?;
         Ok(more)
