@@ -4,11 +4,14 @@
 //! events are told. `world` sets up and compares; the other files are the cases. No case knows which database it got.
 
 mod check;
+mod deliver;
+mod deliver_bad;
 mod filter;
 mod first_sync;
 mod flow_actions;
 mod identity;
 mod kill;
+mod kill_deliver;
 mod lifecycle;
 mod live;
 mod mapping_life;
@@ -23,6 +26,8 @@ mod resolve;
 mod rows;
 mod running;
 mod statuses_later;
+mod stream;
+mod subscriber;
 mod switch;
 mod undo;
 mod vendors;
