@@ -70,16 +70,24 @@ pub(super) fn shown(body: String, replayed: bool) -> String {
 pub enum Outcome {
     Delivered,
     /// To be tried again at this time, epoch milliseconds.
-    Retry { due_at: i64 },
-    Failed { reason: &'static str },
+    Retry {
+        due_at: i64,
+    },
+    Failed {
+        reason: &'static str,
+    },
     /// Nobody could be told, and nobody will be.
-    Skipped { reason: &'static str },
+    Skipped {
+        reason: &'static str,
+    },
 }
 
 /// One attempt, made or not worth making.
 #[derive(Clone, Debug)]
 pub struct Attempted {
     pub delivery_id: String,
+    /// As it was when this attempt began: a person who asked for another one since has moved it.
+    pub started_at: i64,
     /// Of this attempt, counted from 1; none where nothing was sent.
     pub attempt: Option<i64>,
     pub at: i64,
@@ -107,8 +115,7 @@ pub struct Health {
 /// Locks a subscription that is still leased under this fence, until the transaction ends.
 pub(super) async fn hold(tx: &mut Tx, lease: &DeliveryLease) -> Result<bool, StoreError> {
     let lock = tx.backend().for_update();
-    let sql =
-        format!("SELECT id FROM subscriptions WHERE id = $1 AND fence = $2 AND lease_owner IS NOT NULL {lock}");
+    let sql = format!("SELECT id FROM subscriptions WHERE id = $1 AND fence = $2 AND lease_owner IS NOT NULL {lock}");
     Ok(!tx.fetch::<(String,)>(&sql, args![&lease.subscription_id, lease.fence]).await?.is_empty())
 }
 
@@ -152,7 +159,9 @@ impl Store {
         let sql = "SELECT url, smart_campaign_id, failing_since, not_before FROM subscriptions
                    WHERE id = $1 AND fence = $2 AND state = 'enabled'";
         let id = &lease.subscription_id;
-        let found = self.db.fetch_optional::<(Option<String>, Option<i64>, Option<i64>, Option<i64>)>(sql, args![id, lease.fence]);
+        let found = self
+            .db
+            .fetch_optional::<(Option<String>, Option<i64>, Option<i64>, Option<i64>)>(sql, args![id, lease.fence]);
         let Some((url, smart_campaign_id, failing_since, not_before)) = found.await? else { return Ok(None) };
         let target = target(id, url, smart_campaign_id)?;
         let secrets = match target {
@@ -238,20 +247,33 @@ impl Store {
                 Outcome::Failed { reason } => ("failed", None, Some(*reason), Some(now)),
                 Outcome::Skipped { reason } => ("skipped", None, Some(*reason), Some(now)),
             };
-            (a.delivery_id.clone(), state, due_at, reason, completed_at, a.attempt)
+            (a.delivery_id.clone(), a.started_at, state, due_at, reason, completed_at, a.attempt)
         };
         let rows: Vec<_> = attempts.iter().map(row).collect();
-        let columns = "id text, state text, due_at int, reason text, completed_at int, attempt int";
+        let columns = "id text, started_at int, state text, due_at int, reason text, completed_at int, attempt int";
         tx.execute_rows(
             "UPDATE deliveries SET state = r.state, due_at = COALESCE(r.due_at, deliveries.due_at), reason = r.reason,
                completed_at = r.completed_at, attempts = COALESCE(r.attempt, deliveries.attempts)
-             FROM {rows} WHERE deliveries.id = r.id AND deliveries.state IN ('pending', 'retrying')",
+             FROM {rows} WHERE deliveries.id = r.id AND deliveries.started_at = r.started_at
+               AND deliveries.state IN ('pending', 'retrying')",
             &Rows::new(columns, &rows)?,
             vec![],
         )
         .await?;
+        // One that was asked for anew stays due, but this attempt was made.
+        let anew = "UPDATE deliveries SET attempts = r.attempt FROM {rows} WHERE deliveries.id = r.id
+                    AND deliveries.started_at <> r.started_at AND deliveries.attempts < r.attempt";
+        tx.execute_rows(anew, &Rows::new(columns, &rows)?, vec![]).await?;
         let made = attempts.iter().filter_map(|a| {
-            Some((&a.delivery_id, a.attempt?, a.at, a.code, a.latency_ms, &a.error, a.body.as_ref().filter(|b| !b.is_empty())))
+            Some((
+                &a.delivery_id,
+                a.attempt?,
+                a.at,
+                a.code,
+                a.latency_ms,
+                &a.error,
+                a.body.as_ref().filter(|b| !b.is_empty()),
+            ))
         });
         let made: Vec<_> = made.collect();
         if made.is_empty() {
