@@ -308,7 +308,7 @@ fn poller(
 ) -> Poller {
     let sync = &config.sync;
     let settings = PollSettings {
-        interval: sync.poll_interval,
+        every: sync.poll_interval,
         lease: sync.lease,
         retry_base: sync.retry_base,
         retry_cap: sync.retry_cap,
