@@ -86,6 +86,8 @@ pub enum Outcome {
 #[derive(Clone, Debug)]
 pub struct Attempted {
     pub delivery_id: String,
+    /// As it was when this attempt began: a person who asked for another one since has moved it.
+    pub started_at: i64,
     /// Of this attempt, counted from 1; none where nothing was sent.
     pub attempt: Option<i64>,
     pub at: i64,
@@ -245,18 +247,23 @@ impl Store {
                 Outcome::Failed { reason } => ("failed", None, Some(*reason), Some(now)),
                 Outcome::Skipped { reason } => ("skipped", None, Some(*reason), Some(now)),
             };
-            (a.delivery_id.clone(), state, due_at, reason, completed_at, a.attempt)
+            (a.delivery_id.clone(), a.started_at, state, due_at, reason, completed_at, a.attempt)
         };
         let rows: Vec<_> = attempts.iter().map(row).collect();
-        let columns = "id text, state text, due_at int, reason text, completed_at int, attempt int";
+        let columns = "id text, started_at int, state text, due_at int, reason text, completed_at int, attempt int";
         tx.execute_rows(
             "UPDATE deliveries SET state = r.state, due_at = COALESCE(r.due_at, deliveries.due_at), reason = r.reason,
                completed_at = r.completed_at, attempts = COALESCE(r.attempt, deliveries.attempts)
-             FROM {rows} WHERE deliveries.id = r.id AND deliveries.state IN ('pending', 'retrying')",
+             FROM {rows} WHERE deliveries.id = r.id AND deliveries.started_at = r.started_at
+               AND deliveries.state IN ('pending', 'retrying')",
             &Rows::new(columns, &rows)?,
             vec![],
         )
         .await?;
+        // One that was asked for anew stays due, but this attempt was made.
+        let anew = "UPDATE deliveries SET attempts = r.attempt FROM {rows} WHERE deliveries.id = r.id
+                    AND deliveries.started_at <> r.started_at AND deliveries.attempts < r.attempt";
+        tx.execute_rows(anew, &Rows::new(columns, &rows)?, vec![]).await?;
         let made = attempts.iter().filter_map(|a| {
             Some((
                 &a.delivery_id,

@@ -17,6 +17,7 @@ mod record;
 mod retention;
 mod schedule;
 mod together;
+mod told;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -254,8 +254,8 @@ impl<'a> Hand<'a> {
 
 /// The end of a delivery for which nothing was sent.
 fn not_made(delivery: &DueDelivery, at: i64, outcome: Outcome) -> Attempted {
-    let (delivery_id, attempt) = (delivery.id.clone(), None);
-    Attempted { delivery_id, attempt, at, code: None, latency_ms: 0, error: None, body: None, outcome }
+    let (delivery_id, started_at, attempt) = (delivery.id.clone(), delivery.started_at, None);
+    Attempted { delivery_id, started_at, attempt, at, code: None, latency_ms: 0, error: None, body: None, outcome }
 }
 
 impl Deliverer {
@@ -290,6 +290,7 @@ impl Deliverer {
         };
         let attempted = Attempted {
             delivery_id: delivery.id.clone(),
+            started_at: delivery.started_at,
             attempt: Some(delivery.attempts + 1),
             at: now - reply.latency_ms,
             code: reply.code,

@@ -138,6 +138,7 @@ impl Deliverer {
         };
         let attempted = Attempted {
             delivery_id: delivery.id.clone(),
+            started_at: delivery.started_at,
             attempt: Some(delivery.attempts + 1),
             at: now - latency_ms,
             code: None,

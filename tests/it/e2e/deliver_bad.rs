@@ -36,7 +36,7 @@ fn between(from: &Value, to: &Value) -> i64 {
 
 on_both! {
     async fn each_failure_is_told_and_tried_again(database: TestDatabase) {
-        let running = impatient(&database, &[("delivery.timeout", "700ms")]).await;
+        let running = impatient(&database, &[("delivery.timeout", "5s")]).await;
         let elsewhere = Receiver::good().await;
         let redirect: &'static str = format!("location: {}\r\n", elsewhere.url).leak();
         let answer = |status, headers| move |_: usize, _: &_| Reply::Answer(status, headers, "no <html>");

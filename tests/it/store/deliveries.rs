@@ -1,14 +1,11 @@
-//! Deliveries: stored with their events, leased and fenced, replayed; and what is told only after approval.
+//! Deliveries: stored with their events, leased and fenced, given up and replayed.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
-use campaign_sync::domain::merge::Side;
-use campaign_sync::domain::notice::Notice;
 use campaign_sync::domain::subscription::{DisabledReason, SubscriptionState, Wanted};
 use campaign_sync::domain::trigger::{DetectedBy, Origin, Seen, transition};
-use campaign_sync::store::deliveries::{Attempted, DeliveryLease, Health, Outcome};
-use campaign_sync::store::guards::GuardLimits;
+use campaign_sync::store::deliveries::{Attempted, DeliveryLease, DueDelivery, Health, Outcome};
 use campaign_sync::store::mappings::Mapping;
 use campaign_sync::store::members::Member;
 use campaign_sync::store::people::Half;
@@ -16,13 +13,12 @@ use campaign_sync::store::record::{Batch, Recorded};
 use campaign_sync::store::replays::ReplayFrom;
 use campaign_sync::store::runs::Run;
 use campaign_sync::store::subscriptions::{NewSubscription, Subscription, SubscriptionChange, Target};
-use campaign_sync::store::triggers::EventFilter;
 
 use super::{LEASE, World};
 use crate::support::on_both;
 
 impl World {
-    async fn subscribed(&self, wanted: Wanted) -> Subscription {
+    pub(super) async fn subscribed(&self, wanted: Wanted) -> Subscription {
         let new = NewSubscription {
             target: Target::Url("https://example.com/".to_owned()),
             description: String::new(),
@@ -39,7 +35,7 @@ impl World {
     }
 
     /// New members of a mapping's campaign, each told of, found by the run if there is one.
-    async fn joined(&self, mapping: &Mapping, people: std::ops::Range<i64>, run: Option<Run>) -> usize {
+    pub(super) async fn joined(&self, mapping: &Mapping, people: std::ops::Range<i64>, run: Option<Run>) -> usize {
         self.enqueue(&[self.hint(mapping, people.start)]).await;
         let claim = self.claim().await;
         let batch = self.joining(mapping, people, run, claim.leases).await;
@@ -67,18 +63,18 @@ impl World {
         Batch { leases, mappings, members, runs: run.into_iter().collect(), ..Batch::default() }
     }
 
-    async fn leased(&self, owner: &str) -> Vec<DeliveryLease> {
+    pub(super) async fn leased(&self, owner: &str) -> Vec<DeliveryLease> {
         self.store.claim_deliveries(owner, LEASE, 10).await.unwrap()
     }
 
     /// State of each delivery of a subscription, oldest first.
-    async fn states(&self, subscription: &Subscription) -> Vec<String> {
+    pub(super) async fn states(&self, subscription: &Subscription) -> Vec<String> {
         let deliveries = self.store.deliveries_of(&subscription.id, None, None, 5000).await.unwrap();
         deliveries.into_iter().rev().map(|delivery| delivery.state).collect()
     }
 
     /// Delivers whatever is due to a subscription that is leased; how many.
-    async fn deliver_all(&self, lease: &DeliveryLease) -> usize {
+    pub(super) async fn deliver_all(&self, lease: &DeliveryLease) -> usize {
         let mut count = 0;
         loop {
             let due = self.store.due_deliveries(&lease.subscription_id, 200).await.unwrap();
@@ -86,23 +82,18 @@ impl World {
                 return count;
             }
             count += due.len();
-            let attempts: Vec<_> = due.iter().map(|d| attempt(&d.id, d.attempts + 1, Outcome::Delivered)).collect();
+            let attempts: Vec<_> = due.iter().map(|d| attempt(d, Outcome::Delivered)).collect();
             let health = Health { taken: true, ..Health::default() };
             assert!(self.store.record_attempts(lease, &attempts, &health).await.unwrap());
         }
     }
-
-    /// A run of the mapping that goes on.
-    async fn run_of(&self, mapping: &Mapping) -> Run {
-        let id = self.store.start_run(&mapping.id, mapping.campaign_id.as_str(), "reconciliation").await.unwrap();
-        self.store.run(&id).await.unwrap().unwrap()
-    }
 }
 
-fn attempt(delivery_id: &str, attempt: i64, outcome: Outcome) -> Attempted {
+fn attempt(due: &DueDelivery, outcome: Outcome) -> Attempted {
     Attempted {
-        delivery_id: delivery_id.to_owned(),
-        attempt: Some(attempt),
+        delivery_id: due.id.clone(),
+        started_at: due.started_at,
+        attempt: Some(due.attempts + 1),
         at: 0,
         code: Some(200),
         latency_ms: 1,
@@ -112,7 +103,7 @@ fn attempt(delivery_id: &str, attempt: i64, outcome: Outcome) -> Attempted {
     }
 }
 
-fn types(names: &[&str]) -> Wanted {
+pub(super) fn types(names: &[&str]) -> Wanted {
     Wanted { types: names.iter().map(ToString::to_string).collect(), ..Wanted::default() }
 }
 
@@ -165,7 +156,7 @@ on_both! {
         assert_eq!(due.len(), 3);
         world.clock.advance(LEASE);
         let second = world.leased("b").await.remove(0);
-        let done = |n: usize, outcome| attempt(&due[n].id, 1, outcome);
+        let done = |n: usize, outcome| attempt(&due[n], outcome);
         let store = &world.store;
         assert!(!store.record_attempts(&first, &[done(0, Outcome::Delivered)], &Health::default()).await.unwrap());
         assert!(store.renew_delivery(&first, LEASE).await.unwrap().is_none());
@@ -185,7 +176,7 @@ on_both! {
         assert_eq!(due.iter().map(|d| d.attempts).collect::<Vec<_>>(), [1]);
         // The receiver wants to be left alone: nothing is due before.
         let pause = Health { refused: true, not_before: Some(world.now() + 30_000), ..Health::default() };
-        assert!(store.record_attempts(&third, &[attempt(&due[0].id, 2, Outcome::Retry { due_at: world.now() })], &pause).await.unwrap());
+        assert!(store.record_attempts(&third, &[attempt(&due[0], Outcome::Retry { due_at: world.now() })], &pause).await.unwrap());
         store.release_delivery(&third).await.unwrap();
         world.joined(&mapping, 4..5, None).await;
         assert_eq!(store.next_delivery().await.unwrap(), Some(world.now() + 30_000));
@@ -203,6 +194,23 @@ on_both! {
         assert!(world.tables.lines("delivery_attempts", &["delivery_id"]).await.is_empty());
     }
 
+    async fn one_that_is_asked_for_again_while_it_is_on_its_way_is_made_again(database: TestDatabase) {
+        let world = World::new(database).await;
+        let mapping = world.mapped(1).await;
+        let subscription = world.subscribed(Wanted::default()).await;
+        world.joined(&mapping, 1..2, None).await;
+        let lease = world.leased("a").await.remove(0);
+        let due = world.store.due_deliveries(&subscription.id, 10).await.unwrap();
+        world.clock.advance(Duration::from_secs(1));
+        assert!(world.store.retry_delivery(&due[0].id).await.unwrap());
+        let taken = Health { taken: true, ..Health::default() };
+        assert!(world.store.record_attempts(&lease, &[attempt(&due[0], Outcome::Delivered)], &taken).await.unwrap());
+        assert_eq!(world.deliver_all(&lease).await, 1);
+        assert_eq!(world.states(&subscription).await, ["delivered"]);
+        let attempts = world.store.attempts_of(&[due[0].id.clone()]).await.unwrap();
+        assert_eq!(attempts.iter().map(|a| a.attempt).collect::<Vec<_>>(), [1, 2]);
+    }
+
     async fn what_one_gives_up_is_told_to_others_and_stays_to_be_replayed(database: TestDatabase) {
         let world = World::new(database).await;
         let mapping = world.mapped(1).await;
@@ -218,7 +226,7 @@ on_both! {
             let store = world.store.clone();
             ending.spawn(async move {
                 let due = store.due_deliveries(&lease.subscription_id, 10).await.unwrap();
-                let attempts = [attempt(&due[0].id, 1, Outcome::Failed { reason: "gone" })];
+                let attempts = [attempt(&due[0], Outcome::Failed { reason: "gone" })];
                 assert!(store.record_attempts(&lease, &attempts, &gone).await.unwrap());
                 store.release_delivery(&lease).await.unwrap();
             });
@@ -239,95 +247,6 @@ on_both! {
         let lease = world.leased("a").await.remove(0);
         assert!(world.store.feed_replay(&lease, 1).await.unwrap() && world.store.feed_replay(&lease, 1).await.unwrap());
         assert!(world.deliver_all(&lease).await >= 2);
-    }
-
-    async fn many_finds_of_one_reconciliation_wait_for_approval(database: TestDatabase) {
-        let world = World::new(database).await;
-        let mapping = world.mapped(1).await;
-        let subscription = world.subscribed(Wanted::default()).await;
-        let ended = |run: &Run| Run { state: "completed".to_owned(), ..run.clone() };
-        // Few are told, though not before the run ends.
-        let run = world.run_of(&mapping).await;
-        world.joined(&mapping, 1..301, Some(run.clone())).await;
-        assert!(world.states(&subscription).await.is_empty());
-        world.joined(&mapping, 301..501, Some(ended(&run))).await;
-        assert_eq!(world.states(&subscription).await.len(), 500);
-        assert!(world.store.catch_ups(None, "", 10).await.unwrap().is_empty());
-        // What happens meanwhile is told at once; many finds are not.
-        let run = world.run_of(&mapping).await;
-        world.joined(&mapping, 1001..1400, Some(run.clone())).await;
-        world.joined(&mapping, 5000..5001, None).await;
-        assert_eq!(world.states(&subscription).await.len(), 501);
-        world.joined(&mapping, 1400..1502, Some(ended(&run))).await;
-        assert_eq!(world.states(&subscription).await.len(), 501);
-        let waiting = world.store.catch_ups(Some("waiting"), "", 10).await.unwrap();
-        assert_eq!((waiting.len(), &waiting[0].id, waiting[0].count), (1, &run.id, 501));
-        let marked = async |after| {
-            let events = world.store.events(&EventFilter::default(), after, 2000).await.unwrap();
-            events.iter().filter(|event| event.body().contains("\"replayed\":true")).count()
-        };
-        assert_eq!(marked(0).await, 501);
-
-        let lease = world.leased("a").await.remove(0);
-        assert_eq!(world.deliver_all(&lease).await, 501);
-        // A replay does not go around the approval.
-        world.store.replay(&subscription.id, ReplayFrom::Position(500), "test").await.unwrap();
-        while world.store.feed_replay(&lease, 100).await.unwrap() {}
-        assert_eq!(world.deliver_all(&lease).await, 1);
-        assert!(world.store.decide_catch_up(&run.id, true, "test").await.unwrap());
-        assert!(!world.store.decide_catch_up(&run.id, false, "test").await.unwrap());
-        while world.store.feed_replay(&lease, 100).await.unwrap() {}
-        let due = world.store.due_deliveries(&subscription.id, 10).await.unwrap();
-        assert!(due.iter().all(|d| d.body().unwrap().starts_with("{\"replayed\":true,\"specversion\":\"1.0\",")));
-        assert_eq!(world.deliver_all(&lease).await, 501);
-        assert_eq!(world.states(&subscription).await, ["delivered"; 1002]);
-
-        // Those of a mapping that is removed in between are not held for ever.
-        let run = world.run_of(&mapping).await;
-        world.joined(&mapping, 2001..2003, Some(run)).await;
-        world.store.delete_mapping(&mapping, "test", None).await.unwrap();
-        assert_eq!(world.states(&subscription).await.len(), 1004);
-    }
-
-    async fn what_happens_to_the_sync_is_told_to_those_who_name_it(database: TestDatabase) {
-        let world = World::new(database).await;
-        let (mapping, other) = (world.mapped(1).await, world.mapped(2).await);
-        let names = ["sync.mapping.failed", "sync.removals.waiting", "sync.quota.exhausted"];
-        let operator = world.subscribed(types(&names)).await;
-        let of_one = world.subscribed(Wanted { campaign_ids: vec![mapping.campaign_id.to_string()], ..types(&names) }).await;
-        world.subscribed(Wanted::default()).await;
-        for mapping in [&mapping, &mapping, &other] {
-            world.store.fail_mapping(mapping, "campaign_gone").await.unwrap();
-        }
-        let limits = GuardLimits { members: 0, percent: 0, window: 1000 };
-        for member in ["m1", "m1", "m2"] {
-            let removals = [(member.to_owned(), Side::Marketo)];
-            world.store.guard(&mapping.id, mapping.campaign_id.as_str(), &removals, &limits).await.unwrap();
-        }
-        let quota = || Notice::QuotaExhausted { vendor: "marketo".to_owned() };
-        let day = 86_400_000;
-        assert!(world.store.tell_once(quota(), day).await.unwrap());
-        assert!(!world.store.tell_once(quota(), day).await.unwrap());
-        assert!(world.store.tell_once(Notice::QuotaExhausted { vendor: "salesforce".to_owned() }, day).await.unwrap());
-        world.clock.advance(Duration::from_secs(86_400));
-        assert!(world.store.tell_once(quota(), day).await.unwrap());
-        world.store.forget_told(&quota()).await.unwrap();
-        assert!(world.store.tell_once(quota(), day).await.unwrap());
-        let told = async |subscription: &Subscription| {
-            let deliveries = world.store.deliveries_of(&subscription.id, None, None, 50).await.unwrap();
-            let mut kinds: Vec<_> = deliveries.into_iter().map(|d| d.kind).collect();
-            kinds.sort();
-            kinds
-        };
-        let [failed, removals, quota] = names;
-        assert_eq!(told(&operator).await, [failed, failed, quota, quota, quota, quota, removals]);
-        assert_eq!(told(&of_one).await, [failed, quota, quota, quota, quota, removals]);
-        assert_eq!(world.tables.lines("deliveries", &["subscription_id"]).await.len(), 13);
-        let lease = world.leased("a").await.into_iter().find(|lease| lease.subscription_id == of_one.id).unwrap();
-        let due = world.store.due_deliveries(&lease.subscription_id, 1).await.unwrap();
-        let body: serde_json::Value = serde_json::from_str(&due[0].body().unwrap()).unwrap();
-        assert_eq!(body["source"], format!("/mappings/{}", mapping.id));
-        assert_eq!((&body["data"]["reason"], &body["data"]["program_id"]), (&"campaign_gone".into(), &1.into()));
     }
 
     async fn events_receivers_and_people_at_once_lose_nothing(database: TestDatabase) {
@@ -368,7 +287,7 @@ on_both! {
                 for round in 0..60 {
                     for lease in store.claim_deliveries(&format!("d{owner}"), LEASE, 2).await.unwrap() {
                         let due = store.due_deliveries(&lease.subscription_id, 7).await.unwrap();
-                        let attempts: Vec<_> = due.iter().map(|d| attempt(&d.id, d.attempts + 1, Outcome::Delivered)).collect();
+                        let attempts: Vec<_> = due.iter().map(|d| attempt(d, Outcome::Delivered)).collect();
                         let health = Health { taken: true, refused: round % 5 == 0, ..Health::default() };
                         assert!(store.record_attempts(&lease, &attempts, &health).await.unwrap());
                         store.release_delivery(&lease).await.unwrap();
