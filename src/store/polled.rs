@@ -10,7 +10,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::dialect::{Rows, Tx, args};
-use super::ingest::{Place, places};
+use super::ingest::{Kept, Place, keep, places};
 use super::outbox::{Kind, NewWork, ROUTER, add};
 use super::{Store, StoreError, write_json};
 use crate::domain::hint::{DeliveredHint, Hint, Operation, Source};
@@ -28,7 +28,9 @@ pub(super) async fn accept(
     let fresh: Vec<(Source, &DeliveredHint)> = records
         .iter()
         .filter(|record| match &record.delivery_id {
-            Some(id) => !seen.contains(&(id.clone(), i64::from(record.position))) && taken.insert((id, record.position)),
+            Some(id) => {
+                !seen.contains(&(id.clone(), i64::from(record.position))) && taken.insert((id, record.position))
+            }
             None => true,
         })
         .map(|record| (source, record))
@@ -43,28 +45,22 @@ pub(super) async fn accept(
     }
     let now = store.now();
     let mut work = Vec::with_capacity(news.len());
+    let mut rows = Vec::with_capacity(news.len());
     for (record, place) in &news {
+        let hint = write_json("hint", &record.hint)?;
+        rows.push(Kept::of(source.polled(), record, Some(place), hint.clone()));
         work.push(NewWork {
             lane: place.lane.clone(),
             mapping_id: place.mapping_id.clone(),
             kind: Kind::Hint,
             subject: place.subject.clone(),
             source: source.polled(),
-            payload: Some(write_json("hint", &record.hint)?),
+            payload: Some(hint),
             due_at: now,
         });
     }
-    let (changes, rest) = add(store, tx, &work).await?;
-    let rows: Vec<_> = news
-        .iter()
-        .zip(&work)
-        .zip(&changes)
-        .map(|(((record, _), work), change)| (work.source, &record.delivery_id, record.position, change, &work.payload))
-        .collect();
-    let rows = Rows::new("source text, delivery_id text, position int, change_id text, hint text", &rows)?;
-    let keep = "INSERT INTO inbox (source, delivery_id, position, change_id, hint, received_at)
-                SELECT source, delivery_id, position, change_id, hint, $2 FROM {rows}";
-    rest.over(tx, keep, &rows, args![now]).fetch::<(i64,)>(tx).await?;
+    let (_, script) = add(store, tx, &work).await?;
+    keep(script, tx, &rows, now)?.fetch::<(i64,)>(tx).await?;
     Ok(news.len())
 }
 
@@ -74,8 +70,7 @@ async fn seen_before(
     source: Source,
     records: &[DeliveredHint],
 ) -> Result<HashSet<(String, i64)>, StoreError> {
-    let keys: Vec<_> =
-        records.iter().filter_map(|r| Some((r.delivery_id.as_ref()?, i64::from(r.position)))).collect();
+    let keys: Vec<_> = records.iter().filter_map(|r| Some((r.delivery_id.as_ref()?, i64::from(r.position)))).collect();
     let rows = Rows::new("delivery_id text, position int", &keys)?;
     let sql = "SELECT i.delivery_id, i.position FROM {rows}
                JOIN inbox i ON i.source = $2 AND i.delivery_id = r.delivery_id AND i.position = r.position";
