@@ -7,6 +7,7 @@ mod check;
 mod filter;
 mod first_sync;
 mod flow_actions;
+mod init;
 mod kill;
 mod lifecycle;
 mod live;
