@@ -4,6 +4,7 @@
 //! events are told. `world` sets up and compares; the other files are the cases. No case knows which database it got.
 
 mod check;
+mod documents;
 mod filter;
 mod first_sync;
 mod flow_actions;

@@ -110,9 +110,8 @@ fn cli_page() -> String {
 /// Names of metrics in the sources: texts that begin as all of ours do.
 fn metrics(source: &str) -> BTreeSet<String> {
     let texts = source.split('"').skip(1).step_by(2);
-    let is_metric = |text: &&str| {
-        text.starts_with("campaign_sync_") && text.bytes().all(|c| c.is_ascii_lowercase() || c == b'_')
-    };
+    let is_metric =
+        |text: &&str| text.starts_with("campaign_sync_") && text.bytes().all(|c| c.is_ascii_lowercase() || c == b'_');
     texts.filter(is_metric).map(str::to_owned).collect()
 }
 
@@ -168,8 +167,7 @@ fn every_metric_is_told_of_and_no_other() {
 #[test]
 fn shells_are_told_how_to_complete() {
     for shell in ["bash", "zsh", "fish"] {
-        let output =
-            Command::new(env!("CARGO_BIN_EXE_campaign-sync")).args(["completions", shell]).output().unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_campaign-sync")).args(["completions", shell]).output().unwrap();
         let script = String::from_utf8(output.stdout).unwrap();
         assert!(output.status.success() && script.contains("campaign-sync") && script.contains("init"), "{shell}");
     }

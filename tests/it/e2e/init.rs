@@ -132,6 +132,8 @@ on_both! {
         for name in ["Marketo's", "Salesforce's"] {
             assert!(shown.contains(&format!("ok    {name} to {}", service.url())), "{shown}");
         }
+        // The vendors themselves were not heard.
+        assert!(shown.contains("warn  marketo_webhooks") && shown.contains("warn  salesforce_webhooks"), "{shown}");
         let (code, shown, _) = run(trial().set("webhooks.marketo_tokens", "another")).await;
         assert_eq!(code, 1, "{shown}");
         assert!(shown.contains("fail  Marketo's") && shown.contains("ok    Salesforce's"), "{shown}");
