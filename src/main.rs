@@ -266,7 +266,7 @@ fn points() -> anyhow::Result<Points> {
 
     let Ok(plan) = std::env::var("CAMPAIGN_SYNC_KILL_AT") else { return Ok(Points::default()) };
     let (name, times) = plan.split_once(':').unwrap_or((&plan, "0"));
-    let at = Point::ALL.into_iter().find(|point| point.as_str() == name);
+    let at = Point::ALL.into_iter().chain([Point::Polled]).find(|point| point.as_str() == name);
     let at = at.with_context(|| format!("CAMPAIGN_SYNC_KILL_AT names no point: {name}"))?;
     let left = AtomicUsize::new(times.parse()?);
     Ok(Points::new(move |point| {

@@ -5,6 +5,7 @@
 //!
 //! Source: Adobe, "Marketo REST API": authentication, error codes, integration best practices.
 
+mod activities;
 mod assets;
 mod checkup;
 mod envelope;

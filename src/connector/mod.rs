@@ -9,6 +9,7 @@
 
 pub mod budget;
 mod campaign;
+pub mod changes;
 mod chunk;
 mod circuit;
 mod client;

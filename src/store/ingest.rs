@@ -16,6 +16,8 @@ use crate::domain::hint::{DeliveredHint, Delivery, Hint, Receipt, Source};
 const QUEUE: usize = 4096;
 /// Deliveries in one transaction: beyond this the commit is no longer what costs.
 const GROUP: usize = 512;
+/// Turns of the scheduler without a new delivery after which a group is whole.
+const TURNS: usize = 3;
 
 /// The door for deliveries; cheap to clone.
 #[derive(Clone, Debug)]
@@ -60,12 +62,7 @@ impl Store {
     /// Stores what comes through the door until the last sender is gone.
     pub async fn write_deliveries(&self, mut queue: mpsc::Receiver<Waiting>) {
         while let Some(first) = queue.recv().await {
-            let mut group = vec![first];
-            while group.len() < GROUP
-                && let Ok(next) = queue.try_recv()
-            {
-                group.push(next);
-            }
+            let group = gather(first, &mut queue).await;
             let (deliveries, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
             match self.ingest(&deliveries).await {
                 Ok(receipts) => answer(answers, receipts),
@@ -153,6 +150,26 @@ impl Store {
     }
 }
 
+/// The deliveries of the moment. Those who were answered by the last commit are about to send their next ones, so that the
+/// scheduler is given a turn for as long as that brings more; where nobody else is ready to run, a turn costs nothing.
+async fn gather(first: Waiting, queue: &mut mpsc::Receiver<Waiting>) -> Vec<Waiting> {
+    let mut group = vec![first];
+    let mut idle = 0;
+    while group.len() < GROUP && idle < TURNS {
+        match queue.try_recv() {
+            Ok(next) => {
+                group.push(next);
+                idle = 0;
+            }
+            Err(_) => {
+                idle += 1;
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    group
+}
+
 fn answer(answers: Vec<oneshot::Sender<Receipt>>, receipts: Vec<Receipt>) {
     for (sender, receipt) in answers.into_iter().zip(receipts) {
         // Whoever asked may have gone away; what is stored is stored.
@@ -197,7 +214,7 @@ async fn seen_before<'a>(
 
 /// What a group of hints needs to know to find lanes.
 #[derive(Default)]
-struct Places {
+pub(super) struct Places {
     programs: HashMap<i64, (String, String)>,
     campaigns: HashMap<String, Option<String>>,
     members: HashMap<String, String>,
@@ -205,14 +222,16 @@ struct Places {
     salesforce_people: HashSet<String>,
 }
 
-struct Place {
-    lane: String,
-    mapping_id: Option<String>,
-    subject: Subject,
+/// Where a hint is worked off.
+pub(super) struct Place {
+    pub lane: String,
+    pub mapping_id: Option<String>,
+    pub subject: Subject,
 }
 
 impl Places {
-    fn of(&self, hint: &Hint) -> Option<Place> {
+    /// None for what nobody tracks.
+    pub(super) fn of(&self, hint: &Hint) -> Option<Place> {
         let lane = |campaign: &str, subject| {
             let mapping_id = self.campaigns.get(campaign)?.clone();
             Some(Place { lane: campaign.to_owned(), mapping_id, subject })
@@ -250,7 +269,7 @@ impl Places {
     }
 }
 
-async fn places(tx: &mut Tx, fresh: &[(Source, &DeliveredHint)]) -> Result<Places, StoreError> {
+pub(super) async fn places(tx: &mut Tx, fresh: &[(Source, &DeliveredHint)]) -> Result<Places, StoreError> {
     let mut programs = Vec::new();
     let mut members = Vec::new();
     let mut marketo = Vec::new();

@@ -145,7 +145,8 @@ impl Store {
         lane.await?;
         lock_lanes(&mut tx, [campaign]).await?;
         refuse_while_created(self, &mut tx, &mapping).await?;
-        let other = "SELECT id FROM mappings WHERE deleted_at IS NULL AND (program_id = $1 OR campaign_id = $2) ORDER BY id LIMIT 1";
+        let other = "SELECT id FROM mappings WHERE program_id = $1 AND deleted_at IS NULL
+                     UNION SELECT id FROM mappings WHERE campaign_id = $2 AND deleted_at IS NULL ORDER BY id LIMIT 1";
         let other_args = || args![mapping.program_id, campaign];
         if let Some((mapping_id,)) = tx.fetch::<(String,)>(other, other_args()).await?.pop() {
             return Ok(Created::AlreadyMapped { mapping_id });

@@ -4,10 +4,13 @@
 //! may run in one process and in several; a lane is one worker's at a time.
 
 mod commands;
+pub mod maintenance;
 pub mod points;
+pub mod poll;
 mod reconcile;
 mod refresh;
 mod route;
+mod sweep;
 mod sync;
 mod undo;
 
@@ -26,19 +29,17 @@ use crate::store::guards::GuardLimits;
 use crate::store::lanes::{Claim, Claimed};
 use crate::store::mappings::Mapping;
 use crate::store::members::Member;
-use crate::store::outbox::{Kind, ROUTER, Subject};
+use crate::store::outbox::{ROUTER, Subject};
 use crate::store::people::{Half, Person};
 use crate::store::record::{Batch, End, Settled};
 use crate::store::{Store, StoreError};
 use points::{Interrupted, Point, Points};
-use sync::{Item, Pass};
+use sync::{Item, Pass, settle};
 
 /// Rows in one pass: five full Salesforce calls.
 const BATCH: usize = 1000;
 /// The longest that a worker sleeps, so that work of another replica, and a clock that was moved, are noticed.
 const NAP: Duration = Duration::from_millis(500);
-/// How often mappings that are due to be read again are looked for.
-const SWEEP: Duration = Duration::from_secs(1);
 
 /// What a worker goes by.
 #[derive(Clone, Debug)]
@@ -49,7 +50,7 @@ pub struct Settings {
     pub retry_base: Duration,
     pub retry_cap: Duration,
     pub guard: GuardLimits,
-    /// How often the program and the campaign of a mapping are read again.
+    /// How often a mapping is compared by itself, its program and campaign read again.
     pub reconcile_interval: Duration,
     /// For leads of people without a last name.
     pub lead_last_name: String,
@@ -159,18 +160,6 @@ impl Worker {
                     let _ = tokio::time::timeout(pause, stop.cancelled()).await;
                 }
             }
-        }
-    }
-
-    /// Finds mappings that are due to be read again, once in a while.
-    async fn sweep(&self, swept: &mut Option<Duration>) {
-        let now = self.store.clock().monotonic();
-        if swept.is_some_and(|at| now.saturating_sub(at) < SWEEP) {
-            return;
-        }
-        *swept = Some(now);
-        if let Err(error) = self.store.sweep_mappings(self.settings.reconcile_interval).await {
-            tracing::warn!(%error, "the mappings that are due could not be found");
         }
     }
 
@@ -391,9 +380,4 @@ impl Worker {
 /// Whether another row of the batch is about the same subject; then this one saves nothing.
 fn again(changes: &[Claimed], n: usize) -> bool {
     changes.iter().enumerate().any(|(m, c)| m != n && c.lane == changes[n].lane && c.subject == changes[n].subject)
-}
-
-fn settle(change: &Claimed, end: End) -> Settled {
-    let kind = if change.kind == Kind::FlowAction.as_str() { Kind::FlowAction } else { Kind::Hint };
-    Settled { id: change.id.clone(), lane: change.lane.clone(), subject: change.subject.clone(), kind, end }
 }

@@ -25,10 +25,12 @@ pub enum Point {
     Unrecorded,
     /// All is recorded.
     Recorded,
+    /// A page of a log was read, neither it nor its place is stored. Of a poll, not of a pass.
+    Polled,
 }
 
 impl Point {
-    /// Every point, in the order of a pass.
+    /// Every point of a pass, in order.
     pub const ALL: [Self; 8] = [
         Self::Claimed,
         Self::Read,
@@ -52,6 +54,7 @@ impl Point {
             Self::Written => "written",
             Self::Unrecorded => "unrecorded",
             Self::Recorded => "recorded",
+            Self::Polled => "polled",
         }
     }
 }

@@ -18,6 +18,7 @@ mod merge_people;
 mod merge_rows;
 mod new_campaign;
 mod one_way_fields;
+mod polling;
 mod rows;
 mod running;
 mod switch;

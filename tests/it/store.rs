@@ -10,7 +10,10 @@ mod lanes;
 mod mappings;
 mod people;
 mod plans;
+mod polls;
 mod record;
+mod retention;
+mod schedule;
 mod together;
 
 use std::collections::BTreeMap;

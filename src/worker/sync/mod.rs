@@ -30,6 +30,7 @@ use crate::store::mappings::Mapping;
 use crate::store::members::Member;
 use crate::store::record::VendorError;
 
+pub(super) use finish::settle;
 pub(super) use order::Order;
 
 /// A member on its way through a pass.
