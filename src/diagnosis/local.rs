@@ -58,8 +58,14 @@ fn webhooks(
 
 fn last_seen(id: &str, age: Option<Duration>, remedy: String) -> Item {
     match age {
-        None => Item::warn(id, "none was received yet: changes are found by polling and comparing only, minutes late", remedy),
-        Some(age) if age > SILENCE => Item::warn(id, format!("the last one came {} ago: changes are found by polling", spoken(age)), remedy),
+        None => Item::warn(
+            id,
+            "none was received yet: changes are found by polling and comparing only, minutes late",
+            remedy,
+        ),
+        Some(age) if age > SILENCE => {
+            Item::warn(id, format!("the last one came {} ago: changes are found by polling", spoken(age)), remedy)
+        }
         Some(age) => Item::ok(id, format!("the last one came {} ago", spoken(age))),
     }
 }
@@ -108,7 +114,11 @@ mod tests {
     fn a_day_of_silence_is_worth_a_look() {
         let hours = |n: u64| Some(Duration::from_secs(n * 3600));
         for (age, state, found) in [
-            (None, CheckState::Warn, "none was received yet: changes are found by polling and comparing only, minutes late"),
+            (
+                None,
+                CheckState::Warn,
+                "none was received yet: changes are found by polling and comparing only, minutes late",
+            ),
             (hours(0), CheckState::Ok, "the last one came 0 s ago"),
             (hours(24), CheckState::Ok, "the last one came 24 h ago"),
             (hours(73), CheckState::Warn, "the last one came 3 days ago: changes are found by polling"),

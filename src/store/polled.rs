@@ -28,7 +28,9 @@ pub(super) async fn accept(
     let fresh: Vec<(Source, &DeliveredHint)> = records
         .iter()
         .filter(|record| match &record.delivery_id {
-            Some(id) => !seen.contains(&(id.clone(), i64::from(record.position))) && taken.insert((id, record.position)),
+            Some(id) => {
+                !seen.contains(&(id.clone(), i64::from(record.position))) && taken.insert((id, record.position))
+            }
             None => true,
         })
         .map(|record| (source, record))
@@ -74,8 +76,7 @@ async fn seen_before(
     source: Source,
     records: &[DeliveredHint],
 ) -> Result<HashSet<(String, i64)>, StoreError> {
-    let keys: Vec<_> =
-        records.iter().filter_map(|r| Some((r.delivery_id.as_ref()?, i64::from(r.position)))).collect();
+    let keys: Vec<_> = records.iter().filter_map(|r| Some((r.delivery_id.as_ref()?, i64::from(r.position)))).collect();
     let rows = Rows::new("delivery_id text, position int", &keys)?;
     let sql = "SELECT i.delivery_id, i.position FROM {rows}
                JOIN inbox i ON i.source = $2 AND i.delivery_id = r.delivery_id AND i.position = r.position";

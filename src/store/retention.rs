@@ -122,13 +122,15 @@ impl Store {
                 WHERE p.flow_action_id = f.id AND (o.state IN ({OPEN}) OR o.completed_at >= $1)) ORDER BY f.id LIMIT 1"
         );
         let Some((id,)) = self.db.fetch_optional::<(String,)>(&sql, args![before]).await? else { return Ok(false) };
-        let sql = "SELECT position, change_id FROM flow_action_people WHERE flow_action_id = $1 ORDER BY position LIMIT $2";
+        let sql =
+            "SELECT position, change_id FROM flow_action_people WHERE flow_action_id = $1 ORDER BY position LIMIT $2";
         let people: Vec<(i64, Option<String>)> = self.db.fetch(sql, args![&id, most]).await?;
         let rows = Rows::new("position int, change_id text", &people)?;
         let last = i64::try_from(people.len()).unwrap_or(i64::MAX) < most;
         let mut tx = self.db.begin().await?;
         tx.execute_rows("DELETE FROM outbox WHERE id IN (SELECT r.change_id FROM {rows})", &rows, vec![]).await?;
-        let sql = "DELETE FROM flow_action_people WHERE flow_action_id = $2 AND position IN (SELECT r.position FROM {rows})";
+        let sql =
+            "DELETE FROM flow_action_people WHERE flow_action_id = $2 AND position IN (SELECT r.position FROM {rows})";
         tx.execute_rows(sql, &rows, args![&id]).await?;
         if last {
             tx.execute("DELETE FROM flow_actions WHERE id = $1", args![&id]).await?;

@@ -26,7 +26,7 @@ use campaign_sync::store::mappings::{Created, Found, Mapping, Options};
 use campaign_sync::worker::points::{Point, Points};
 use campaign_sync::worker::poll::Poller;
 use campaign_sync::worker::{PassError, Worker};
-use setup::{poll_settings, policies, settings};
+use setup::{policies, poll_settings, settings};
 use world::{Dice, FOREIGN, STATUSES, Tally, Worlds};
 
 const HISTORIES: u64 = 10_000;

@@ -73,6 +73,7 @@ fn configuration_page(defaults: &str) -> String {
 }
 
 /// What the program prints for `--help`.
+#[cfg(feature = "sandbox")]
 fn help(path: &[String]) -> String {
     let output = Command::new(env!("CARGO_BIN_EXE_campaign-sync")).args(path).arg("--help").output().unwrap();
     assert!(output.status.success(), "{path:?}");
@@ -80,12 +81,14 @@ fn help(path: &[String]) -> String {
 }
 
 /// Names of the commands that a help lists.
+#[cfg(feature = "sandbox")]
 fn commands(help: &str) -> Vec<String> {
     let listed = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| !line.is_empty());
     let first = listed.filter(|line| line.starts_with("  ") && !line.starts_with("   "));
     first.filter_map(|line| line.split_whitespace().next()).filter(|name| *name != "help").map(str::to_owned).collect()
 }
 
+#[cfg(feature = "sandbox")]
 fn cli_page() -> String {
     let mut page = format!(
         "# Command line\n\nWhat `--help` says, generated: {MADE} `demo` and `emulate` are there when it is built with `--features sandbox`.\n\n\

@@ -85,10 +85,8 @@ impl SalesforceLog for SalesforceClient {
         cursor: Option<&str>,
     ) -> Result<Page<CampaignMember>, ConnectorError> {
         let of = any_of("CampaignId", &texts(campaigns));
-        let soql = format!(
-            "SELECT {MEMBER} FROM CampaignMember WHERE {of} AND SystemModstamp >= {} {ORDER}",
-            literal(since)
-        );
+        let soql =
+            format!("SELECT {MEMBER} FROM CampaignMember WHERE {of} AND SystemModstamp >= {} {ORDER}", literal(since));
         let page: Page<MemberRow> = self.page("changed_members", Rows::All, &soql, cursor).await?;
         Ok(Page { rows: page.rows.into_iter().map(MemberRow::read).collect(), next: page.next, total: page.total })
     }

@@ -94,8 +94,7 @@ mod tests {
         let member = |old, new| MarketoChange::Member { program: 1, person: 2, old, new };
         assert!(of(member(status("Attended"), status("Attended"))).is_empty());
         let joined = of(member(None, status("Attended")));
-        let expected =
-            Hint::ProgramMember { program_id: 1, marketo_id: 2, removed: false, status: status("Attended") };
+        let expected = Hint::ProgramMember { program_id: 1, marketo_id: 2, removed: false, status: status("Attended") };
         assert_eq!((joined.len(), &joined[0].hint, joined[0].delivery_id.as_deref()), (1, &expected, Some("7")));
         let left = of(member(status("Attended"), None));
         assert!(matches!(left[0].hint, Hint::ProgramMember { removed: true, status: None, .. }));

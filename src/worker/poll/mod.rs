@@ -248,10 +248,7 @@ fn millis(time: Duration) -> i64 {
 
 /// A place as it was written.
 fn read_place<T: serde::de::DeserializeOwned>(place: Option<&str>) -> Result<Option<T>, StoreError> {
-    place
-        .map(serde_json::from_str)
-        .transpose()
-        .map_err(|error| StoreError::Corrupt(format!("polls.place: {error}")))
+    place.map(serde_json::from_str).transpose().map_err(|error| StoreError::Corrupt(format!("polls.place: {error}")))
 }
 
 fn write_place<T: serde::Serialize>(place: &T) -> Result<String, StoreError> {

@@ -98,7 +98,8 @@ impl Poller {
             return Ok(Look::Idle);
         }
         let mut walk = self.walk(place)?;
-        let left: Vec<_> = campaigns.into_iter().filter(|id| walk.after.as_ref().is_none_or(|after| id > after)).collect();
+        let left: Vec<_> =
+            campaigns.into_iter().filter(|id| walk.after.as_ref().is_none_or(|after| id > after)).collect();
         if left.is_empty() && walk.next.is_none() {
             // The last ones are not tracked any more.
             return Ok(Look::Page(Page { found: Vec::new(), place: write_place(&walk.over())?, state: Progress::End }));
@@ -136,9 +137,8 @@ impl Poller {
         }
         let now = self.store.clock().now();
         let from: Timestamp = read_place(poll.place.as_deref())?.unwrap_or_else(|| minute(now));
-        let page = |found, place: &Timestamp| {
-            Ok(Look::Page(Page { found, place: write_place(place)?, state: Progress::End }))
-        };
+        let page =
+            |found, place: &Timestamp| Ok(Look::Page(Page { found, place: write_place(place)?, state: Progress::End }));
         // A span of a minute or less is refused; seconds do not count.
         if minute(now).duration_since(from) <= SignedDuration::from_mins(1) {
             return page(Vec::new(), &from);

@@ -85,7 +85,8 @@ impl SalesforceLog for Worlds {
         self.call(Vendor::Salesforce, false, |world| {
             let rows = world.members_s.values().chain(&world.logs.bin);
             let changed = |row: &&CampaignMember| {
-                campaigns.contains(&row.campaign_id) && row.system_modstamp.is_some_and(|at| at.as_second() >= since.as_second())
+                campaigns.contains(&row.campaign_id)
+                    && row.system_modstamp.is_some_and(|at| at.as_second() >= since.as_second())
             };
             let mut rows: Vec<_> = rows.filter(changed).cloned().collect();
             rows.sort_by(|a, b| (a.system_modstamp, &a.id).cmp(&(b.system_modstamp, &b.id)));
@@ -109,9 +110,11 @@ impl SalesforceLog for Worlds {
         cursor: Option<&str>,
     ) -> Result<Page<DepartedPerson>, ConnectorError> {
         self.call(Vendor::Salesforce, false, |world| {
-            let departed = world.logs.departed.iter().filter(|(at, id)| {
-                at / 1000 >= since.as_second() && PersonType::of(id) == Some(person)
-            });
+            let departed = world
+                .logs
+                .departed
+                .iter()
+                .filter(|(at, id)| at / 1000 >= since.as_second() && PersonType::of(id) == Some(person));
             let row = |(at, id): &(i64, SalesforceId)| DepartedPerson {
                 id: id.clone(),
                 is_deleted: world.people_s[id].deleted,

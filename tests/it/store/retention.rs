@@ -8,7 +8,8 @@ use super::{End, World, delivery, given_up, parked};
 use crate::support::on_both;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
-const KEEP: Retention = Retention { bodies: DAY.saturating_mul(7), history: DAY.saturating_mul(400), completed: DAY.saturating_mul(7) };
+const KEEP: Retention =
+    Retention { bodies: DAY.saturating_mul(7), history: DAY.saturating_mul(400), completed: DAY.saturating_mul(7) };
 
 impl World {
     async fn prune(&self, most: i64) -> usize {

@@ -31,12 +31,18 @@ async fn changed_members_come_in_order_with_those_in_the_recycle_bin() {
 #[tokio::test]
 async fn a_page_names_the_next_and_a_lost_locator_is_refused_as_such() {
     let (server, salesforce) = client().await;
-    let first = include_str!("../../../../tests/fixtures/salesforce/changed_members.json")
-        .replace(r#""totalSize":2,"done":true"#, r#""totalSize":4,"done":false,"nextRecordsUrl":"/services/data/v60.0/query/01g-2""#);
+    let first = include_str!("../../../../tests/fixtures/salesforce/changed_members.json").replace(
+        r#""totalSize":2,"done":true"#,
+        r#""totalSize":4,"done":false,"nextRecordsUrl":"/services/data/v60.0/query/01g-2""#,
+    );
     answer(&server, "GET", ALL, json_of(200, &first)).await;
     let page = salesforce.changed_members(&[id(CAMPAIGN)], since(), None).await.unwrap();
     let second = include_str!("../../../../tests/fixtures/salesforce/changed_members.json").replace(":2,", ":4,");
-    Mock::given(path("/services/data/v60.0/query/01g-2")).respond_with(json_of(200, &second)).up_to_n_times(1).mount(&server).await;
+    Mock::given(path("/services/data/v60.0/query/01g-2"))
+        .respond_with(json_of(200, &second))
+        .up_to_n_times(1)
+        .mount(&server)
+        .await;
     let rest = salesforce.changed_members(&[id(CAMPAIGN)], since(), page.next.as_deref()).await.unwrap();
     assert_eq!((rest.rows.len(), rest.next), (2, None));
     let gone = r#"[{"errorCode":"INVALID_QUERY_LOCATOR","message":"invalid query locator"}]"#;
