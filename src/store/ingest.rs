@@ -3,12 +3,14 @@
 //! No timer: while one commit runs, the next group forms; a lone request pays for nothing but its own commit. In the
 //! same transaction each record finds its lane, or is found to concern nobody.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
+use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use super::dialect::{Rows, Tx, args};
 use super::outbox::{Kind, NewWork, ROUTER, Subject, add};
+use super::script::Script;
 use super::{Store, StoreError, write_json};
 use crate::domain::hint::{DeliveredHint, Delivery, Hint, Receipt, Source};
 
@@ -107,17 +109,19 @@ impl Store {
         }
         let places = places(&mut tx, &fresh).await?;
         let mut work = Vec::new();
-        let mut positions = Vec::new();
+        let mut rows = Vec::with_capacity(fresh.len());
         for (n, (source, record)) in fresh.iter().enumerate() {
-            if let Some(place) = places.of(&record.hint) {
-                positions.push(n);
+            let hint = write_json("hint", &record.hint)?;
+            let place = places.of(&record.hint);
+            rows.push(Kept::of(source.as_str(), record, place.as_ref(), hint.clone()));
+            if let Some(place) = place {
                 work.push(NewWork {
                     lane: place.lane,
                     mapping_id: place.mapping_id,
                     kind: Kind::Hint,
                     subject: place.subject,
                     source: source.as_str(),
-                    payload: Some(write_json("hint", &record.hint)?),
+                    payload: Some(hint),
                     due_at: self.now(),
                 });
                 match key(*source, record) {
@@ -126,18 +130,8 @@ impl Store {
                 }
             }
         }
-        let (changes, rest) = add(self, &mut tx, &work).await?;
-        let changes: BTreeMap<usize, &String> = positions.into_iter().zip(&changes).collect();
-        let now = self.now();
-        let mut rows = Vec::with_capacity(fresh.len());
-        for (n, (source, record)) in fresh.iter().enumerate() {
-            let hint = write_json("hint", &record.hint)?;
-            rows.push((source.as_str(), &record.delivery_id, record.position, changes.get(&n), hint));
-        }
-        let rows = Rows::new("source text, delivery_id text, position int, change_id text, hint text", &rows)?;
-        let keep = "INSERT INTO inbox (source, delivery_id, position, change_id, hint, received_at)
-                    SELECT source, delivery_id, position, change_id, hint, $2 FROM {rows}";
-        rest.over(&tx, keep, &rows, args![now]).commit(tx).await?;
+        let (_, script) = add(self, &mut tx, &work).await?;
+        keep(script, &tx, &rows, self.now())?.commit(tx).await?;
         if !work.is_empty() {
             self.work.notify_one();
         }
@@ -148,6 +142,27 @@ impl Store {
         };
         Ok(deliveries.iter().zip(nameless).map(receipt).collect())
     }
+}
+
+/// A record as the inbox keeps it.
+#[derive(Serialize)]
+pub(super) struct Kept<'a>(&'static str, &'a Option<String>, u32, Option<String>, Option<String>, String);
+
+impl<'a> Kept<'a> {
+    /// With its place, where somebody tracks what it is about.
+    pub(super) fn of(source: &'static str, record: &'a DeliveredHint, place: Option<&Place>, hint: String) -> Self {
+        let (lane, subject) = (place.map(|p| p.lane.clone()), place.map(|p| p.subject.to_string()));
+        Self(source, &record.delivery_id, record.position, lane, subject, hint)
+    }
+}
+
+/// Keeps records, each with the row of the outbox that now waits for its subject.
+pub(super) fn keep(script: Script, tx: &Tx, rows: &[Kept<'_>], now: i64) -> Result<Script, StoreError> {
+    let columns = "source text, delivery_id text, position int, lane text, subject text, hint text";
+    let sql = "INSERT INTO inbox (source, delivery_id, position, change_id, hint, received_at)
+               SELECT source, delivery_id, position, (SELECT o.id FROM outbox o WHERE o.lane = r.lane AND o.subject = r.subject
+                 AND o.kind = 'hint' AND o.state IN ('available', 'retryable')), hint, $2 FROM {rows}";
+    Ok(script.over(tx, sql, &Rows::new(columns, rows)?, args![now]))
 }
 
 /// The deliveries of the moment. Those who were answered by the last commit are about to send their next ones, so that the

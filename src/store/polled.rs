@@ -10,7 +10,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::dialect::{Rows, Tx, args};
-use super::ingest::{Place, places};
+use super::ingest::{Kept, Place, keep, places};
 use super::outbox::{Kind, NewWork, ROUTER, add};
 use super::{Store, StoreError, write_json};
 use crate::domain::hint::{DeliveredHint, Hint, Operation, Source};
@@ -45,28 +45,22 @@ pub(super) async fn accept(
     }
     let now = store.now();
     let mut work = Vec::with_capacity(news.len());
+    let mut rows = Vec::with_capacity(news.len());
     for (record, place) in &news {
+        let hint = write_json("hint", &record.hint)?;
+        rows.push(Kept::of(source.polled(), record, Some(place), hint.clone()));
         work.push(NewWork {
             lane: place.lane.clone(),
             mapping_id: place.mapping_id.clone(),
             kind: Kind::Hint,
             subject: place.subject.clone(),
             source: source.polled(),
-            payload: Some(write_json("hint", &record.hint)?),
+            payload: Some(hint),
             due_at: now,
         });
     }
-    let (changes, rest) = add(store, tx, &work).await?;
-    let rows: Vec<_> = news
-        .iter()
-        .zip(&work)
-        .zip(&changes)
-        .map(|(((record, _), work), change)| (work.source, &record.delivery_id, record.position, change, &work.payload))
-        .collect();
-    let rows = Rows::new("source text, delivery_id text, position int, change_id text, hint text", &rows)?;
-    let keep = "INSERT INTO inbox (source, delivery_id, position, change_id, hint, received_at)
-                SELECT source, delivery_id, position, change_id, hint, $2 FROM {rows}";
-    rest.over(tx, keep, &rows, args![now]).fetch::<(i64,)>(tx).await?;
+    let (_, script) = add(store, tx, &work).await?;
+    keep(script, tx, &rows, now)?.fetch::<(i64,)>(tx).await?;
     Ok(news.len())
 }
 

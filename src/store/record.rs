@@ -51,7 +51,7 @@ pub struct Batch {
 }
 
 impl Store {
-    /// Adds work to lanes of others; its ids in order.
+    /// Adds work to lanes of others; the id of the row that each becomes, unless it is merged into one that waits.
     pub async fn enqueue(&self, work: &[NewWork]) -> Result<Vec<String>, StoreError> {
         let mut tx = self.db.begin().await?;
         let ids = enqueue(self, &mut tx, work).await?;

@@ -278,6 +278,7 @@ impl History {
             panic!("mapped")
         };
         self.mapping = mapping;
+        self.find_places().await;
         if self.dice.one_in(2) {
             self.settle().await;
         }

@@ -29,7 +29,7 @@ impl Poller {
         }
         let place = match read_place::<Place>(poll.place.as_deref())? {
             Some(place) => place,
-            None => match self.marketo.log_place(self.store.clock().now()).await {
+            None => match self.marketo.log_place(self.first_place()).await {
                 Ok(token) => Place { next: token.clone(), then: token },
                 Err(error) => return Ok(Look::Failed { error, place: None }),
             },

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use tokio_util::sync::CancellationToken;
 
 use super::PassError;
@@ -30,6 +31,9 @@ use stream::{STREAMS, Stream, flowing};
 const NAP: Duration = Duration::from_secs(1);
 /// How far before its place a log is read again: transactions that were open, and clocks that differ.
 const OVERLAP: Duration = Duration::from_secs(300);
+
+/// How often at the least it is found out whether anybody wants to know; much shorter than the overlap.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// What a poller goes by.
 #[derive(Clone, Copy, Debug)]
@@ -163,7 +167,7 @@ impl Poller {
         match look {
             Look::Idle => {
                 // Whoever is mapped next has a first sync.
-                let step = Step { due_at: began + millis(self.settings.interval), ..Step::default() };
+                let step = Step { due_at: began + millis(self.settings.interval.min(IDLE)), ..Step::default() };
                 self.store.record_poll(&poll, &step, None).await?;
             }
             Look::Page(page) => {
@@ -206,6 +210,13 @@ impl Poller {
             Stream::SalesforcePeople(person) => self.look_at_people(person, place).await?,
             Stream::SalesforceDeletions(of) => self.look_at_deletions(of, poll).await?,
         })
+    }
+
+    /// Where a log without a place is begun: before the first sync of whoever was just mapped has read anything, since a log that
+    /// nobody wanted is looked at once in [`IDLE`] at the least.
+    fn first_place(&self) -> Timestamp {
+        let now = self.store.clock().now();
+        now - SignedDuration::try_from(OVERLAP).unwrap_or_default()
     }
 
     /// When the end of a log is read again.

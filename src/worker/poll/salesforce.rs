@@ -68,7 +68,7 @@ type Asked<T> = Result<connector::Page<T>, ConnectorError>;
 
 impl Poller {
     fn walk(&self, place: Option<&str>) -> Result<Walk, StoreError> {
-        Ok(read_place(place)?.unwrap_or_else(|| Walk::begin(self.store.clock().now())))
+        Ok(read_place(place)?.unwrap_or_else(|| Walk::begin(self.first_place())))
     }
 
     pub(super) async fn look_at_members(&self, place: Option<&str>) -> Result<Look, StoreError> {

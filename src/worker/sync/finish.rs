@@ -158,8 +158,12 @@ impl Worker {
         match (&fate, &decision) {
             (Fate::Open, Some(decision)) => {
                 member.base.clone_from(&decision.next_base);
+                // A removal that has arrived leaves nobody on either side: what is left is not worth another look.
+                let nobody = decision.reason.is_none()
+                    && (&member.marketo, &member.salesforce) == (&Seen::Absent, &Seen::Absent);
                 member.sync_state = match decision.action {
                     Action::Close => "closed".to_owned(),
+                    _ if wrote && nobody => "closed".to_owned(),
                     _ => decision.state.to_string(),
                 };
                 member.reason = decision.reason.map(|r| r.to_string());

@@ -9,6 +9,14 @@ use super::world::Owners;
 use super::{History, judge};
 
 impl History {
+    /// A poller that runs finds out soon that somebody is mapped.
+    pub async fn find_places(&mut self) {
+        if self.polls {
+            self.advance(Duration::from_secs(61));
+            self.poll_all().await;
+        }
+    }
+
     /// Now and then a page of some log, the beginning or end of a stretch without webhooks, or time that passes.
     pub async fn perhaps_poll(&mut self) {
         if !self.polls {
