@@ -32,6 +32,7 @@ use crate::store::guards::GuardLimits;
 use crate::store::ingest::Ingest;
 use crate::store::retention::Retention;
 use crate::webhook::WebhookState;
+use crate::worker::deliver::{Deliverer, DeliverySettings};
 use crate::worker::maintenance::Maintenance;
 use crate::worker::points::Points;
 use crate::worker::poll::{Allowance, PollSettings, Poller};
@@ -147,6 +148,9 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Service>
             (Arc::new(marketo.prioritised(priority)), Arc::new(salesforce.prioritised(priority)))
         };
         let (commands, runs) = (at(Priority::FlowAction), at(Priority::Reconcile));
+        let deliverer =
+            Deliverer::new(store.clone(), marketo.clone(), delivery_settings(config), options.points.clone())?;
+        tasks.spawn(deliverer.run(stop.clone()));
         let poller = poller(config, store.clone(), &marketo, &salesforce, options.points.clone());
         tasks.spawn(poller.run(stop.clone()));
         tasks.spawn(Maintenance::new(store.clone(), retention(config)).run(stop.clone()));
@@ -283,6 +287,17 @@ fn timeout(config: &Config) -> Duration {
     config.sync.lease * 4 / 5
 }
 
+fn delivery_settings(config: &Config) -> DeliverySettings {
+    let delivery = &config.delivery;
+    DeliverySettings {
+        timeout: delivery.timeout,
+        max_age: delivery.max_age,
+        concurrency: usize::try_from(delivery.concurrency).unwrap_or(usize::MAX),
+        lease: config.sync.lease,
+        allow_private: config.limits.allow_private_targets,
+    }
+}
+
 /// What looks for changes that nobody told of, behind webhooks and before whole reads.
 fn poller(
     config: &Config,
@@ -293,7 +308,7 @@ fn poller(
 ) -> Poller {
     let sync = &config.sync;
     let settings = PollSettings {
-        interval: sync.poll_interval,
+        every: sync.poll_interval,
         lease: sync.lease,
         retry_base: sync.retry_base,
         retry_cap: sync.retry_cap,

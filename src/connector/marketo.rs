@@ -12,6 +12,7 @@ mod envelope;
 mod members;
 mod merges;
 mod people;
+mod requests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

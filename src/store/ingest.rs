@@ -3,7 +3,7 @@
 //! No timer: while one commit runs, the next group forms; a lone request pays for nothing but its own commit. In the
 //! same transaction each record finds its lane, or is found to concern nobody.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
@@ -131,7 +131,8 @@ impl Store {
             }
         }
         let (_, script) = add(self, &mut tx, &work).await?;
-        keep(script, &tx, &rows, self.now())?.commit(tx).await?;
+        let script = keep(script, &tx, &rows, self.now())?;
+        heard(script, &tx, deliveries, self.now())?.commit(tx).await?;
         if !work.is_empty() {
             self.work.notify_one();
         }
@@ -163,6 +164,15 @@ pub(super) fn keep(script: Script, tx: &Tx, rows: &[Kept<'_>], now: i64) -> Resu
                SELECT source, delivery_id, position, (SELECT o.id FROM outbox o WHERE o.lane = r.lane AND o.subject = r.subject
                  AND o.kind = 'hint' AND o.state IN ('available', 'retryable')), hint, $2 FROM {rows}";
     Ok(script.over(tx, sql, &Rows::new(columns, rows)?, args![now]))
+}
+
+/// Notes which sources have been heard of.
+fn heard(script: Script, tx: &Tx, deliveries: &[Delivery], now: i64) -> Result<Script, StoreError> {
+    let sources: BTreeSet<_> = deliveries.iter().map(|delivery| (delivery.source.as_str(),)).collect();
+    let rows = Rows::new("source text", &sources.into_iter().collect::<Vec<_>>())?;
+    let sql = "INSERT INTO sources (source, heard_at) SELECT source, $2 FROM {rows} WHERE true
+               ON CONFLICT (source) DO UPDATE SET heard_at = excluded.heard_at";
+    Ok(script.over(tx, sql, &rows, args![now]))
 }
 
 /// The deliveries of the moment. Those who were answered by the last commit are about to send their next ones, so that the

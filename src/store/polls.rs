@@ -158,7 +158,7 @@ impl Store {
 
     /// Whether a webhook of this source came since; epoch milliseconds.
     pub async fn heard_since(&self, source: Source, since: i64) -> Result<bool, StoreError> {
-        let sql = "SELECT id FROM inbox WHERE received_at > $1 AND source = $2 LIMIT 1";
-        Ok(self.db.fetch_optional::<(i64,)>(sql, args![since, source.as_str()]).await?.is_some())
+        let heard = self.last_heard().await?;
+        Ok(heard.get(source.as_str()).is_some_and(|at| *at > since))
     }
 }

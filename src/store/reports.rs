@@ -25,8 +25,6 @@ pub struct Bridge {
 /// How far back latency and throughput look, in milliseconds, and the most rows that they look at.
 pub const RECENT: i64 = 5 * 60_000;
 const RECENT_ROWS: i64 = 10_000;
-/// Newest records of the inbox among which the last of each source is looked for.
-const RECENT_RECORDS: i64 = 10_000;
 
 /// How long changes took, and how many there were, in the last minutes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -143,12 +141,10 @@ impl Store {
         Ok(COUNTERS.map(|name| (name, total(name))).into_iter().collect())
     }
 
-    /// When the last webhook of each source came, among the newest records; what a poll found is none.
+    /// When the last webhook of each source came; what a poll found is none.
     pub async fn last_heard(&self) -> Result<BTreeMap<String, i64>, StoreError> {
-        let sql = "SELECT source, MAX(received_at) FROM
-                     (SELECT source, received_at FROM inbox WHERE source IN ('marketo', 'salesforce')
-                      ORDER BY received_at DESC LIMIT $1) AS newest GROUP BY source";
-        Ok(self.db.fetch::<(String, i64)>(sql, args![RECENT_RECORDS]).await?.into_iter().collect())
+        let sql = "SELECT source, heard_at FROM sources";
+        Ok(self.db.fetch::<(String, i64)>(sql, vec![]).await?.into_iter().collect())
     }
 
     /// State and due time of the change that will next look at a member; none when none waits.

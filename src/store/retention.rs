@@ -13,11 +13,11 @@ use super::{Store, StoreError};
 /// How long what is kept.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
-    /// What webhooks and polls said.
+    /// What webhooks and polls said, and receivers answered.
     pub bodies: Duration,
     /// The history of members, and trigger events.
     pub history: Duration,
-    /// Changes, flow actions and runs that are done with.
+    /// Changes, flow actions, runs and deliveries that are done with.
     pub completed: Duration,
 }
 
@@ -38,10 +38,10 @@ impl Store {
             (
                 "inbox",
                 format!(
-                    "SELECT i.id FROM inbox i WHERE i.received_at < $1 AND NOT EXISTS
-                     (SELECT 1 FROM outbox o WHERE o.id = i.change_id AND o.state IN ({OPEN})) ORDER BY i.received_at LIMIT $2"
+                    "SELECT i.id FROM inbox i WHERE i.id < $1 AND NOT EXISTS
+                     (SELECT 1 FROM outbox o WHERE o.id = i.change_id AND o.state IN ({OPEN})) ORDER BY i.id LIMIT $2"
                 ),
-                bodies,
+                self.inbox_before(bodies).await?,
             ),
             (
                 // What has failed is tried again at each comparison, so it is not done with.
@@ -82,9 +82,31 @@ impl Store {
         // Removals are counted over a window of hours.
         let old = "SELECT removed_at FROM removals WHERE removed_at < $1 ORDER BY removed_at LIMIT $2";
         self.delete(&format!("DELETE FROM removals WHERE removed_at IN ({old})"), args![completed, most]).await?;
+        more |= self.prune_deliveries(completed, bodies, most).await?;
         more |= self.prune_runs(completed, most).await?;
         more |= self.prune_flow_action(completed, most).await?;
         Ok(more)
+    }
+
+    /// The id from which on records of the inbox are not older than a time. Their ids grow with time, which spares an index for each
+    /// delivery.
+    async fn inbox_before(&self, time: i64) -> Result<i64, StoreError> {
+        let ends = "SELECT (SELECT MIN(id) FROM inbox), (SELECT MAX(id) FROM inbox)";
+        let Some((Some(mut old), Some(newest))) =
+            self.db.fetch_optional::<(Option<i64>, Option<i64>)>(ends, vec![]).await?
+        else {
+            return Ok(0);
+        };
+        let mut young = newest + 1;
+        while old < young {
+            let middle = old + (young - old) / 2;
+            let sql = "SELECT id, received_at FROM inbox WHERE id >= $1 ORDER BY id LIMIT 1";
+            match self.db.fetch_optional::<(i64, i64)>(sql, args![middle]).await? {
+                Some((id, at)) if at < time => old = id + 1,
+                _ => young = middle,
+            }
+        }
+        Ok(old)
     }
 
     async fn delete(&self, sql: &str, args: Vec<Arg>) -> Result<i64, StoreError> {

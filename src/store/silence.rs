@@ -1,14 +1,16 @@
 //! Sources of which nothing is heard.
 //!
 //! Owns what silence is: no webhook of a vendor for so long, although a mapping has been active for as long. Said once when it begins,
-//! whichever replica finds it. Must not know who is told.
+//! whichever replica finds it, to those who are subscribed to it. Must not know who that is.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::dialect::{Rows, args};
-use super::{Store, StoreError};
+use super::fan_out::tell;
+use super::{Store, StoreError, time};
 use crate::domain::hint::Source;
+use crate::domain::notice::Notice;
 
 /// Longer silence is unusual where people work.
 pub const SILENCE: Duration = Duration::from_secs(24 * 3600);
@@ -51,9 +53,15 @@ impl Store {
         let sql = "INSERT INTO silences (source, since) SELECT source, $2 FROM {rows} WHERE true ON CONFLICT (source) DO NOTHING
                    RETURNING source";
         let new: Vec<(String,)> = tx.fetch_rows(sql, &rows, args![self.now()]).await?;
-        tx.commit().await?;
         let is_new = |silence: &&Silence| new.iter().any(|(source,)| source == silence.source.as_str());
-        Ok(silent.iter().filter(is_new).cloned().collect())
+        let begun: Vec<Silence> = silent.iter().filter(is_new).cloned().collect();
+        for silence in &begun {
+            let (vendor, silent_since) = (silence.source.as_str().to_owned(), silence.last_heard.map(time));
+            tell(self, &mut tx, Notice::SourceSilent { vendor, silent_since }).await?;
+        }
+        tx.commit().await?;
+        self.deliveries.notify_one();
+        Ok(begun)
     }
 
     /// The sources that are silent, and since when that is known; epoch milliseconds.

@@ -4,6 +4,7 @@
 //! may run in one process and in several; a lane is one worker's at a time.
 
 mod commands;
+pub mod deliver;
 pub mod maintenance;
 pub mod points;
 pub mod poll;

@@ -25,6 +25,12 @@ pub enum Point {
     Unrecorded,
     /// All is recorded.
     Recorded,
+    /// Deliveries are found to be due, nothing is sent.
+    Delivering,
+    /// A receiver has answered, nothing is recorded.
+    Answered,
+    /// What was answered is recorded.
+    Noted,
     /// A page of a log was read, neither it nor its place is stored. Of a poll, not of a pass.
     Polled,
 }
@@ -42,6 +48,9 @@ impl Point {
         Self::Recorded,
     ];
 
+    /// Those of deliveries, which pass by themselves.
+    pub const OF_DELIVERIES: [Self; 3] = [Self::Delivering, Self::Answered, Self::Noted];
+
     /// Its name.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -54,6 +63,9 @@ impl Point {
             Self::Written => "written",
             Self::Unrecorded => "unrecorded",
             Self::Recorded => "recorded",
+            Self::Delivering => "delivering",
+            Self::Answered => "answered",
+            Self::Noted => "noted",
             Self::Polled => "polled",
         }
     }

@@ -4,12 +4,15 @@
 //! events are told. `world` sets up and compares; the other files are the cases. No case knows which database it got.
 
 mod check;
+mod deliver;
+mod deliver_bad;
 mod documents;
 mod filter;
 mod first_sync;
 mod flow_actions;
 mod init;
 mod kill;
+mod kill_deliver;
 mod lifecycle;
 mod live;
 mod mapping_life;
@@ -23,6 +26,8 @@ mod rows;
 mod running;
 mod switch;
 mod undo;
+mod stream;
+mod subscriber;
 mod vendors;
 mod webhooks;
 mod world;

@@ -4,6 +4,7 @@
 
 mod campaigns;
 mod commands;
+mod deliveries;
 mod histories;
 mod ingest;
 mod lanes;

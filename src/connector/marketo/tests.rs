@@ -375,3 +375,4 @@ async fn merges_are_followed_to_the_last_winner() {
 mod activities;
 mod checkup;
 mod counts;
+mod requests;

@@ -38,7 +38,7 @@ const IDLE: Duration = Duration::from_secs(60);
 /// What a poller goes by.
 #[derive(Clone, Copy, Debug)]
 pub struct PollSettings {
-    pub interval: Duration,
+    pub every: Duration,
     /// How long a log is ours; longer than a call takes.
     pub lease: Duration,
     pub retry_base: Duration,
@@ -167,7 +167,7 @@ impl Poller {
         match look {
             Look::Idle => {
                 // Whoever is mapped next has a first sync.
-                let step = Step { due_at: began + millis(self.settings.interval.min(IDLE)), ..Step::default() };
+                let step = Step { due_at: began + millis(self.settings.every.min(IDLE)), ..Step::default() };
                 self.store.record_poll(&poll, &step, None).await?;
             }
             Look::Page(page) => {
@@ -221,7 +221,7 @@ impl Poller {
 
     /// When the end of a log is read again.
     async fn pace(&self, stream: Stream) -> Result<Duration, StoreError> {
-        let interval = self.settings.interval;
+        let interval = self.settings.every;
         let since = self.store.now() - millis(flowing(interval));
         let webhooks = self.store.heard_since(stream.source(), since).await?;
         Ok(stream.pace(interval, webhooks, (self.left)(stream.source())))

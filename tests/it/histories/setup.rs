@@ -51,7 +51,7 @@ pub fn settings() -> Settings {
 
 pub fn poll_settings() -> PollSettings {
     PollSettings {
-        interval: Duration::from_secs(60),
+        every: Duration::from_secs(60),
         lease: LEASE,
         retry_base: Duration::from_secs(1),
         retry_cap: Duration::from_secs(60),
