@@ -6,10 +6,12 @@
 mod check;
 mod deliver;
 mod deliver_bad;
+mod documents;
 mod filter;
 mod first_sync;
 mod flow_actions;
 mod identity;
+mod init;
 mod kill;
 mod kill_deliver;
 mod lifecycle;
