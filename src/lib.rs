@@ -3,6 +3,7 @@
 pub mod app;
 pub mod config;
 pub mod connector;
+pub mod dashboard;
 #[cfg(feature = "sandbox")]
 pub mod demo;
 pub mod diagnosis;

@@ -19,6 +19,7 @@ mod health;
 mod idempotency;
 mod mappings;
 mod members;
+mod metrics;
 mod refusal;
 mod resolve;
 mod runs;
@@ -54,6 +55,7 @@ pub use auth::{Scope, create_key};
 use browse::KnownPrograms;
 pub use document::{openapi, openapi_json};
 use flow_actions::KnownCampaigns;
+pub use metrics::describe as describe_metrics;
 use refusal::Refusal;
 use subscriptions::Private;
 

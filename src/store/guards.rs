@@ -176,6 +176,12 @@ impl Store {
         self.db.fetch(&sql, args![mapping_id, after, limit]).await
     }
 
+    /// Guards of all mappings that are in this state, in the order they tripped, after the id `after`.
+    pub async fn guards_in_state(&self, state: &str, after: &str, limit: i64) -> Result<Vec<Guard>, StoreError> {
+        let sql = format!("{GUARD} WHERE g.state = $1 AND g.id > $2 AND m.deleted_at IS NULL ORDER BY g.id LIMIT $3");
+        self.db.fetch(&sql, args![state, after, limit]).await
+    }
+
     /// One guard.
     pub async fn guard_by_id(&self, id: &str) -> Result<Option<Guard>, StoreError> {
         self.db.fetch_optional(&format!("{GUARD} WHERE g.id = $1"), args![id]).await

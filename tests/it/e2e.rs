@@ -10,6 +10,7 @@ mod documents;
 mod filter;
 mod first_sync;
 mod flow_actions;
+mod grafana;
 mod identity;
 mod init;
 mod kill;
