@@ -9,6 +9,7 @@ pub mod demo;
 pub mod diagnosis;
 pub mod domain;
 pub mod http;
+pub mod init;
 pub mod problem;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

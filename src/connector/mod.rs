@@ -9,6 +9,7 @@
 
 pub mod budget;
 mod campaign;
+pub mod changes;
 mod chunk;
 mod circuit;
 mod client;
@@ -16,6 +17,7 @@ mod errors;
 pub mod marketo;
 pub mod provision;
 pub mod salesforce;
+mod smart_campaigns;
 mod token;
 mod wire;
 
@@ -28,6 +30,7 @@ use jiff::Timestamp;
 pub use campaign::{Campaign, CampaignMemberStatus, ListedCampaign, NewCampaign};
 pub use circuit::CircuitState;
 pub use client::{InvalidSettings, Usage};
+pub use smart_campaigns::SmartCampaigns;
 
 use crate::domain::ids::{MarketoId, PersonType, ProgramId, SalesforceId};
 use crate::domain::one_way::{CampaignChange, CampaignFields, Costs};

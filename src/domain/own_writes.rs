@@ -19,16 +19,22 @@ pub struct OwnWrite {
     pub at: i64,
     pub side: Side,
     /// The value that was read before; none for absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Presence,
     /// None for a removal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Presence,
     /// Who had set `from`, where the side tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<SalesforceId>,
     /// Salesforce's row.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub row: Option<SalesforceId>,
     /// When `from` was set, epoch milliseconds; an edit that is younger was not read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub read_at: Option<i64>,
     /// What both sides had agreed on before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Base>,
     /// It arrived. While it is under way nobody knows.
     pub done: bool,

@@ -35,9 +35,12 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(show_campaign))
 }
 
+/// A page of programs, and when it was read, on the monotonic clock.
+type KnownPage = (Duration, Arc<Vec<Program>>);
+
 /// Pages of programs as they were read within the last minute; cheap to clone.
 #[derive(Clone, Debug, Default)]
-pub(super) struct KnownPrograms(Arc<Mutex<HashMap<usize, (Duration, Arc<Vec<Program>>)>>>);
+pub(super) struct KnownPrograms(Arc<Mutex<HashMap<usize, KnownPage>>>);
 
 impl KnownPrograms {
     async fn page(&self, api: &ApiState, page: usize) -> Answer<Arc<Vec<Program>>> {

@@ -284,7 +284,8 @@ fn in_words(member: &Member, waits: Option<&str>) -> Option<String> {
         _ => "",
     };
     let what = match (member.resolution, waits) {
-        (Some(winner), _) => format!("takes over what {winner} says"),
+        (Some(Side::Marketo), _) => "takes over what Marketo says".to_owned(),
+        (Some(Side::Salesforce), _) => "takes over what Salesforce says".to_owned(),
         (None, Some("retryable")) => "tried again".to_owned(),
         (None, _) => "looked at again".to_owned(),
     };

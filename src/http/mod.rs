@@ -6,6 +6,7 @@
 mod administration;
 pub mod auth;
 mod browse;
+mod catch_ups;
 mod changes;
 mod diagnostics;
 mod document;
@@ -24,6 +25,8 @@ mod resolve;
 mod runs;
 mod schema;
 mod stats;
+mod stream;
+mod subscriptions;
 mod table;
 
 use std::any::Any;
@@ -35,6 +38,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, http};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -53,6 +57,7 @@ pub use document::{openapi, openapi_json};
 use flow_actions::KnownCampaigns;
 pub use metrics::describe as describe_metrics;
 use refusal::Refusal;
+use subscriptions::Private;
 
 const BASE: &str = "/api/v1";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -91,6 +96,9 @@ pub struct ApiState {
     most_bytes: usize,
     /// The longest call of a vendor is shorter than this.
     lease: std::time::Duration,
+    private: Private,
+    /// A permit for each stream of events.
+    streams: Arc<Semaphore>,
 }
 
 impl ApiState {
@@ -111,6 +119,8 @@ impl ApiState {
             cors_origins: config.server.cors_origins.clone().into(),
             most_bytes: usize::try_from(config.limits.max_body_bytes).unwrap_or(usize::MAX),
             lease: config.sync.lease,
+            private: Private(config.limits.allow_private_targets),
+            streams: Arc::new(Semaphore::new(stream::STREAMS)),
         }
     }
 
@@ -159,6 +169,9 @@ fn operations() -> (OpenApiRouter<ApiState>, OpenApiRouter<ApiState>) {
         .merge(resolve::routes())
         .merge(changes::routes())
         .merge(events::routes())
+        .merge(stream::routes())
+        .merge(subscriptions::routes())
+        .merge(catch_ups::routes())
         .merge(flow_actions::routes())
         .merge(filter::routes())
         .merge(stats::routes())
@@ -232,7 +245,14 @@ fn cors(origins: &[String]) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(origin)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH, REQUEST_ID, IDEMPOTENCY_KEY])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::IF_MATCH,
+            REQUEST_ID,
+            IDEMPOTENCY_KEY,
+            stream::LAST_EVENT_ID,
+        ])
         .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER, REQUEST_ID])
 }
 

@@ -6,10 +6,12 @@
 use std::collections::HashSet;
 
 use super::dialect::{Rows, Tx, args};
+use super::fan_out::tell;
 use super::mappings::audit;
 use super::outbox::{Kind, NewWork, Subject, enqueue};
 use super::{Store, StoreError, write_json};
 use crate::domain::merge::Side;
+use crate::domain::notice::Notice;
 
 /// How long an approval is good for, in milliseconds: long enough for the removals to be carried out and retried.
 const APPROVAL: i64 = 24 * 3_600_000;
@@ -84,6 +86,28 @@ impl Store {
         removals: &[(String, Side)],
         limits: &GuardLimits,
     ) -> Result<HashSet<String>, StoreError> {
+        self.guard_against(mapping_id, campaign_id, removals, limits, true).await
+    }
+
+    /// The same when a mapping is taken back: nobody is removed because a side was read without them.
+    pub async fn guard_undo(
+        &self,
+        mapping_id: &str,
+        campaign_id: &str,
+        removals: &[(String, Side)],
+        limits: &GuardLimits,
+    ) -> Result<HashSet<String>, StoreError> {
+        self.guard_against(mapping_id, campaign_id, removals, limits, false).await
+    }
+
+    async fn guard_against(
+        &self,
+        mapping_id: &str,
+        campaign_id: &str,
+        removals: &[(String, Side)],
+        limits: &GuardLimits,
+        empty_sides: bool,
+    ) -> Result<HashSet<String>, StoreError> {
         let now = self.now();
         let rows: Vec<_> = removals.iter().map(|(member, side)| (member, side.as_str())).collect();
         let rows = Rows::new("member_id text, side text", &rows)?;
@@ -92,31 +116,47 @@ impl Store {
                    JOIN guards g ON g.id = m.guard_id AND g.mapping_id = $2 AND g.state = 'approved' AND g.decided_at > $3";
         let approved: Vec<(String,)> = tx.fetch_rows(sql, &rows, args![mapping_id, now - APPROVAL]).await?;
         let mut allowed: HashSet<String> = approved.into_iter().map(|row| row.0).collect();
+        // What waits for a person does so also when fewer are proposed by now.
+        let sql = "SELECT DISTINCT r.member_id FROM {rows} JOIN guard_members m ON m.member_id = r.member_id AND m.side = r.side
+                   JOIN guards g ON g.id = m.guard_id AND g.mapping_id = $2 AND g.state = 'waiting'";
+        let waiting: Vec<(String,)> = tx.fetch_rows(sql, &rows, args![mapping_id]).await?;
+        let waiting: HashSet<String> = waiting.into_iter().map(|row| row.0).collect();
         // One that is tried again was counted when it was allowed first.
         let sql =
             "SELECT DISTINCT r.member_id FROM {rows} JOIN removals d ON d.member_id = r.member_id AND d.mapping_id = $2
                    AND d.removed_at > $3";
         let counted: Vec<(String,)> = tx.fetch_rows(sql, &rows, args![mapping_id, now - limits.window]).await?;
         let counted: HashSet<String> = counted.into_iter().map(|row| row.0).collect();
-        let fresh: Vec<&(String, Side)> =
-            removals.iter().filter(|(member, _)| !allowed.contains(member) && !counted.contains(member)).collect();
+        let is_fresh = |member: &String| ![&allowed, &waiting, &counted].iter().any(|known| known.contains(member));
+        let fresh: Vec<&(String, Side)> = removals.iter().filter(|(member, _)| is_fresh(member)).collect();
         let done = "SELECT COUNT(*) FROM removals WHERE mapping_id = $1 AND removed_at > $2";
         let done: Vec<(i64,)> = tx.fetch(done, args![mapping_id, now - limits.window]).await?;
         let total = "SELECT COUNT(*) FROM members WHERE campaign_id = $1 AND sync_state <> 'closed'";
         let total: Vec<(i64,)> = tx.fetch(total, args![campaign_id]).await?;
         let (done, total) = (done.first().map_or(0, |r| r.0), total.first().map_or(0, |r| r.0));
         let proposed = i64::try_from(fresh.len()).unwrap_or(i64::MAX);
-        let tripped = limits.trips(done + proposed, total + done)
-            || (total + done > 1 && empties(&mut tx, campaign_id, &fresh, done).await?);
+        let held = i64::try_from(waiting.len()).unwrap_or(i64::MAX);
+        let tripped = limits.trips(done + held + proposed, total + done)
+            || (empty_sides && total + done > 1 && empties(&mut tx, campaign_id, &fresh, done).await?);
         if proposed > 0 && tripped {
             let sql = "INSERT INTO guards (id, mapping_id, state, created_at) VALUES ($1, $2, 'waiting', $3)
                        ON CONFLICT (mapping_id) WHERE state = 'waiting' DO UPDATE SET state = 'waiting' RETURNING id";
-            let guard: Vec<(String,)> = tx.fetch(sql, args![self.new_id(), mapping_id, now]).await?;
+            let new = self.new_id();
+            let guard: Vec<(String,)> = tx.fetch(sql, args![&new, mapping_id, now]).await?;
             let listed: Vec<_> = fresh.iter().map(|(m, side)| (&guard[0].0, m, side.as_str())).collect();
             let sql =
                 "INSERT INTO guard_members (guard_id, member_id, side) SELECT guard_id, member_id, side FROM {rows}
                        WHERE true ON CONFLICT DO NOTHING";
             tx.execute_rows(sql, &Rows::new("guard_id text, member_id text, side text", &listed)?, vec![]).await?;
+            if guard[0].0 == new {
+                let program = "SELECT program_id FROM mappings WHERE id = $1";
+                let program: Vec<(i64,)> = tx.fetch(program, args![mapping_id]).await?;
+                let (mapping_id, campaign_id) = (mapping_id.to_owned(), campaign_id.to_owned());
+                let (program_id, count) = (program.first().map_or(0, |row| row.0), listed.len());
+                let notice =
+                    Notice::RemovalsWaiting { mapping_id, campaign_id, program_id, guard_id: new.clone(), count };
+                tell(self, &mut tx, notice).await?;
+            }
         } else {
             let listed: Vec<_> = fresh.iter().map(|(m, _)| (m,)).collect();
             let sql = "INSERT INTO removals (mapping_id, member_id, removed_at) SELECT $2, member_id, $3 FROM {rows}
@@ -126,6 +166,7 @@ impl Store {
         }
         allowed.extend(counted);
         tx.commit().await?;
+        self.deliveries.notify_one();
         Ok(allowed)
     }
 

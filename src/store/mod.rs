@@ -6,7 +6,10 @@
 pub mod addresses;
 pub mod campaigns;
 pub mod changes;
+pub mod deliveries;
+pub mod delivery_log;
 mod dialect;
+mod fan_out;
 pub mod filter;
 pub mod flow_actions;
 pub mod guards;
@@ -19,13 +22,20 @@ pub mod mappings;
 pub mod members;
 pub mod outbox;
 pub mod people;
+mod polled;
+pub mod polls;
 pub mod record;
+pub mod replays;
 pub mod reports;
 pub mod resolutions;
+pub mod retention;
 pub mod runs;
+pub mod schedule;
 mod script;
 pub mod settings;
 mod settle;
+pub mod silence;
+pub mod subscriptions;
 pub mod triggers;
 pub mod undo;
 mod writer;
@@ -71,6 +81,8 @@ pub struct Store {
     pub events: Arc<Notify>,
     /// Woken after each commit that ended flow actions.
     pub commands: Arc<Notify>,
+    /// Woken after each commit that made deliveries due.
+    pub deliveries: Arc<Notify>,
 }
 
 impl Store {
@@ -81,7 +93,8 @@ impl Store {
     pub async fn connect(url: &str, max_connections: u32, clock: Clock) -> Result<Self, StoreError> {
         let db = Db::connect(url, max_connections).await?;
         let ids = Arc::new(Mutex::new(ContextV7::new()));
-        Ok(Self { db, clock, ids, work: Arc::default(), events: Arc::default(), commands: Arc::default() })
+        let [work, events, commands, deliveries] = std::array::from_fn(|_| Arc::default());
+        Ok(Self { db, clock, ids, work, events, commands, deliveries })
     }
 
     /// Brings the schema up to date.

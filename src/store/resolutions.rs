@@ -6,7 +6,8 @@
 use super::dialect::args;
 use super::mappings::audit;
 use super::members::Member;
-use super::outbox::{Kind, NewWork, Subject, enqueue};
+use super::outbox::{Kind, Ledger, NewWork, Subject, enqueue};
+use super::settle::supersede;
 use super::{Store, StoreError, write_json};
 use crate::domain::merge::Side;
 
@@ -46,6 +47,19 @@ impl Store {
         let detail =
             serde_json::json!({"winner": winner, "by": actor, "state": member.sync_state, "reason": member.reason});
         tx.execute(sql, args![&member.id, now, write_json("resolution", &detail)?]).await?;
+        // Whatever was parked about the member, under any of its names, is settled with it.
+        let person = &member.person;
+        let names = [
+            Some(work.subject),
+            person.marketo_id.map(Subject::Marketo),
+            person.salesforce_id.clone().map(Subject::Salesforce),
+            member.campaign_member_id.clone().map(Subject::Member),
+        ];
+        let later = self.new_id();
+        let names = names.iter().flatten().map(|subject| (&member.campaign_id, subject.to_string(), &later));
+        let mut ledger = Ledger::default();
+        supersede(&mut tx, &mut ledger, &names.collect::<Vec<_>>(), now).await?;
+        ledger.store(&mut tx).await?;
         audit(self, &mut tx, actor, "member.resolved", &member.id, winner.as_str()).await?;
         tx.commit().await?;
         self.work.notify_one();

@@ -203,10 +203,10 @@ pub(super) async fn start_first_read(store: &Store, tx: &mut Tx, lane: &str) -> 
     .map(drop)
 }
 
-/// Stores where a run stands, in the transaction of what the page brought.
-pub(super) async fn save_run(tx: &mut Tx, run: &Run) -> Result<(), StoreError> {
+/// Stores where a run stands, in the transaction of what the page brought; false when it was begun anew meanwhile.
+pub(super) async fn save_run(tx: &mut Tx, run: &Run) -> Result<bool, StoreError> {
     let counts = write_json("runs.counts", &run.counts)?;
-    tx.execute(
+    let saved = tx.execute(
         "UPDATE runs SET state = $2, stage = $3, cursor = $4, counts = $5, attempts = $6, due_at = $7, message = $8,
            completed_at = $9 WHERE id = $1 AND generation = $10",
         args![
@@ -221,7 +221,6 @@ pub(super) async fn save_run(tx: &mut Tx, run: &Run) -> Result<(), StoreError> {
             run.completed_at,
             run.generation
         ],
-    )
-    .await?;
-    Ok(())
+    );
+    Ok(saved.await? > 0)
 }

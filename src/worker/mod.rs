@@ -4,11 +4,15 @@
 //! may run in one process and in several; a lane is one worker's at a time.
 
 mod commands;
+pub mod deliver;
 mod gather;
+pub mod maintenance;
 pub mod points;
+pub mod poll;
 mod reconcile;
 mod refresh;
 mod route;
+mod sweep;
 mod sync;
 mod undo;
 
@@ -22,20 +26,17 @@ use crate::connector::{Marketo, Salesforce};
 use crate::domain::ids::SalesforceId;
 use crate::domain::trigger::DetectedBy;
 use crate::store::guards::GuardLimits;
-use crate::store::lanes::{Claim, Claimed};
+use crate::store::lanes::Claim;
 use crate::store::mappings::Mapping;
-use crate::store::outbox::Kind;
-use crate::store::record::{Batch, End, Settled};
+use crate::store::record::Batch;
 use crate::store::{Store, StoreError};
 use points::{Interrupted, Point, Points};
-use sync::Pass;
+use sync::{Pass, settle};
 
 /// Rows in one pass: five full Salesforce calls.
 const BATCH: usize = 1000;
 /// The longest that a worker sleeps, so that work of another replica, and a clock that was moved, are noticed.
 const NAP: Duration = Duration::from_millis(500);
-/// How often mappings that are due to be read again are looked for.
-const SWEEP: Duration = Duration::from_secs(1);
 
 /// What a worker goes by.
 #[derive(Clone, Debug)]
@@ -48,7 +49,7 @@ pub struct Settings {
     pub guard: GuardLimits,
     /// Writes that set a member back, within so many milliseconds, after which it is left alone.
     pub loop_breaker: (usize, i64),
-    /// How often the program and the campaign of a mapping are read again.
+    /// How often a mapping is compared by itself, its program and campaign read again.
     pub reconcile_interval: Duration,
     /// For leads of people without a last name.
     pub lead_last_name: String,
@@ -161,21 +162,6 @@ impl Worker {
         }
     }
 
-    /// Finds mappings that are due to be read again, once in a while.
-    async fn sweep(&self, swept: &mut Option<Duration>) {
-        let now = self.store.clock().monotonic();
-        if swept.is_some_and(|at| now.saturating_sub(at) < SWEEP) {
-            return;
-        }
-        *swept = Some(now);
-        if let Err(error) = self.store.sweep_mappings(self.settings.reconcile_interval).await {
-            tracing::warn!(%error, "the mappings that are due could not be found");
-        }
-        if let Err(error) = self.store.due_looks().await {
-            tracing::warn!(%error, "the members that are due to be looked at again could not be found");
-        }
-    }
-
     /// Until something is due, as far as this process can tell.
     async fn nap(&self) {
         let due = self.store.next_due().await.ok().flatten();
@@ -284,9 +270,4 @@ impl Worker {
         }
         Ok(())
     }
-}
-
-fn settle(change: &Claimed, end: End) -> Settled {
-    let kind = if change.kind == Kind::FlowAction.as_str() { Kind::FlowAction } else { Kind::Hint };
-    Settled { id: change.id.clone(), lane: change.lane.clone(), subject: change.subject.clone(), kind, end }
 }

@@ -4,12 +4,17 @@
 //! events are told. `world` sets up and compares; the other files are the cases. No case knows which database it got.
 
 mod check;
+mod deliver;
+mod deliver_bad;
+mod documents;
 mod filter;
 mod first_sync;
 mod flow_actions;
 mod grafana;
 mod identity;
+mod init;
 mod kill;
+mod kill_deliver;
 mod lifecycle;
 mod live;
 mod mapping_life;
@@ -19,10 +24,13 @@ mod merge_rows;
 mod new_campaign;
 mod one_way_fields;
 mod overtaken;
+mod polling;
 mod resolve;
 mod rows;
 mod running;
 mod statuses_later;
+mod stream;
+mod subscriber;
 mod switch;
 mod undo;
 mod vendors;

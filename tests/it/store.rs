@@ -4,14 +4,20 @@
 
 mod campaigns;
 mod commands;
+mod deliveries;
 mod histories;
 mod ingest;
 mod lanes;
+mod looks;
 mod mappings;
 mod people;
 mod plans;
+mod polls;
 mod record;
+mod retention;
+mod schedule;
 mod together;
+mod told;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -61,7 +61,12 @@ impl Worker {
         for (lane, proposed) in removals {
             let Some(mapping) = pass.mappings.get(&lane) else { continue };
             let members: Vec<_> = proposed.iter().map(|(_, id, side)| (id.clone(), *side)).collect();
-            let allowed = self.store.guard(&mapping.id, &lane, &members, &self.settings.guard).await?;
+            let limits = &self.settings.guard;
+            let is_undo = pass.items[proposed[0].0].decision.as_ref().is_some_and(|d| d.rule == Rule::Undo);
+            let allowed = match is_undo {
+                true => self.store.guard_undo(&mapping.id, &lane, &members, limits).await?,
+                false => self.store.guard(&mapping.id, &lane, &members, limits).await?,
+            };
             for (n, id, _) in proposed {
                 if !allowed.contains(&id) {
                     pass.items[n].park(Reason::RemovalWaiting);

@@ -81,7 +81,7 @@ impl Worker {
     }
 
     /// Who else has this id.
-    async fn holder(&self, half: &Half, than: &str) -> Result<Option<Person>, PassError> {
+    pub(super) async fn holder(&self, half: &Half, than: &str) -> Result<Option<Person>, PassError> {
         Ok(self.store.people(std::slice::from_ref(half)).await?.into_iter().find(|p| p.id != than))
     }
 

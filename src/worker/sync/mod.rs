@@ -10,6 +10,7 @@ mod finish;
 mod follow;
 mod identify;
 mod order;
+mod quota;
 pub(super) mod read;
 mod write;
 
@@ -31,6 +32,7 @@ use crate::store::mappings::Mapping;
 use crate::store::members::Member;
 use crate::store::record::VendorError;
 
+pub(super) use finish::settle;
 pub(super) use order::Order;
 
 /// A member on its way through a pass.
@@ -256,7 +258,8 @@ impl Worker {
         self.points.reach(Point::Decided)?;
         self.create(pass).await?;
         self.drop_joined(pass).await?;
-        self.write(pass).await
+        self.write(pass).await?;
+        self.tell_of_quota(pass).await
     }
 
     /// Items of people who were joined with others since they were loaded: both are looked at anew, as one.

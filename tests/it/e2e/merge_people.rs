@@ -19,7 +19,7 @@ impl World {
         cast(self, &lines(&table.join("\n")));
     }
 
-    fn delete_in_salesforce(&self, person: Id) {
+    pub fn delete_in_salesforce(&self, person: Id) {
         self.emulators.salesforce.with(|org| {
             let actor = org.as_person();
             org.atomically(|org| org.delete(&actor, person)).unwrap();
@@ -36,7 +36,7 @@ impl World {
     }
 
     /// Merges two people; the first stays.
-    fn merge_in_marketo(&self, winner: &str, loser: &str) {
+    pub fn merge_in_marketo(&self, winner: &str, loser: &str) {
         let (winner, loser) = (self.marketo_id(winner).unwrap(), self.marketo_id(loser).unwrap());
         self.emulators.marketo.with(|world| world.merge(winner, &[loser]).unwrap());
     }

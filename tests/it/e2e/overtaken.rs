@@ -69,7 +69,7 @@ on_both! {
         let running = Running::slowly(world, &database, &json!({})).await;
         let world = &running.world;
         let duplicates = || world.emulators.salesforce.with(|org| org.counters.errors.get("DUPLICATE_VALUE").copied());
-        running.meanwhile(Vendor::Salesforce, "POST", "/composite/sobjects", || world.set_in_marketo("There", "Registered"), || drop(world.add_in_salesforce(lead, "Attended"))).await;
+        running.meanwhile(Vendor::Salesforce, "POST", "/composite/sobjects", || world.set_in_marketo("There", "Registered"), || _ = world.add_in_salesforce(lead, "Attended")).await;
         running.both_have("There", Some("Attended")).await;
         assert_eq!(duplicates(), Some(1));
         let past = || world.emulators.marketo.with(|world| world.police.errors_by_code.get(&1037).copied());

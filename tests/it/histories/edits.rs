@@ -2,10 +2,13 @@
 //!
 //! What each system does with memberships then is the vendors' rule, and most of it goes without a hint for the member.
 
+use campaign_sync::connector::changes::MarketoChange;
 use campaign_sync::connector::{NewLead, NewPerson, Reaction, RecordError, Vendor};
 use campaign_sync::domain::hint::{Hint, Operation, Source};
 use campaign_sync::domain::ids::{MarketoId, SalesforceId};
+use campaign_sync::domain::merge::Side;
 
+use super::History;
 use super::vendors::refused;
 use super::world::{STATUSES, SalesforcePerson, World, id, step};
 
@@ -21,6 +24,7 @@ impl World {
         for row in self.members_s.values_mut().filter(|row| row.lead_id.as_ref() == Some(lead)) {
             row.contact_id = Some(contact.clone());
         }
+        self.log_departed(lead);
         let hint = Hint::SalesforcePerson {
             person_id: lead.clone(),
             operation: Some(Operation::Update),
@@ -35,8 +39,10 @@ impl World {
         if let Some(person) = self.people_s.get_mut(loser) {
             (person.deleted, person.master) = (true, Some(winner.clone()));
         }
-        let has_row = self.row_of(winner).is_some();
-        self.members_s.retain(|_, row| row.person() != Some(loser) || !has_row);
+        if self.row_of(winner).is_some() {
+            self.bury_rows(loser);
+        }
+        self.log_departed(loser);
         for row in self.members_s.values_mut() {
             for id in [&mut row.lead_id, &mut row.contact_id] {
                 if id.as_ref() == Some(loser) {
@@ -84,13 +90,23 @@ impl World {
                 self.members_m.insert(winner, status);
             }
         }
+        self.log_marketo(MarketoChange::Merged { winner, losers: vec![loser] });
         self.hint(Source::Marketo, Hint::MarketoPerson { marketo_id: loser });
     }
 
     pub fn delete_marketo(&mut self, person: i64) {
         self.people_m.remove(&person);
         self.members_m.remove(&person);
+        self.log_marketo(MarketoChange::Deleted { person });
         self.hint(Source::Marketo, Hint::MarketoPerson { marketo_id: person });
+    }
+
+    fn bury_rows(&mut self, person: &SalesforceId) {
+        let rows: Vec<_> = self.members_s.values().filter(|row| row.person() == Some(person)).cloned().collect();
+        for row in rows {
+            self.members_s.remove(&row.id);
+            self.bury(row);
+        }
     }
 
     /// Deletes a lead or contact; its rows go with it, without a word.
@@ -98,7 +114,8 @@ impl World {
         if let Some(person) = self.people_s.get_mut(person) {
             person.deleted = true;
         }
-        self.members_s.retain(|_, row| row.person() != Some(person));
+        self.bury_rows(person);
+        self.log_departed(person);
         let hint = Hint::SalesforcePerson {
             person_id: person.clone(),
             operation: Some(Operation::Delete),
@@ -132,5 +149,22 @@ impl World {
         let person = self.people_s.get_mut(&id).unwrap();
         (person.first_name, person.name) = (new.first_name.clone(), Some(new.last_name.clone()));
         Ok(id)
+    }
+}
+
+impl History {
+    /// A person says of some member which side is right.
+    pub async fn resolve(&mut self) {
+        let members = self.store.member_page(self.mapping.campaign_id.as_str(), "", 1_000).await.unwrap();
+        if members.is_empty() {
+            return;
+        }
+        let (member, winner) = (self.dice.pick(&members), *self.dice.pick(Side::ALL));
+        // Who agrees, or was joined with another, needs no word.
+        if self.store.resolve_member(member, winner, "test").await.is_ok() {
+            let mut world = self.worlds.get();
+            world.removed_by_people = true;
+            world.log.push(format!("{winner} is right about {:?}", member.person));
+        }
     }
 }

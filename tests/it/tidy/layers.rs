@@ -7,8 +7,8 @@ use super::source::{code, paths, tokens, without_tests};
 /// A foreign crate that is named in these rooms only.
 const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["src/store"]),
-    // The emulators post webhooks, as the vendors do; the demo is a user of the REST API.
-    ("reqwest", &["src/connector", "src/worker/deliver", "src/sandbox", "src/demo"]),
+    // The emulators post webhooks, as the vendors do, and `init` tries them; the demo is a user of the REST API.
+    ("reqwest", &["src/connector", "src/worker/deliver", "src/sandbox", "src/demo", "src/init"]),
     ("axum", &["src/http", "src/webhook", "src/dashboard", "src/app", "src/sandbox"]),
 ];
 
