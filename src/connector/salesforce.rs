@@ -33,7 +33,7 @@ use super::client::{Answer, Call, InvalidSettings, Line, Usage};
 use super::errors::{Fault, Verdict, of_salesforce, of_status};
 use super::token::{Held, TokenSlot};
 use super::{
-    Campaign, CampaignMember, ConnectorError, NewCampaign, NewLead, NewMember, Page, RecordResults, Salesforce,
+    Campaign, CampaignMember, ConnectorError, NewCampaign, NewLead, NewMember, Pace, Page, RecordResults, Salesforce,
     SalesforceIdentity, SalesforcePerson, Vendor, wire,
 };
 use crate::domain::clock::Clock;
@@ -253,6 +253,10 @@ fn refused_with(error: &ConnectorError, expected: &str) -> bool {
 
 #[async_trait]
 impl Salesforce for SalesforceClient {
+    fn pace(&self) -> Pace {
+        self.shared.line.pace()
+    }
+
     async fn identity(&self) -> Result<SalesforceIdentity, ConnectorError> {
         self.read_identity().await
     }

@@ -17,6 +17,7 @@ mod health;
 mod idempotency;
 mod mappings;
 mod members;
+mod plans;
 mod refusal;
 mod runs;
 mod schema;
@@ -146,6 +147,7 @@ fn operations() -> (OpenApiRouter<ApiState>, OpenApiRouter<ApiState>) {
     let operations = OpenApiRouter::default()
         .merge(mappings::routes())
         .merge(guards::routes())
+        .merge(plans::routes())
         .merge(runs::routes())
         .merge(members::routes())
         .merge(changes::routes())

@@ -14,10 +14,13 @@ pub mod ingest;
 pub mod intents;
 pub mod keys;
 pub mod lanes;
+pub mod links;
 pub mod mappings;
 pub mod members;
 pub mod outbox;
 pub mod people;
+pub mod plan_rows;
+pub mod plans;
 pub mod record;
 pub mod reports;
 pub mod runs;
@@ -69,6 +72,8 @@ pub struct Store {
     pub events: Arc<Notify>,
     /// Woken after each commit that ended flow actions.
     pub commands: Arc<Notify>,
+    /// Woken after each commit that brought a plan on.
+    pub plans: Arc<Notify>,
 }
 
 impl Store {
@@ -79,7 +84,8 @@ impl Store {
     pub async fn connect(url: &str, max_connections: u32, clock: Clock) -> Result<Self, StoreError> {
         let db = Db::connect(url, max_connections).await?;
         let ids = Arc::new(Mutex::new(ContextV7::new()));
-        Ok(Self { db, clock, ids, work: Arc::default(), events: Arc::default(), commands: Arc::default() })
+        let (work, events, commands, plans) = Default::default();
+        Ok(Self { db, clock, ids, work, events, commands, plans })
     }
 
     /// Brings the schema up to date.

@@ -4,10 +4,14 @@
 //! may run in one process and in several; a lane is one worker's at a time.
 
 mod commands;
+mod forecast;
+mod gather;
+mod plan;
 pub mod points;
 mod reconcile;
 mod refresh;
 mod route;
+mod scan;
 mod sync;
 mod undo;
 
@@ -18,20 +22,15 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::connector::{Marketo, Salesforce};
-use crate::domain::hint::Hint;
 use crate::domain::ids::SalesforceId;
-use crate::domain::merge::SyncState;
-use crate::domain::trigger::{DetectedBy, Seen};
+use crate::domain::trigger::DetectedBy;
 use crate::store::guards::GuardLimits;
-use crate::store::lanes::{Claim, Claimed};
+use crate::store::lanes::Claim;
 use crate::store::mappings::Mapping;
-use crate::store::members::Member;
-use crate::store::outbox::{Kind, ROUTER, Subject};
-use crate::store::people::{Half, Person};
-use crate::store::record::{Batch, End, Settled};
+use crate::store::record::Batch;
 use crate::store::{Store, StoreError};
 use points::{Interrupted, Point, Points};
-use sync::{Item, Pass};
+use sync::Pass;
 
 /// Rows in one pass: five full Salesforce calls.
 const BATCH: usize = 1000;
@@ -39,6 +38,9 @@ const BATCH: usize = 1000;
 const NAP: Duration = Duration::from_millis(500);
 /// How often mappings that are due to be read again are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
+
+/// Turns of which one is a plan's, whatever else is due.
+const PLAN_TURNS: u32 = 16;
 
 /// What a worker goes by.
 #[derive(Clone, Debug)]
@@ -130,10 +132,10 @@ impl Worker {
     /// Works until told to stop; the batch in hand is finished first.
     pub async fn run(self, stop: CancellationToken) {
         let mut failures: u32 = 0;
-        let mut swept = None;
+        let (mut swept, mut turns) = (None, 0);
         while !stop.is_cancelled() {
             self.sweep(&mut swept).await;
-            match self.step().await {
+            match self.turn(&mut turns).await {
                 Ok(0) => {
                     failures = 0;
                     tokio::select! {
@@ -159,6 +161,16 @@ impl Worker {
                     let _ = tokio::time::timeout(pause, stop.cancelled()).await;
                 }
             }
+        }
+    }
+
+    /// A claim, or a page of a plan where nothing is due; of many turns one is a plan's in any case.
+    async fn turn(&self, turns: &mut u32) -> Result<usize, PassError> {
+        *turns = turns.wrapping_add(1);
+        let planned = if turns.is_multiple_of(PLAN_TURNS) { self.plan().await? } else { 0 };
+        match self.step().await? {
+            0 if planned == 0 => self.plan().await,
+            done => Ok(done + planned),
         }
     }
 
@@ -251,111 +263,6 @@ impl Worker {
         Ok(claim)
     }
 
-    /// Finds the members that rows are about. Rows that say nothing new end here, without a read.
-    async fn gather(&self, pass: &mut Pass, changes: &[Claimed]) -> Result<Vec<Settled>, PassError> {
-        let mut settled = Vec::new();
-        let mut halves = Vec::new();
-        let mut unknown = Vec::new();
-        for change in changes.iter().filter(|change| change.lane != ROUTER) {
-            match &change.subject {
-                Subject::Marketo(id) => halves.push(Half::Marketo(*id)),
-                Subject::Salesforce(id) => halves.push(Half::Salesforce(id.clone())),
-                Subject::Member(id) => unknown.push(id.clone()),
-                Subject::Person(_) | Subject::Email(_) | Subject::Mapping => {}
-            }
-        }
-        let of_member = self.people_of_members(&unknown).await?;
-        halves.extend(of_member.values().filter_map(|half| half.clone().ok()));
-        let people = if halves.is_empty() { Vec::new() } else { self.store.ensure_people(&halves).await? };
-        let mut by_half: HashMap<Half, Person> = HashMap::new();
-        for person in people {
-            by_half.extend(person.marketo_id.map(|id| (Half::Marketo(id), person.clone())));
-            by_half.extend(person.salesforce_id.clone().map(|id| (Half::Salesforce(id), person.clone())));
-        }
-        let mut wanted: Vec<(usize, Person)> = Vec::new();
-        for (n, change) in changes.iter().enumerate().filter(|(_, change)| change.lane != ROUTER) {
-            let person = match &change.subject {
-                Subject::Marketo(id) => by_half.get(&Half::Marketo(*id)).cloned(),
-                Subject::Salesforce(id) => by_half.get(&Half::Salesforce(id.clone())).cloned(),
-                Subject::Member(id) => match of_member.get(id) {
-                    Some(Ok(half)) => by_half.get(half).cloned(),
-                    Some(Err(end)) => {
-                        settled.push(settle(change, end.clone()));
-                        continue;
-                    }
-                    None => None,
-                },
-                // Only commands name an address.
-                Subject::Email(_) => None,
-                Subject::Person(id) => {
-                    Some(Person { id: id.clone(), marketo_id: None, salesforce_id: None, email: None })
-                }
-                Subject::Mapping => {
-                    let end = self.refresh_mapping(pass.mappings.get(&change.lane)).await?;
-                    settled.push(settle(change, end));
-                    continue;
-                }
-            };
-            match person {
-                Some(person) => wanted.push((n, person)),
-                None => settled.push(settle(change, End::NoOp)),
-            }
-        }
-        let pairs: Vec<_> = wanted.iter().map(|(n, p)| (changes[*n].lane.clone(), p.id.clone())).collect();
-        let stored = if pairs.is_empty() { Vec::new() } else { self.store.members_of(&pairs).await? };
-        let mut stored: HashMap<_, _> =
-            stored.into_iter().map(|m| ((m.campaign_id.clone(), m.person.id.clone()), m)).collect();
-        let mut at: HashMap<(String, String), usize> = HashMap::new();
-        for ((n, person), pair) in wanted.into_iter().zip(pairs) {
-            let change = &changes[n];
-            if let Some(item) = at.get(&pair) {
-                pass.items[*item].causes.push(n);
-                continue;
-            }
-            let member = match (stored.remove(&pair), &change.subject) {
-                (Some(member), _) if self.says_nothing_new(change, &member) && !again(changes, n) => {
-                    settled.push(settle(change, End::NoOp));
-                    stored.insert(pair, member);
-                    continue;
-                }
-                (Some(member), _) => member,
-                // Joined with somebody else since.
-                (None, Subject::Person(_)) => {
-                    settled.push(settle(change, End::NoOp));
-                    continue;
-                }
-                (None, _) => Member::new(self.store.new_id(), change.lane.clone(), person),
-            };
-            let baseline = pass.leases.iter().any(|l| l.lane == change.lane && l.baseline);
-            let mut item = Item::new(member, baseline);
-            item.causes.push(n);
-            at.insert(pair, pass.items.len());
-            pass.items.push(item);
-        }
-        Ok(settled)
-    }
-
-    /// A hint that carries what is recorded, by our own user or not newer than what is recorded: an echo, or late.
-    fn says_nothing_new(&self, change: &Claimed, member: &Member) -> bool {
-        let Some(hint) = change.payload.as_ref().and_then(|text| serde_json::from_str::<Hint>(text).ok()) else {
-            return false;
-        };
-        if member.sync_state != SyncState::InSync.as_str() || member.sent.is_some() {
-            return false;
-        }
-        match hint {
-            Hint::ProgramMember { removed: false, status: Some(status), .. } => member.marketo == Seen::Status(status),
-            Hint::CampaignMember { status: Some(status), modified_by, modstamp, operation, .. } => {
-                let ours = modified_by.is_some() && modified_by == self.user_id();
-                let recorded = member.salesforce_modstamp;
-                let late = modstamp.is_some_and(|at| recorded.is_some_and(|recorded| at.as_millisecond() <= recorded));
-                let deleted = operation == Some(crate::domain::hint::Operation::Delete);
-                !deleted && member.salesforce == Seen::Status(status) && (ours || late)
-            }
-            _ => false,
-        }
-    }
-
     async fn learn_identity(&self) {
         if self.user.get().is_none()
             && let Ok(identity) = self.salesforce.identity().await
@@ -386,14 +293,4 @@ impl Worker {
         }
         Ok(())
     }
-}
-
-/// Whether another row of the batch is about the same subject; then this one saves nothing.
-fn again(changes: &[Claimed], n: usize) -> bool {
-    changes.iter().enumerate().any(|(m, c)| m != n && c.lane == changes[n].lane && c.subject == changes[n].subject)
-}
-
-fn settle(change: &Claimed, end: End) -> Settled {
-    let kind = if change.kind == Kind::FlowAction.as_str() { Kind::FlowAction } else { Kind::Hint };
-    Settled { id: change.id.clone(), lane: change.lane.clone(), subject: change.subject.clone(), kind, end }
 }

@@ -16,6 +16,7 @@ mod merge_people;
 mod merge_rows;
 mod new_campaign;
 mod one_way_fields;
+mod plan;
 mod rows;
 mod running;
 mod switch;

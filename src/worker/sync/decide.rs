@@ -23,6 +23,9 @@ impl Worker {
                 check_status(item, pass.campaigns.get(&mapping.campaign_id.to_string()));
             }
         }
+        if pass.dry.is_some() {
+            return Ok(());
+        }
         self.guard_removals(pass).await?;
         self.announce(pass).await
     }
@@ -40,7 +43,12 @@ impl Worker {
         for (lane, proposed) in removals {
             let Some(mapping) = pass.mappings.get(&lane) else { continue };
             let members: Vec<_> = proposed.iter().map(|(_, id, side)| (id.clone(), *side)).collect();
-            let allowed = self.store.guard(&mapping.id, &lane, &members, &self.settings.guard).await?;
+            let mut limits = self.settings.guard;
+            if limits.percent < 100 && members.iter().any(|(_, side)| pass.empty.contains(&side.other())) {
+                // The other side reads as empty: perhaps it only does not show us anybody.
+                (limits.members, limits.percent) = (-1, -1);
+            }
+            let allowed = self.store.guard(&mapping.id, &lane, &members, &limits).await?;
             for (n, id, _) in proposed {
                 if !allowed.contains(&id) {
                     pass.items[n].park(Reason::RemovalWaiting);

@@ -205,7 +205,7 @@ fn arrived_before(item: &Item, us: Option<&crate::domain::ids::SalesforceId>) ->
         && (item.row.is_none() || item.row.as_ref().and_then(|r| r.last_modified_by.as_ref()) == us)
 }
 
-pub(super) fn settle(change: &Claimed, end: End) -> Settled {
+pub(in crate::worker) fn settle(change: &Claimed, end: End) -> Settled {
     let kind = if change.kind == Kind::FlowAction.as_str() { Kind::FlowAction } else { Kind::Hint };
     Settled { id: change.id.clone(), lane: change.lane.clone(), subject: change.subject.clone(), kind, end }
 }

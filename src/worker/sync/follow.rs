@@ -82,7 +82,8 @@ impl Worker {
     /// The person is known by another id from now on. False when that cannot be, and the member's fate is set.
     pub(super) async fn move_to(&self, pass: &mut Pass, n: usize, to: Half) -> Result<bool, PassError> {
         let person = pass.items[n].member.person.clone();
-        let holder = self.holder(&to, &person.id).await?;
+        let own = if pass.dry.is_some() { pass.items[n].member.id.clone() } else { person.id.clone() };
+        let holder = self.holders(pass, std::slice::from_ref(&to)).await?.into_iter().find(|p| p.id != own);
         if holder.as_ref().is_some_and(|holder| are_two(holder, &person, &to)) {
             let item = &mut pass.items[n];
             // By the id that it had it is a member no more.
@@ -92,6 +93,9 @@ impl Worker {
             }
             item.park(Reason::SecondRecord);
             return Ok(false);
+        }
+        if pass.dry.is_some() {
+            return self.move_in_plan(pass, n, to, holder).await;
         }
         if let (Some(holder), Half::Salesforce(_), Seen::Status(_)) = (&holder, &to, &pass.items[n].seen)
             && self.is_recorded(&pass.items[n].member.campaign_id, holder).await?
