@@ -80,6 +80,8 @@ struct State {
     tickets: u64,
     day: Option<Date>,
     calls_today: u64,
+    /// Since the start.
+    calls: u64,
     shared_limit: Option<u64>,
     paused_until: Duration,
     exhausted_until: Duration,
@@ -191,6 +193,7 @@ impl Budget {
         }
         state.in_flight += 1;
         state.calls_today += 1;
+        state.calls += 1;
         state.queue.remove(&ticket);
         Turn::Taken
     }
@@ -257,6 +260,7 @@ impl Budget {
         Pace {
             per_second: window.map(|(calls, span)| f64::from(calls) / span.as_secs_f64()),
             call_millis: None,
+            calls: Some(self.state().calls),
             left_today: [left, remaining].into_iter().flatten().min(),
             daily,
             day_ends_in: self.until_midnight(),

@@ -11,6 +11,8 @@ pub struct Pace {
     pub per_second: Option<f64>,
     /// What calls took lately, in milliseconds.
     pub call_millis: Option<u64>,
+    /// Calls that this process has made since it was started.
+    pub calls: Option<u64>,
     /// Calls that are left of this day.
     pub left_today: Option<u64>,
     /// Calls that we allow ourselves in a day.

@@ -23,6 +23,7 @@ mod runs;
 mod schema;
 mod stats;
 mod table;
+mod timeseries;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -155,6 +156,7 @@ fn operations() -> (OpenApiRouter<ApiState>, OpenApiRouter<ApiState>) {
         .merge(flow_actions::routes())
         .merge(filter::routes())
         .merge(stats::routes())
+        .merge(timeseries::routes())
         .merge(diagnostics::routes());
     (operations, administration::routes())
 }

@@ -17,6 +17,7 @@ use crate::domain::mapping::{
 use crate::domain::merge::{Base, Reason, Rule, Side, SyncState};
 use crate::domain::status::{RowDirection, StatusRow};
 use crate::domain::warning::{Warning, WarningCode};
+use crate::store::figures::Metric;
 
 macro_rules! lists {
     ($($list:ty),+ $(,)?) => {$(
@@ -43,7 +44,8 @@ lists!(
     RowDirection,
     Scope,
     CheckState,
-    WarningCode
+    WarningCode,
+    Metric
 );
 
 /// A moment, in RFC 3339 and UTC.

@@ -7,6 +7,7 @@ pub mod addresses;
 pub mod campaigns;
 pub mod changes;
 mod dialect;
+pub mod figures;
 pub mod filter;
 pub mod flow_actions;
 pub mod guards;

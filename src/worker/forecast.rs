@@ -91,6 +91,7 @@ mod tests {
         let pace = |per_second, call_millis, left_today| Pace {
             per_second,
             call_millis,
+            calls: None,
             left_today,
             daily: Some(100),
             day_ends_in: Duration::from_secs(3_600),

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use super::sync::{Item, Pass, settle};
+use super::sync::{Item, Pass, heard, settle};
 use super::{PassError, Worker};
 use crate::domain::hint::Hint;
 use crate::domain::merge::SyncState;
@@ -80,6 +80,7 @@ impl Worker {
             let member = match (stored.remove(&pair), &change.subject) {
                 (Some(member), _) if self.says_nothing_new(change, &member) && !again(changes, n) => {
                     settled.push(settle(change, End::NoOp));
+                    pass.heard.push(heard(change, &member.id));
                     stored.insert(pair, member);
                     continue;
                 }

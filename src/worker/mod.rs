@@ -4,6 +4,7 @@
 //! may run in one process and in several; a lane is one worker's at a time.
 
 mod commands;
+mod figures;
 mod forecast;
 mod gather;
 mod plan;
@@ -81,6 +82,7 @@ pub struct Worker {
     points: Points,
     user: Arc<OnceLock<SalesforceId>>,
     fields: refresh::KnownFields,
+    told: Arc<figures::Told>,
 }
 
 /// Both vendors, at one priority.
@@ -104,8 +106,8 @@ impl Worker {
         points: Points,
     ) -> Self {
         let owner = store.new_id();
-        let (user, fields) = (Arc::default(), Arc::default());
-        Self { store, marketo, salesforce, settings, others: None, owner, points, user, fields }
+        let (user, fields, told) = Default::default();
+        Self { store, marketo, salesforce, settings, others: None, owner, points, user, fields, told }
     }
 
     /// With the vendors as flow actions call them, before all others, and as whole reads do, behind all others.
@@ -184,6 +186,9 @@ impl Worker {
         if let Err(error) = self.store.sweep_mappings(self.settings.reconcile_interval).await {
             tracing::warn!(%error, "the mappings that are due could not be found");
         }
+        if let Err(error) = self.sum_up().await {
+            tracing::warn!(%error, "the figures of the last minute could not be summed");
+        }
     }
 
     /// Until something is due, as far as this process can tell.
@@ -244,6 +249,7 @@ impl Worker {
         let mut finished = self.finish(&mut pass, &claim.changes);
         finished.work.extend(std::mem::take(&mut pass.stale).into_iter().map(|lane| self.store.read_again(lane)));
         settled.extend(finished.settled);
+        let heard = std::mem::take(&mut pass.heard).into_iter().chain(finished.heard).collect();
         self.points.reach(Point::Unrecorded)?;
         // What the pass renewed, and the lanes that go on with a run.
         let leases = std::mem::take(&mut claim.leases);
@@ -255,6 +261,7 @@ impl Worker {
                 mappings: mappings.clone(),
                 members: finished.members,
                 settled,
+                heard,
                 work: finished.work,
                 keep,
                 ..Batch::default()

@@ -30,10 +30,10 @@ use crate::domain::trigger::{DetectedBy, Seen};
 use crate::store::lanes::Lease;
 use crate::store::mappings::Mapping;
 use crate::store::members::Member;
-use crate::store::record::VendorError;
+use crate::store::record::{Heard, VendorError};
 
 pub(super) use dry::{Dry, made};
-pub(super) use finish::settle;
+pub(super) use finish::{heard, settle};
 pub(super) use order::Order;
 
 /// A member on its way through a pass.
@@ -217,6 +217,8 @@ pub(super) struct Pass {
     pub stale: BTreeSet<String>,
     /// How the changes that are found came to be noticed.
     pub detected_by: DetectedBy,
+    /// Rows that were settled without a look, and whom they were about.
+    pub heard: Vec<Heard>,
     /// A page of a whole read: where a call that reads fails, nothing is decided and the page is read again.
     pub whole: bool,
     /// Sides whose whole listing showed nobody: what would be removed for that waits for a person.
@@ -246,6 +248,7 @@ impl Pass {
             joined: BTreeSet::new(),
             stale: BTreeSet::new(),
             detected_by,
+            heard: Vec::new(),
             whole: detected_by == DetectedBy::Reconciliation,
             empty: BTreeSet::new(),
             unread: None,
