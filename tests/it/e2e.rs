@@ -4,6 +4,7 @@
 //! events are told. `world` sets up and compares; the other files are the cases. No case knows which database it got.
 
 mod check;
+mod comparison;
 mod filter;
 mod first_sync;
 mod flow_actions;
@@ -19,6 +20,7 @@ mod one_way_fields;
 mod plan;
 mod rows;
 mod running;
+mod scans;
 mod switch;
 mod undo;
 mod vendors;
