@@ -101,6 +101,6 @@ mod tests {
         assert_eq!(seconds([10, 10], &[pace(Some(0.5), Some(500), None), free]), 20);
         assert_eq!(seconds([10, 0], &[pace(None, None, Some(10)), free]), 3);
         assert_eq!(seconds([11, 0], &[pace(None, Some(0), Some(10)), free]), 3_600);
-        assert_eq!(seconds([111, 0], &[pace(None, Some(0), Some(10)), free]), 3_600 + 86_400 * 1);
+        assert_eq!(seconds([111, 0], &[pace(None, Some(0), Some(10)), free]), 3_600 + 86_400);
     }
 }

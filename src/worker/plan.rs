@@ -164,7 +164,7 @@ impl Worker {
         for (person, member) in self.members_of_plan(plan.mapping_id.is_some(), mapping, people).await? {
             let same = person.marketo.as_ref().zip(person.salesforce.as_ref());
             let same = same.is_some_and(|(m, s)| mapping.status_map.same(m, s));
-            if !(same && !member.after_merge && !member.frozen && member.sent.is_none()) {
+            if !same || member.after_merge || member.frozen || member.sent.is_some() {
                 items.push(Item::new(member, true));
             }
         }

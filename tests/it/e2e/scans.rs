@@ -2,13 +2,13 @@
 //! whoever looks is told.
 
 use campaign_sync::sandbox::fault::{Action, Fault, Vendor};
-use campaign_sync::sandbox::salesforce::Webhooks;
+use campaign_sync::sandbox::salesforce::{Options, Webhooks};
 use serde_json::{Value, json};
 
-use crate::support::{eventually, on_both};
+use crate::support::{Api, eventually, on_both};
 
 use super::running::Running;
-use super::world::{SOON, Side, World};
+use super::world::{KEY, SOON, Side, World};
 
 const LISTING: &str = "/rest/v1/leads/programs/";
 const BY_NAME: &str = "/members.json";
@@ -43,11 +43,14 @@ impl Running {
 
     /// The run once it is as wanted.
     async fn run_is(&self, id: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
-        eventually(what, SOON, async || {
-            let run = self.api.get(&format!("runs/{id}")).await.expect(200).json();
-            wanted(&run).then_some(run)
-        })
-        .await
+        let mut last = Value::Null;
+        let asked = eventually(what, SOON * 2, async || {
+            last = self.api.get(&format!("runs/{id}")).await.expect(200).json();
+            wanted(&last).then_some(())
+        });
+        let within = tokio::time::timeout(SOON, asked).await;
+        assert!(within.is_ok(), "{what}: {last:#}");
+        last
     }
 
     async fn completes(&self, id: &str) -> Value {
@@ -121,11 +124,14 @@ on_both! {
         assert_eq!(running.world.in_salesforce().get("Bystander1"), None);
 
         // The object itself vanishes from the user's eyes.
-        running.world.emulators.salesforce.with(|org| org.options.hidden_objects = vec!["CampaignMember".to_owned()]);
+        let hide = |objects: Vec<String>| running.world.emulators.salesforce.with(|org| {
+            org.set_options(Options { hidden_objects: objects, ..org.options.clone() });
+        });
+        hide(vec!["CampaignMember".to_owned()]);
         let run = running.begin_run().await;
         let failed = running.run_is(&run, "the run to fail", |run| run["state"] == "failed").await;
         assert!(failed["message"].as_str().unwrap().contains("INVALID_TYPE"), "{failed:#}");
-        running.world.emulators.salesforce.with(|org| org.options.hidden_objects = Vec::new());
+        hide(Vec::new());
         running.reconcile().await;
         running.at_rest().await;
         assert_eq!(running.world.in_marketo().len(), sides.0.len() - 1);
@@ -161,16 +167,19 @@ on_both! {
     async fn live_changes_do_not_wait_for_a_whole_read(database: TestDatabase) {
         let world = World::new().await;
         world.bystanders(8);
-        for n in 0..1_200 {
+        for n in 0..600 {
             let name = format!("Many{n}");
             world.marketo_person(&name);
             world.set_in_marketo(&name, "Invited");
         }
-        let running = Running::mapped(world, &database, &json!({"paused": true})).await;
-        running.world.emulators.marketo.with(|world| world.options.latency_ms = 300);
-        running.api.post(&format!("mappings/{}/resume", running.mapping), &json!({})).await.expect(200);
-        let path = format!("mappings/{}/runs", running.mapping);
-        let run = running.api.get(&path).await.expect(200).json()["data"][0]["id"].as_str().unwrap().to_owned();
+        world.emulators.marketo.with(|world| world.options.latency_ms = 200);
+        let service = world.launch(&database).start().await;
+        world.send_webhooks_to(service.url());
+        let api = Api::new(service.url()).with_key(KEY);
+        let body = json!({"program_id": world.program, "campaign_id": world.campaign});
+        let made = api.post("mappings", &body).await.expect(201).json();
+        let [mapping, run] = ["id", "run_id"].map(|name| made[name].as_str().unwrap().to_owned());
+        let running = Running { world, service, mapping, api };
         running.run_is(&run, "the first sync to decide", |run| run["progress"]["decided"].as_i64() > Some(0)).await;
         running.world.change_in_salesforce("Bystander0", "Attended");
         running.both_have_soon("Bystander0", "Attended", &run).await;
@@ -191,7 +200,7 @@ on_both! {
         // On the fourth page: what it read is not recorded.
         let launch = world.launch(&database).set("sync.lease", "1s");
         let mut service = launch.clone().env("CAMPAIGN_SYNC_KILL_AT", "unrecorded:3").start().await;
-        let api = crate::support::Api::new(service.url()).with_key(super::world::KEY);
+        let api = Api::new(service.url()).with_key(KEY);
         let body = json!({"program_id": world.program, "campaign_id": world.campaign});
         let made = api.post("mappings", &body).await.expect(201).json();
         eventually("the death", SOON, async || service.has_ended().then_some(())).await;
