@@ -27,12 +27,17 @@ use crate::connector::salesforce::{SalesforceClient, SalesforceSettings};
 use crate::connector::{CircuitState, Usage};
 use crate::diagnosis::{Diagnosis, Item};
 use crate::domain::clock::Clock;
+use crate::domain::hint::Source;
 use crate::http::{ApiState, VendorHealth};
 use crate::store::Store;
 use crate::store::guards::GuardLimits;
 use crate::store::ingest::Ingest;
+use crate::store::retention::Retention;
 use crate::webhook::WebhookState;
+use crate::worker::deliver::{Deliverer, DeliverySettings};
+use crate::worker::maintenance::Maintenance;
 use crate::worker::points::Points;
+use crate::worker::poll::{Allowance, PollSettings, Poller};
 use crate::worker::{Settings, Vendors, Worker};
 use crate::{http, webhook};
 
@@ -147,6 +152,12 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Service>
             (Arc::new(marketo.prioritised(priority)), Arc::new(salesforce.prioritised(priority)))
         };
         let (commands, runs) = (at(Priority::FlowAction), at(Priority::Reconcile));
+        let deliverer =
+            Deliverer::new(store.clone(), marketo.clone(), delivery_settings(config), options.points.clone())?;
+        tasks.spawn(deliverer.run(stop.clone()));
+        let poller = poller(config, store.clone(), &marketo, &salesforce, options.points.clone());
+        tasks.spawn(poller.run(stop.clone()));
+        tasks.spawn(Maintenance::new(store.clone(), retention(config)).run(stop.clone()));
         let worker = Worker::new(store, marketo, salesforce, settings(config), options.points);
         let worker = worker.with_priorities(commands, runs);
         for _ in 0..WORKERS {
@@ -278,6 +289,54 @@ fn not_set(vendor: &str) -> anyhow::Result<Url> {
 /// The longest call: it has ended before a lease that was renewed for it runs out.
 fn timeout(config: &Config) -> Duration {
     config.sync.lease * 4 / 5
+}
+
+fn delivery_settings(config: &Config) -> DeliverySettings {
+    let delivery = &config.delivery;
+    DeliverySettings {
+        timeout: delivery.timeout,
+        max_age: delivery.max_age,
+        concurrency: usize::try_from(delivery.concurrency).unwrap_or(usize::MAX),
+        lease: config.sync.lease,
+        allow_private: config.limits.allow_private_targets,
+    }
+}
+
+/// What looks for changes that nobody told of, behind webhooks and before whole reads.
+fn poller(
+    config: &Config,
+    store: Store,
+    marketo: &MarketoClient,
+    salesforce: &SalesforceClient,
+    points: Points,
+) -> Poller {
+    let sync = &config.sync;
+    let settings = PollSettings {
+        every: sync.poll_interval,
+        lease: sync.lease,
+        retry_base: sync.retry_base,
+        retry_cap: sync.retry_cap,
+    };
+    let at = |priority| (marketo.prioritised(priority), salesforce.prioritised(priority));
+    let (marketo, salesforce) = at(Priority::Poll);
+    let (of_marketo, of_salesforce) = (marketo.clone(), salesforce.clone());
+    let left = move |source: Source| match source {
+        Source::Marketo => allowance(&of_marketo.usage()),
+        Source::Salesforce => allowance(&of_salesforce.usage()),
+    };
+    Poller::new(store, Arc::new(marketo), Arc::new(salesforce), settings, points).with_gauge(Arc::new(left))
+}
+
+/// Calls that are left, of what we allow ourselves and of what the vendor grants everybody; none while neither is known.
+fn allowance(usage: &Usage) -> Option<Allowance> {
+    let ours = usage.daily_limit.map(|limit| limit.saturating_sub(usage.calls_today));
+    let calls = [ours, usage.remaining].into_iter().flatten().min()?;
+    Some(Allowance { calls, time: usage.day_left })
+}
+
+fn retention(config: &Config) -> Retention {
+    let crate::config::Retention { bodies, history, completed } = config.retention;
+    Retention { bodies, history, completed }
 }
 
 fn settings(config: &Config) -> Settings {

@@ -254,7 +254,8 @@ fn points() -> anyhow::Result<Points> {
 
     let Ok(plan) = std::env::var("CAMPAIGN_SYNC_KILL_AT") else { return Ok(Points::default()) };
     let (name, times) = plan.split_once(':').unwrap_or((&plan, "0"));
-    let at = Point::ALL.into_iter().find(|point| point.as_str() == name);
+    let others = [Point::Polled].into_iter().chain(Point::OF_DELIVERIES);
+    let at = Point::ALL.into_iter().chain(others).find(|point| point.as_str() == name);
     let at = at.with_context(|| format!("CAMPAIGN_SYNC_KILL_AT names no point: {name}"))?;
     let left = AtomicUsize::new(times.parse()?);
     Ok(Points::new(move |point| {

@@ -82,4 +82,3 @@ CREATE TABLE figures (
   PRIMARY KEY (metric, minute)
 );
 CREATE INDEX figures_minute ON figures (minute);
-CREATE INDEX runs_completed ON runs (completed_at) WHERE completed_at IS NOT NULL;

@@ -1,7 +1,7 @@
 //! How many calls a vendor may be sent, and who goes first.
 //!
 //! Owns the sliding window, the calls in flight, the day's count and the pauses that a vendor asked for. A caller waits for
-//! a free slot; of those who wait, flow actions go before webhooks and webhooks before reconciliation. Must not know
+//! a free slot; of those who wait, flow actions go first, then webhooks, polls and reconciliation. Must not know
 //! what the calls are.
 
 use std::collections::{BTreeSet, VecDeque};
@@ -46,6 +46,8 @@ pub struct Limits {
 pub enum Priority {
     FlowAction,
     Webhook,
+    /// Looking for changes that nobody told of.
+    Poll,
     Reconcile,
 }
 

@@ -98,6 +98,8 @@ pub struct Usage {
     pub daily_limit: Option<u64>,
     /// Calls left to the whole instance, as the vendor last said.
     pub remaining: Option<u64>,
+    /// Until the vendor's day ends, as we count it.
+    pub day_left: Duration,
     pub circuit: CircuitState,
     /// Milliseconds by which the vendor's clock was ahead of ours in its last answer; negative when it was behind.
     pub clock_ahead: Option<i64>,
@@ -158,6 +160,7 @@ impl Line {
             calls_today: self.budget.calls_today(),
             daily_limit: self.budget.daily_limit(),
             remaining: seen.remaining,
+            day_left: self.budget.until_midnight(),
             circuit: self.circuit.shown(),
             clock_ahead: seen.clock_ahead,
             last_error: seen.last_error.clone(),

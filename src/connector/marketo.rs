@@ -5,12 +5,14 @@
 //!
 //! Source: Adobe, "Marketo REST API": authentication, error codes, integration best practices.
 
+mod activities;
 mod assets;
 mod checkup;
 mod envelope;
 mod members;
 mod merges;
 mod people;
+mod requests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -9,6 +9,7 @@
 
 pub mod budget;
 mod campaign;
+pub mod changes;
 mod chunk;
 mod circuit;
 mod client;
@@ -17,6 +18,7 @@ pub mod marketo;
 mod pace;
 pub mod provision;
 pub mod salesforce;
+mod smart_campaigns;
 mod token;
 mod wire;
 
@@ -30,6 +32,7 @@ pub use campaign::{Campaign, CampaignMemberStatus, NewCampaign};
 pub use circuit::CircuitState;
 pub use client::{InvalidSettings, Usage};
 pub use pace::Pace;
+pub use smart_campaigns::SmartCampaigns;
 
 use crate::domain::ids::{MarketoId, PersonType, ProgramId, SalesforceId};
 use crate::domain::one_way::{CampaignChange, CampaignFields, Costs};

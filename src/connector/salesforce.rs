@@ -6,6 +6,7 @@
 //! Source: Salesforce, "REST API Developer Guide".
 
 mod campaigns;
+mod changes;
 mod checkup;
 mod read;
 mod records;

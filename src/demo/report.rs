@@ -106,7 +106,7 @@ async fn written_to_salesforce(service: &Service) -> anyhow::Result<i64> {
         let Some(last) = page.last() else { return Ok(written) };
         after = last.position;
         for event in &page {
-            let body: Value = serde_json::from_str(&event.body)?;
+            let body: Value = serde_json::from_str(&event.body())?;
             written += i64::from(body["data"]["detected_by"] == "write");
         }
     }

@@ -4,14 +4,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Diagnosis, Item, marketo, salesforce};
+use crate::store::silence::SILENCE;
 
 const CLOCK_SKEW: &str = "clock_skew";
 /// From here on "created since" and "newer than" of the two clocks begin to disagree.
 const SKEW_TO_LOOK_AT: Duration = Duration::from_secs(5);
 /// From here on assertions and signatures, which last minutes, come near their end.
 const SKEW_TO_MEND: Duration = Duration::from_secs(60);
-/// Longer silence is unusual where people work.
-const SILENCE: Duration = Duration::from_secs(24 * 3600);
 
 pub(super) fn sync_enabled(enabled: bool) -> Item {
     if enabled {
@@ -59,8 +58,14 @@ fn webhooks(
 
 fn last_seen(id: &str, age: Option<Duration>, remedy: String) -> Item {
     match age {
-        None => Item::warn(id, "none was received yet: changes are found by reconciliation only", remedy),
-        Some(age) if age > SILENCE => Item::warn(id, format!("the last one came {} ago", spoken(age)), remedy),
+        None => Item::warn(
+            id,
+            "none was received yet: changes are found by polling and comparing only, minutes late",
+            remedy,
+        ),
+        Some(age) if age > SILENCE => {
+            Item::warn(id, format!("the last one came {} ago: changes are found by polling", spoken(age)), remedy)
+        }
         Some(age) => Item::ok(id, format!("the last one came {} ago", spoken(age))),
     }
 }
@@ -109,10 +114,14 @@ mod tests {
     fn a_day_of_silence_is_worth_a_look() {
         let hours = |n: u64| Some(Duration::from_secs(n * 3600));
         for (age, state, found) in [
-            (None, CheckState::Warn, "none was received yet: changes are found by reconciliation only"),
+            (
+                None,
+                CheckState::Warn,
+                "none was received yet: changes are found by polling and comparing only, minutes late",
+            ),
             (hours(0), CheckState::Ok, "the last one came 0 s ago"),
             (hours(24), CheckState::Ok, "the last one came 24 h ago"),
-            (hours(73), CheckState::Warn, "the last one came 3 days ago"),
+            (hours(73), CheckState::Warn, "the last one came 3 days ago: changes are found by polling"),
         ] {
             let item = last_seen("marketo_webhooks", age, "look".to_owned());
             assert_eq!((item.state, item.found.as_str()), (state, found));

@@ -27,6 +27,21 @@ impl Source {
             Self::Salesforce => "salesforce",
         }
     }
+
+    /// The source of what a poll found there.
+    #[must_use]
+    pub fn polled(self) -> &'static str {
+        match self {
+            Self::Marketo => "marketo_poll",
+            Self::Salesforce => "salesforce_poll",
+        }
+    }
+
+    /// Whether this is the source of what a poll found.
+    #[must_use]
+    pub fn is_polled(source: &str) -> bool {
+        [Self::Marketo, Self::Salesforce].iter().any(|known| known.polled() == source)
+    }
 }
 
 /// What happened to a Salesforce record, as its trigger says.

@@ -44,7 +44,8 @@ struct ChangeBody {
     campaign_id: Option<String>,
     #[schema(example = "marketo:318592")]
     subject: String,
-    /// Where it came from.
+    /// Where it came from: `marketo` or `salesforce` by webhook, `marketo_poll` or `salesforce_poll` where we looked ourselves,
+    /// `flow_action`, or `policy` for a second look of our own.
     source: String,
     attempts: i64,
     /// When it is worked off; null when it is running or done with.

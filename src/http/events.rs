@@ -40,16 +40,8 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
             "detected_by": "write", "sequence": 3}}], "next_cursor": null})))
 )]
 async fn list(State(api): State<ApiState>, mut given: Parameters) -> Answer<Json<List<Value>>> {
-    let types: Vec<_> = TransitionKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    let mut filter = filter(&mut given)?;
     let since = given.since()?;
-    let mut filter = EventFilter {
-        types: given.all_of("type", &types)?,
-        campaign_ids: given.salesforce_ids("campaign_id")?,
-        statuses: given.all("status"),
-        old_statuses: given.all("old_status"),
-        new_statuses: given.all("new_status"),
-        since: None,
-    };
     let page = given.page()?;
     given.end()?;
     let mut after = page.after_position()?.unwrap_or(0);
@@ -62,6 +54,22 @@ async fn list(State(api): State<ApiState>, mut given: Parameters) -> Answer<Json
     Ok(page.list(
         rows,
         |event| event.position.to_string(),
-        |event| serde_json::from_str(&event.body).unwrap_or(Value::String(event.body)),
+        |event| {
+            let body = event.body();
+            serde_json::from_str(&body).unwrap_or(Value::String(body))
+        },
     ))
+}
+
+/// What the list and the stream are filtered by, but for where they begin.
+pub(super) fn filter(given: &mut Parameters) -> Answer<EventFilter> {
+    let types: Vec<_> = TransitionKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    Ok(EventFilter {
+        types: given.all_of("type", &types)?,
+        campaign_ids: given.salesforce_ids("campaign_id")?,
+        statuses: given.all("status"),
+        old_statuses: given.all("old_status"),
+        new_statuses: given.all("new_status"),
+        since: None,
+    })
 }

@@ -5,6 +5,7 @@
 
 mod administration;
 pub mod auth;
+mod catch_ups;
 mod changes;
 mod diagnostics;
 mod document;
@@ -22,6 +23,8 @@ mod refusal;
 mod runs;
 mod schema;
 mod stats;
+mod stream;
+mod subscriptions;
 mod table;
 mod timeseries;
 
@@ -34,6 +37,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, http};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
@@ -50,6 +54,7 @@ pub use auth::{Scope, create_key};
 pub use document::{openapi, openapi_json};
 use flow_actions::KnownCampaigns;
 use refusal::Refusal;
+use subscriptions::Private;
 
 const BASE: &str = "/api/v1";
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -87,6 +92,9 @@ pub struct ApiState {
     most_bytes: usize,
     /// The longest call of a vendor is shorter than this.
     lease: std::time::Duration,
+    private: Private,
+    /// A permit for each stream of events.
+    streams: Arc<Semaphore>,
 }
 
 impl ApiState {
@@ -106,6 +114,8 @@ impl ApiState {
             cors_origins: config.server.cors_origins.clone().into(),
             most_bytes: usize::try_from(config.limits.max_body_bytes).unwrap_or(usize::MAX),
             lease: config.sync.lease,
+            private: Private(config.limits.allow_private_targets),
+            streams: Arc::new(Semaphore::new(stream::STREAMS)),
         }
     }
 
@@ -153,6 +163,9 @@ fn operations() -> (OpenApiRouter<ApiState>, OpenApiRouter<ApiState>) {
         .merge(members::routes())
         .merge(changes::routes())
         .merge(events::routes())
+        .merge(stream::routes())
+        .merge(subscriptions::routes())
+        .merge(catch_ups::routes())
         .merge(flow_actions::routes())
         .merge(filter::routes())
         .merge(stats::routes())
@@ -227,7 +240,14 @@ fn cors(origins: &[String]) -> CorsLayer {
     CorsLayer::new()
         .allow_origin(origin)
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE, header::IF_MATCH, REQUEST_ID, IDEMPOTENCY_KEY])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::IF_MATCH,
+            REQUEST_ID,
+            IDEMPOTENCY_KEY,
+            stream::LAST_EVENT_ID,
+        ])
         .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER, REQUEST_ID])
 }
 

@@ -16,6 +16,7 @@ use crate::domain::mapping::{
 };
 use crate::domain::merge::{Base, Reason, Rule, Side, SyncState};
 use crate::domain::status::{RowDirection, StatusRow};
+use crate::domain::subscription::SubscriptionState;
 use crate::domain::warning::{Warning, WarningCode};
 use crate::store::figures::Metric;
 
@@ -44,6 +45,7 @@ lists!(
     RowDirection,
     Scope,
     CheckState,
+    SubscriptionState,
     WarningCode,
     Metric
 );

@@ -79,15 +79,18 @@ struct Vendor {
     limit: Option<u64>,
     /// `closed` while calls are made, `open` while the vendor is down; null when it is not known.
     circuit: Option<&'static str>,
-    /// When it was last heard of; null when that is long ago.
+    /// When its last webhook came; null when that is long ago.
     last_event_at: Option<Time>,
+    /// No webhook of it came for a day, while a mapping was active: changes are found by polling and comparing.
+    silent: bool,
 }
 
 impl Vendor {
-    fn of(health: Option<VendorHealth>, last: Option<i64>) -> Self {
+    fn of(health: Option<VendorHealth>, last: Option<i64>, silent: bool) -> Self {
         let circuit = health.as_ref().map(|health| if health.circuit_open { "open" } else { "closed" });
         let health = health.unwrap_or_default();
-        Self { calls_today: health.calls_today, limit: health.limit, circuit, last_event_at: last.map(Time::of) }
+        let last_event_at = last.map(Time::of);
+        Self { calls_today: health.calls_today, limit: health.limit, circuit, last_event_at, silent }
     }
 }
 
@@ -102,6 +105,7 @@ async fn show(State(api): State<ApiState>) -> Answer<Json<Stats>> {
     let open = api.store.open_changes().await?;
     let pace = api.store.pace().await?;
     let heard = api.store.last_heard().await?;
+    let silent = api.store.silences().await?;
     let (marketo, salesforce) = api.vendors.as_ref().map(|gauge| gauge()).unzip();
     let now = api.store.clock().now();
     let count = |state: &str| open.count.get(state).copied().unwrap_or(0);
@@ -123,8 +127,8 @@ async fn show(State(api): State<ApiState>) -> Answer<Json<Stats>> {
         },
         ledger: api.store.ledger_totals().await?,
         vendors: Vendors {
-            marketo: Vendor::of(marketo, heard.get("marketo").copied()),
-            salesforce: Vendor::of(salesforce, heard.get("salesforce").copied()),
+            marketo: Vendor::of(marketo, heard.get("marketo").copied(), silent.contains_key("marketo")),
+            salesforce: Vendor::of(salesforce, heard.get("salesforce").copied(), silent.contains_key("salesforce")),
         },
     }))
 }

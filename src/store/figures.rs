@@ -150,15 +150,16 @@ impl Store {
     async fn sums_of(&self, minute: i64) -> Result<Sums, StoreError> {
         let range = || args![minute, minute + MINUTE];
         let mut sums = Sums::new();
-        let count = "SELECT COUNT(*) FROM inbox WHERE received_at >= $1 AND received_at < $2 AND change_id IS NOT NULL";
-        let received: Vec<(i64,)> = self.db.fetch(count, range()).await?;
+        let ids = args![self.inbox_before(minute).await?, self.inbox_before(minute + MINUTE).await?];
+        let count = "SELECT COUNT(*) FROM inbox WHERE id >= $1 AND id < $2 AND change_id IS NOT NULL";
+        let received: Vec<(i64,)> = self.db.fetch(count, ids).await?;
         sums.insert(Metric::Received, received.first().map_or(0, |row| row.0));
         let ended = "SELECT state, outcome, source, CASE WHEN reason IS NULL THEN 0 ELSE 1 END, COUNT(*) FROM outbox
                      WHERE completed_at >= $1 AND completed_at < $2 GROUP BY 1, 2, 3, 4";
         let ended: Vec<(String, Option<String>, String, i32, i64)> = self.db.fetch(ended, range()).await?;
         for (state, outcome, source, reason, n) in ended {
             let metric = match (state.as_str(), outcome.as_deref(), source.as_str()) {
-                ("completed", Some("applied"), "salesforce") => Metric::AppliedToMarketo,
+                ("completed", Some("applied"), source) if source.starts_with("salesforce") => Metric::AppliedToMarketo,
                 ("completed", Some("applied"), _) => Metric::AppliedToSalesforce,
                 ("completed", Some("superseded"), _) => Metric::Superseded,
                 ("completed", ..) => Metric::NoOp,

@@ -6,10 +6,12 @@
 use std::collections::HashSet;
 
 use super::dialect::{Rows, args};
+use super::fan_out::tell;
 use super::mappings::audit;
 use super::outbox::{Kind, NewWork, Subject, enqueue};
 use super::{Store, StoreError, write_json};
 use crate::domain::merge::Side;
+use crate::domain::notice::Notice;
 
 /// How long an approval is good for, in milliseconds: long enough for the removals to be carried out and retried.
 const APPROVAL: i64 = 24 * 3_600_000;
@@ -111,12 +113,22 @@ impl Store {
         if proposed > 0 && limits.trips(done + proposed, total + done) {
             let sql = "INSERT INTO guards (id, mapping_id, state, created_at) VALUES ($1, $2, 'waiting', $3)
                        ON CONFLICT (mapping_id) WHERE state = 'waiting' DO UPDATE SET state = 'waiting' RETURNING id";
-            let guard: Vec<(String,)> = tx.fetch(sql, args![self.new_id(), mapping_id, now]).await?;
+            let new = self.new_id();
+            let guard: Vec<(String,)> = tx.fetch(sql, args![&new, mapping_id, now]).await?;
             let listed: Vec<_> = fresh.iter().map(|(m, side)| (&guard[0].0, m, side.as_str())).collect();
             let sql =
                 "INSERT INTO guard_members (guard_id, member_id, side) SELECT guard_id, member_id, side FROM {rows}
                        WHERE true ON CONFLICT DO NOTHING";
             tx.execute_rows(sql, &Rows::new("guard_id text, member_id text, side text", &listed)?, vec![]).await?;
+            if guard[0].0 == new {
+                let program = "SELECT program_id FROM mappings WHERE id = $1";
+                let program: Vec<(i64,)> = tx.fetch(program, args![mapping_id]).await?;
+                let (mapping_id, campaign_id) = (mapping_id.to_owned(), campaign_id.to_owned());
+                let (program_id, count) = (program.first().map_or(0, |row| row.0), listed.len());
+                let notice =
+                    Notice::RemovalsWaiting { mapping_id, campaign_id, program_id, guard_id: new.clone(), count };
+                tell(self, &mut tx, notice).await?;
+            }
         } else {
             let listed: Vec<_> = fresh.iter().map(|(m, _)| (m,)).collect();
             let sql = "INSERT INTO removals (mapping_id, member_id, removed_at) SELECT $2, member_id, $3 FROM {rows}
@@ -126,6 +138,7 @@ impl Store {
         }
         allowed.extend(counted);
         tx.commit().await?;
+        self.deliveries.notify_one();
         Ok(allowed)
     }
 

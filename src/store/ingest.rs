@@ -3,12 +3,14 @@
 //! No timer: while one commit runs, the next group forms; a lone request pays for nothing but its own commit. In the
 //! same transaction each record finds its lane, or is found to concern nobody.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
+use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 use super::dialect::{Rows, Tx, args};
 use super::outbox::{Kind, NewWork, ROUTER, Subject, add};
+use super::script::Script;
 use super::{Store, StoreError, write_json};
 use crate::domain::hint::{DeliveredHint, Delivery, Hint, Receipt, Source};
 
@@ -16,6 +18,8 @@ use crate::domain::hint::{DeliveredHint, Delivery, Hint, Receipt, Source};
 const QUEUE: usize = 4096;
 /// Deliveries in one transaction: beyond this the commit is no longer what costs.
 const GROUP: usize = 512;
+/// Turns of the scheduler without a new delivery after which a group is whole.
+const TURNS: usize = 3;
 
 /// The door for deliveries; cheap to clone.
 #[derive(Clone, Debug)]
@@ -60,12 +64,7 @@ impl Store {
     /// Stores what comes through the door until the last sender is gone.
     pub async fn write_deliveries(&self, mut queue: mpsc::Receiver<Waiting>) {
         while let Some(first) = queue.recv().await {
-            let mut group = vec![first];
-            while group.len() < GROUP
-                && let Ok(next) = queue.try_recv()
-            {
-                group.push(next);
-            }
+            let group = gather(first, &mut queue).await;
             let (deliveries, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
             match self.ingest(&deliveries).await {
                 Ok(receipts) => answer(answers, receipts),
@@ -110,17 +109,19 @@ impl Store {
         }
         let places = places(&mut tx, &fresh).await?;
         let mut work = Vec::new();
-        let mut positions = Vec::new();
+        let mut rows = Vec::with_capacity(fresh.len());
         for (n, (source, record)) in fresh.iter().enumerate() {
-            if let Some(place) = places.of(&record.hint) {
-                positions.push(n);
+            let hint = write_json("hint", &record.hint)?;
+            let place = places.of(&record.hint);
+            rows.push(Kept::of(source.as_str(), record, place.as_ref(), hint.clone()));
+            if let Some(place) = place {
                 work.push(NewWork {
                     lane: place.lane,
                     mapping_id: place.mapping_id,
                     kind: Kind::Hint,
                     subject: place.subject,
                     source: source.as_str(),
-                    payload: Some(write_json("hint", &record.hint)?),
+                    payload: Some(hint),
                     due_at: self.now(),
                 });
                 match key(*source, record) {
@@ -129,18 +130,9 @@ impl Store {
                 }
             }
         }
-        let (changes, rest) = add(self, &mut tx, &work).await?;
-        let changes: BTreeMap<usize, &String> = positions.into_iter().zip(&changes).collect();
-        let now = self.now();
-        let mut rows = Vec::with_capacity(fresh.len());
-        for (n, (source, record)) in fresh.iter().enumerate() {
-            let hint = write_json("hint", &record.hint)?;
-            rows.push((source.as_str(), &record.delivery_id, record.position, changes.get(&n), hint));
-        }
-        let rows = Rows::new("source text, delivery_id text, position int, change_id text, hint text", &rows)?;
-        let keep = "INSERT INTO inbox (source, delivery_id, position, change_id, hint, received_at)
-                    SELECT source, delivery_id, position, change_id, hint, $2 FROM {rows}";
-        rest.over(&tx, keep, &rows, args![now]).commit(tx).await?;
+        let (_, script) = add(self, &mut tx, &work).await?;
+        let script = keep(script, &tx, &rows, self.now())?;
+        heard(script, &tx, deliveries, self.now())?.commit(tx).await?;
         if !work.is_empty() {
             self.work.notify_one();
         }
@@ -151,6 +143,56 @@ impl Store {
         };
         Ok(deliveries.iter().zip(nameless).map(receipt).collect())
     }
+}
+
+/// A record as the inbox keeps it.
+#[derive(Serialize)]
+pub(super) struct Kept<'a>(&'static str, &'a Option<String>, u32, Option<String>, Option<String>, String);
+
+impl<'a> Kept<'a> {
+    /// With its place, where somebody tracks what it is about.
+    pub(super) fn of(source: &'static str, record: &'a DeliveredHint, place: Option<&Place>, hint: String) -> Self {
+        let (lane, subject) = (place.map(|p| p.lane.clone()), place.map(|p| p.subject.to_string()));
+        Self(source, &record.delivery_id, record.position, lane, subject, hint)
+    }
+}
+
+/// Keeps records, each with the row of the outbox that now waits for its subject.
+pub(super) fn keep(script: Script, tx: &Tx, rows: &[Kept<'_>], now: i64) -> Result<Script, StoreError> {
+    let columns = "source text, delivery_id text, position int, lane text, subject text, hint text";
+    let sql = "INSERT INTO inbox (source, delivery_id, position, change_id, hint, received_at)
+               SELECT source, delivery_id, position, (SELECT o.id FROM outbox o WHERE o.lane = r.lane AND o.subject = r.subject
+                 AND o.kind = 'hint' AND o.state IN ('available', 'retryable')), hint, $2 FROM {rows}";
+    Ok(script.over(tx, sql, &Rows::new(columns, rows)?, args![now]))
+}
+
+/// Notes which sources have been heard of.
+fn heard(script: Script, tx: &Tx, deliveries: &[Delivery], now: i64) -> Result<Script, StoreError> {
+    let sources: BTreeSet<_> = deliveries.iter().map(|delivery| (delivery.source.as_str(),)).collect();
+    let rows = Rows::new("source text", &sources.into_iter().collect::<Vec<_>>())?;
+    let sql = "INSERT INTO sources (source, heard_at) SELECT source, $2 FROM {rows} WHERE true
+               ON CONFLICT (source) DO UPDATE SET heard_at = excluded.heard_at";
+    Ok(script.over(tx, sql, &rows, args![now]))
+}
+
+/// The deliveries of the moment. Those who were answered by the last commit are about to send their next ones, so that the
+/// scheduler is given a turn for as long as that brings more; where nobody else is ready to run, a turn costs nothing.
+async fn gather(first: Waiting, queue: &mut mpsc::Receiver<Waiting>) -> Vec<Waiting> {
+    let mut group = vec![first];
+    let mut idle = 0;
+    while group.len() < GROUP && idle < TURNS {
+        match queue.try_recv() {
+            Ok(next) => {
+                group.push(next);
+                idle = 0;
+            }
+            Err(_) => {
+                idle += 1;
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+    group
 }
 
 fn answer(answers: Vec<oneshot::Sender<Receipt>>, receipts: Vec<Receipt>) {
@@ -197,7 +239,7 @@ async fn seen_before<'a>(
 
 /// What a group of hints needs to know to find lanes.
 #[derive(Default)]
-struct Places {
+pub(super) struct Places {
     programs: HashMap<i64, (String, String)>,
     campaigns: HashMap<String, Option<String>>,
     members: HashMap<String, String>,
@@ -205,14 +247,16 @@ struct Places {
     salesforce_people: HashSet<String>,
 }
 
-struct Place {
-    lane: String,
-    mapping_id: Option<String>,
-    subject: Subject,
+/// Where a hint is worked off.
+pub(super) struct Place {
+    pub lane: String,
+    pub mapping_id: Option<String>,
+    pub subject: Subject,
 }
 
 impl Places {
-    fn of(&self, hint: &Hint) -> Option<Place> {
+    /// None for what nobody tracks.
+    pub(super) fn of(&self, hint: &Hint) -> Option<Place> {
         let lane = |campaign: &str, subject| {
             let mapping_id = self.campaigns.get(campaign)?.clone();
             Some(Place { lane: campaign.to_owned(), mapping_id, subject })
@@ -250,7 +294,7 @@ impl Places {
     }
 }
 
-async fn places(tx: &mut Tx, fresh: &[(Source, &DeliveredHint)]) -> Result<Places, StoreError> {
+pub(super) async fn places(tx: &mut Tx, fresh: &[(Source, &DeliveredHint)]) -> Result<Places, StoreError> {
     let mut programs = Vec::new();
     let mut members = Vec::new();
     let mut marketo = Vec::new();

@@ -7,7 +7,7 @@ use super::mappings::audit;
 use super::{Store, StoreError, read_json, write_json};
 
 /// How long a request is remembered by its idempotency key, in milliseconds.
-const REMEMBERED: i64 = 24 * 3_600_000;
+pub(super) const REMEMBERED: i64 = 24 * 3_600_000;
 /// After this many milliseconds a request that was never answered is taken to be lost.
 const LOST: i64 = 120_000;
 /// The last use of a key is written down at most this often, in milliseconds: a request should not cost a commit.

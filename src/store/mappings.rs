@@ -6,11 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use super::campaigns::refuse_while_created;
 use super::dialect::{Arg, Rows, Tx, args};
+use super::fan_out::tell;
 use super::lanes::lock_lanes;
+use super::replays::end_finds_of;
 use super::runs::start_run;
 use super::{Store, StoreError, read_json, write_json};
 use crate::domain::ids::{ProgramId, SalesforceId};
 use crate::domain::mapping::{MappingState, Policies};
+use crate::domain::notice::Notice;
 use crate::domain::one_way::Costs;
 use crate::domain::status::{StatusMap, Steps};
 use crate::domain::warning::Warning;
@@ -145,7 +148,8 @@ impl Store {
         lane.await?;
         lock_lanes(&mut tx, [campaign]).await?;
         refuse_while_created(self, &mut tx, &mapping).await?;
-        let other = "SELECT id FROM mappings WHERE deleted_at IS NULL AND (program_id = $1 OR campaign_id = $2) ORDER BY id LIMIT 1";
+        let other = "SELECT id FROM mappings WHERE program_id = $1 AND deleted_at IS NULL
+                     UNION SELECT id FROM mappings WHERE campaign_id = $2 AND deleted_at IS NULL ORDER BY id LIMIT 1";
         let other_args = || args![mapping.program_id, campaign];
         if let Some((mapping_id,)) = tx.fetch::<(String,)>(other, other_args()).await?.pop() {
             return Ok(Created::AlreadyMapped { mapping_id });
@@ -278,8 +282,17 @@ impl Store {
         if tx.execute(sql, args![&mapping.id, reason, self.now()]).await? > 0 {
             halt(self, &mut tx, mapping.campaign_id.as_str(), true).await?;
             audit(self, &mut tx, "worker", "mapping.failed", &mapping.id, reason).await?;
+            let notice = Notice::MappingFailed {
+                mapping_id: mapping.id.clone(),
+                campaign_id: mapping.campaign_id.to_string(),
+                program_id: mapping.program_id,
+                reason: reason.to_owned(),
+            };
+            tell(self, &mut tx, notice).await?;
         }
-        tx.commit().await
+        tx.commit().await?;
+        self.deliveries.notify_one();
+        Ok(())
     }
 
     /// Whether anybody wants to know what happens in a campaign.
@@ -301,12 +314,9 @@ impl Store {
         if tx.execute(sql, args![&mapping.id, now]).await? == 0 {
             return Ok(());
         }
-        tx.execute(
-            "UPDATE runs SET state = 'failed', message = 'the mapping was removed', completed_at = $2
-                    WHERE mapping_id = $1 AND state = 'running' AND id <> $3",
-            args![&mapping.id, now, last.unwrap_or_default()],
-        )
-        .await?;
+        let sql = "UPDATE runs SET state = 'failed', message = 'the mapping was removed', completed_at = $2
+                   WHERE mapping_id = $1 AND state = 'running' AND id <> $3 RETURNING id";
+        let ended: Vec<(String,)> = tx.fetch(sql, args![&mapping.id, now, last.unwrap_or_default()]).await?;
         let sql = "UPDATE outbox SET state = 'discarded', reason = NULL, completed_at = $2
                    WHERE mapping_id = $1 AND kind = 'hint'
                    AND state IN ('available', 'retryable') RETURNING window_start";
@@ -321,7 +331,10 @@ impl Store {
         // Untracked from here on: what is recorded grows old, and the next first sync has to be silent.
         tx.execute("UPDATE lanes SET baseline = FALSE WHERE id = $1 AND NOT pinned", args![lane]).await?;
         audit(self, &mut tx, actor, "mapping.removed", &mapping.id, "").await?;
-        tx.commit().await
+        end_finds_of(self, &mut tx, &ended).await?;
+        tx.commit().await?;
+        self.deliveries.notify_one();
+        Ok(())
     }
 }
 

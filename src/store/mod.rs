@@ -6,7 +6,10 @@
 pub mod addresses;
 pub mod campaigns;
 pub mod changes;
+pub mod deliveries;
+pub mod delivery_log;
 mod dialect;
+mod fan_out;
 pub mod figures;
 pub mod filter;
 pub mod flow_actions;
@@ -22,12 +25,19 @@ pub mod outbox;
 pub mod people;
 pub mod plan_rows;
 pub mod plans;
+mod polled;
+pub mod polls;
 pub mod record;
+pub mod replays;
 pub mod reports;
+pub mod retention;
 pub mod runs;
+pub mod schedule;
 mod script;
 pub mod settings;
 mod settle;
+pub mod silence;
+pub mod subscriptions;
 pub mod triggers;
 pub mod undo;
 mod writer;
@@ -75,6 +85,8 @@ pub struct Store {
     pub commands: Arc<Notify>,
     /// Woken after each commit that brought a plan on.
     pub plans: Arc<Notify>,
+    /// Woken after each commit that made deliveries due.
+    pub deliveries: Arc<Notify>,
 }
 
 impl Store {
@@ -85,8 +97,8 @@ impl Store {
     pub async fn connect(url: &str, max_connections: u32, clock: Clock) -> Result<Self, StoreError> {
         let db = Db::connect(url, max_connections).await?;
         let ids = Arc::new(Mutex::new(ContextV7::new()));
-        let (work, events, commands, plans) = Default::default();
-        Ok(Self { db, clock, ids, work, events, commands, plans })
+        let [work, events, commands, plans, deliveries] = std::array::from_fn(|_| Arc::default());
+        Ok(Self { db, clock, ids, work, events, commands, plans, deliveries })
     }
 
     /// Brings the schema up to date.

@@ -3,7 +3,7 @@
 //! Owns the rows of `outbox` and the ledger that counts them: each counter moves in the transaction of the row that it
 //! counts, and stays in the window in which the row was received, so that every window balances by itself.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
@@ -107,24 +107,25 @@ pub struct NewWork {
     pub due_at: i64,
 }
 
-/// Adds work in an open transaction; the id of the row that each became or was merged into, in order.
+/// Adds work in an open transaction; the id of the row that each becomes, unless it is merged into one that waits.
 pub(super) async fn enqueue(store: &Store, tx: &mut Tx, work: &[NewWork]) -> Result<Vec<String>, StoreError> {
-    let (ids, rest) = add(store, tx, work).await?;
-    rest.fetch::<(i64,)>(tx).await?;
+    let (ids, script) = add(store, tx, work).await?;
+    script.fetch::<(i64,)>(tx).await?;
     Ok(ids)
 }
 
-/// The same, but for the counters and the lanes' due times, which whoever calls has to run in the same transaction.
+/// The same as statements, which whoever calls has to run in the same transaction.
 pub(super) async fn add(store: &Store, tx: &mut Tx, work: &[NewWork]) -> Result<(Vec<String>, Script), StoreError> {
     if work.is_empty() {
         return Ok((Vec::new(), Script::default()));
     }
     let now = store.now();
     let window = now - now % WINDOW;
+    // Nobody else adds rows to these lanes meanwhile.
     lock_lanes(tx, work.iter().map(|w| w.lane.as_str())).await?;
 
     // One row for each subject: a statement may not touch a row twice.
-    let mut merged: BTreeMap<(String, String), (NewWork, String)> = BTreeMap::new();
+    let mut merged: BTreeMap<(String, String), (NewWork, String, i64)> = BTreeMap::new();
     let mut slots = Vec::with_capacity(work.len());
     for item in work {
         let id = store.new_id();
@@ -137,17 +138,18 @@ pub(super) async fn add(store: &Store, tx: &mut Tx, work: &[NewWork]) -> Result<
         slots.push(slot.clone());
         merged
             .entry(slot)
-            .and_modify(|(kept, _)| {
+            .and_modify(|(kept, _, records)| {
                 if kept.payload != item.payload {
                     kept.payload = None;
                 }
                 kept.due_at = kept.due_at.min(item.due_at);
+                *records += 1;
             })
-            .or_insert_with(|| (item.clone(), id));
+            .or_insert_with(|| (item.clone(), id, 1));
     }
     let rows: Vec<_> = merged
         .values()
-        .map(|(w, id)| {
+        .map(|(w, id, _)| {
             let subject = w.subject.to_string();
             (id, &w.lane, &w.mapping_id, w.kind.as_str(), subject, w.source, &w.payload, w.due_at)
         })
@@ -156,43 +158,42 @@ pub(super) async fn add(store: &Store, tx: &mut Tx, work: &[NewWork]) -> Result<
         "id text, lane text, mapping_id text, kind text, subject text, source text, payload text, due_at int",
         &rows,
     )?;
-    // Nobody else adds rows to these lanes meanwhile, so that what waits is known beforehand. To have each row told by the
-    // statement that stores it costs SQLite a turn of two threads a row.
-    let waiting: Vec<(String, String, String)> = Script::default()
-        .over(
-            tx,
-            "SELECT o.id, o.lane, o.subject FROM {rows} JOIN outbox o ON o.lane = r.lane AND o.subject = r.subject
-             WHERE r.kind = 'hint' AND o.kind = 'hint' AND o.state IN ('available', 'retryable')",
-            &rows,
-            vec![],
-        )
-        .over(
-            tx,
-            "INSERT INTO outbox (id, lane, mapping_id, kind, subject, source, payload, state, due_at, window_start, created_at)
-             SELECT id, lane, mapping_id, kind, subject, source, payload, 'available', due_at, $2, $3 FROM {rows} WHERE true
-             ON CONFLICT (lane, subject) WHERE kind = 'hint' AND state IN ('available', 'retryable') DO UPDATE SET
-               payload = CASE WHEN outbox.payload = excluded.payload THEN outbox.payload END,
-               due_at = CASE WHEN outbox.state = 'available' AND excluded.due_at < outbox.due_at THEN excluded.due_at
-                        ELSE outbox.due_at END",
-            &rows,
-            args![window, now],
-        )
-        .fetch(tx)
-        .await?;
-    let waiting: HashMap<(String, String), String> =
-        waiting.into_iter().map(|(id, lane, subject)| ((lane, subject), id)).collect();
-    let stored = |slot: &(String, String)| waiting.get(slot).unwrap_or(&merged[slot].1);
+    let script = Script::default().over(
+        tx,
+        "INSERT INTO outbox (id, lane, mapping_id, kind, subject, source, payload, state, due_at, window_start, created_at)
+         SELECT id, lane, mapping_id, kind, subject, source, payload, 'available', due_at, $2, $3 FROM {rows} WHERE true
+         ON CONFLICT (lane, subject) WHERE kind = 'hint' AND state IN ('available', 'retryable') DO UPDATE SET
+           payload = CASE WHEN outbox.payload = excluded.payload THEN outbox.payload END,
+           due_at = CASE WHEN outbox.state = 'available' AND excluded.due_at < outbox.due_at THEN excluded.due_at
+                    ELSE outbox.due_at END",
+        &rows,
+        args![window, now],
+    );
+    let counted: Vec<_> = merged.values().map(|(w, id, records)| (id, &w.mapping_id, records)).collect();
+    let script = wake_lanes(count(script, tx, window, &counted)?, tx, work)?;
+    Ok((slots.iter().map(|slot| merged[slot].1.clone()).collect(), script))
+}
 
-    let mut ledger = Ledger::default();
-    let mut counted = HashSet::new();
-    for (item, slot) in work.iter().zip(&slots) {
-        let Some(mapping) = &item.mapping_id else { continue };
-        let fresh = !waiting.contains_key(slot) && counted.insert(slot);
-        ledger.add(mapping, window, "received", 1);
-        ledger.add(mapping, window, if fresh { "waiting" } else { "superseded" }, 1);
+/// Counts what came in: a row that is there under its own id waits, any other was merged into one that waited, as were further
+/// records of the same. Asked of the database in the same text, since to be told beforehand costs SQLite a turn of two threads.
+fn count(
+    script: Script,
+    tx: &Tx,
+    window: i64,
+    rows: &[(&String, &Option<String>, &i64)],
+) -> Result<Script, StoreError> {
+    let counted: Vec<_> = rows.iter().filter(|(_, mapping, _)| mapping.is_some()).collect();
+    if counted.is_empty() {
+        return Ok(script);
     }
-    let rest = wake_lanes(ledger.script(tx, Script::default())?, tx, work)?;
-    Ok((slots.iter().map(|slot| stored(slot).clone()).collect(), rest))
+    let sql = "INSERT INTO ledger (mapping_id, window_start, received, waiting, superseded)
+         SELECT mapping_id, $2, CAST(SUM(records) AS BIGINT), CAST(SUM(fresh) AS BIGINT), CAST(SUM(records - fresh) AS BIGINT)
+         FROM (SELECT r.mapping_id, r.records,
+                 CASE WHEN EXISTS (SELECT 1 FROM outbox o WHERE o.id = r.id) THEN 1 ELSE 0 END AS fresh FROM {rows}) AS counted
+         GROUP BY mapping_id
+         ON CONFLICT (mapping_id, window_start) DO UPDATE SET received = ledger.received + excluded.received,
+           waiting = ledger.waiting + excluded.waiting, superseded = ledger.superseded + excluded.superseded";
+    Ok(script.over(tx, sql, &Rows::new("id text, mapping_id text, records int", &counted)?, args![window]))
 }
 
 /// Makes lanes due, but for those that are leased: their release looks for itself.
@@ -224,12 +225,8 @@ impl Ledger {
     }
 
     pub(super) async fn store(self, tx: &mut Tx) -> Result<(), StoreError> {
-        self.script(tx, Script::default())?.fetch::<(i64,)>(tx).await.map(drop)
-    }
-
-    fn script(self, tx: &Tx, script: Script) -> Result<Script, StoreError> {
         if self.changes.is_empty() {
-            return Ok(script);
+            return Ok(());
         }
         let rows: Vec<_> = self
             .changes
@@ -250,7 +247,7 @@ impl Ledger {
             "INSERT INTO ledger (mapping_id, window_start, {list}) SELECT mapping_id, window_start, {list} FROM {{rows}}
              WHERE true ON CONFLICT (mapping_id, window_start) DO UPDATE SET {sums}"
         );
-        Ok(script.over(tx, &sql, &rows, vec![]))
+        tx.execute_rows(&sql, &rows, vec![]).await.map(drop)
     }
 }
 

@@ -9,10 +9,12 @@ use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 use super::dialect::{Rows, Tx, args};
+use super::fan_out::{Telling, fan_out};
 use super::lanes::{Lease, give_back, hold};
 use super::mappings::Mapping;
 use super::members::{Member, write_base, write_seen};
 use super::outbox::{Kind, NewWork, Subject, enqueue};
+use super::replays::end_finds;
 use super::runs::{Kept, Run, save_run};
 use super::settle::settle;
 use super::undo::store_kept;
@@ -61,7 +63,7 @@ pub struct Batch {
 }
 
 impl Store {
-    /// Adds work to lanes of others; its ids in order.
+    /// Adds work to lanes of others; the id of the row that each becomes, unless it is merged into one that waits.
     pub async fn enqueue(&self, work: &[NewWork]) -> Result<Vec<String>, StoreError> {
         let mut tx = self.db.begin().await?;
         let ids = enqueue(self, &mut tx, work).await?;
@@ -85,8 +87,11 @@ impl Store {
         let told = members.iter().any(|r| !r.events.is_empty());
         let settled: Vec<_> = batch.settled.into_iter().filter(|s| ours.contains(s.lane.as_str())).collect();
         settle(self, &mut tx, &settled).await?;
+        let mut ended = Vec::new();
         for run in batch.runs.iter().filter(|run| ours.contains(run.lane.as_str())) {
-            save_run(&mut tx, run).await?;
+            if save_run(&mut tx, run).await? && run.state != "running" {
+                ended.push(&run.id);
+            }
             store_kept(&mut tx, run, &batch.kept).await?;
         }
         let baselines: Vec<_> =
@@ -102,15 +107,22 @@ impl Store {
         let heard: Vec<_> = batch.heard.iter().filter(|h| ours.contains(h.lane.as_str())).collect();
         store_heard(&mut tx, &heard).await?;
         self.store_history(&mut tx, &members).await?;
+        let done: Vec<_> = held.iter().filter(|lease| !batch.keep.contains(&lease.lane)).cloned().collect();
+        give_back(self, &mut tx, &done).await?;
+        let mut delivering = false;
         if told {
             // Last, since the position is held until the commit.
-            self.store_events(&mut tx, &mut members, &batch.mappings).await?;
+            delivering = self.store_events(&mut tx, &mut members, &batch.mappings, &batch.runs).await?;
         }
-        let ended: Vec<_> = held.iter().filter(|lease| !batch.keep.contains(&lease.lane)).cloned().collect();
-        give_back(self, &mut tx, &ended).await?;
+        for run in ended {
+            delivering |= end_finds(self, &mut tx, run).await?;
+        }
         tx.commit().await?;
         if told {
             self.events.notify_waiters();
+        }
+        if delivering {
+            self.deliveries.notify_one();
         }
         if settled.iter().any(|s| s.kind == Kind::FlowAction) {
             self.commands.notify_waiters();
@@ -218,12 +230,15 @@ impl Store {
         tx.execute_rows(sql, &Rows::new("member_id text, kind text, detail text", &rows)?, args![now]).await.map(drop)
     }
 
+    /// Stores trigger events, and the deliveries of those that are told at once: what a run has found is told when it ends.
+    /// Whether there were any deliveries.
     async fn store_events(
         &self,
         tx: &mut Tx,
         members: &mut [Recorded],
         mappings: &HashMap<String, Mapping>,
-    ) -> Result<(), StoreError> {
+        runs: &[Run],
+    ) -> Result<bool, StoreError> {
         let total = count(members.iter().map(|r| r.events.len()).sum());
         let sql = "UPDATE event_log SET last_position = last_position + $1 WHERE id = 1 RETURNING last_position";
         let last: Vec<(i64,)> = tx.fetch(sql, args![total]).await?;
@@ -237,7 +252,9 @@ impl Store {
             tx.fetch_rows(sql, &Rows::new("id text", &unmapped)?, vec![]).await?;
         let names: HashMap<_, _> = names.into_iter().collect();
         let mut rows = Vec::new();
+        let mut telling = Vec::new();
         for Recorded { member, events, .. } in members {
+            let run = runs.iter().find(|run| run.lane == member.campaign_id).map(|run| &run.id);
             let mapping = mappings.get(&member.campaign_id);
             let pinned_name = || names.get(&member.campaign_id).cloned().flatten();
             for (transition, detected_by, origin) in events.drain(..) {
@@ -264,25 +281,39 @@ impl Store {
                 let event = TriggerEvent::new(id, unsigned(position), unsigned(member.sequence), transition, of);
                 let body = write_json("trigger event", &event)?;
                 let status = new.clone().or_else(|| old.clone());
+                let run = run.filter(|_| detected_by == DetectedBy::Reconciliation);
+                let (id, sequence) = (id.to_string(), member.sequence);
+                if run.is_none() {
+                    telling.push(Telling {
+                        position,
+                        id: id.clone(),
+                        kind: kind.to_owned(),
+                        campaign_id: member.campaign_id.clone(),
+                        status: status.clone(),
+                        old_status: old.clone(),
+                        new_status: new.clone(),
+                        body: body.clone(),
+                    });
+                }
                 rows.push((
-                    (position, id.to_string(), kind, &member.campaign_id, mapping.map(|m| &m.id), &member.id),
-                    (member.sequence, status, old, new, body),
+                    (position, id, kind, &member.campaign_id, mapping.map(|m| &m.id), &member.id),
+                    (sequence, status, old, new, body, run),
                 ));
             }
         }
         let rows: Vec<_> = rows.iter().map(flatten).collect::<Result<_, _>>()?;
         let columns = "position int, id text, type text, campaign_id text, mapping_id text, member_id text, sequence int, \
-             status text, old_status text, new_status text, body text";
+             status text, old_status text, new_status text, body text, run_id text";
         tx.execute_rows(
             "INSERT INTO trigger_events (position, id, type, campaign_id, mapping_id, member_id, sequence, status, old_status,
-               new_status, body, created_at)
-             SELECT position, id, type, campaign_id, mapping_id, member_id, sequence, status, old_status, new_status, body, $2
+               new_status, body, run_id, created_at)
+             SELECT position, id, type, campaign_id, mapping_id, member_id, sequence, status, old_status, new_status, body, run_id, $2
              FROM {rows}",
             &Rows::new(columns, &rows)?,
             args![now],
         )
-        .await
-        .map(drop)
+        .await?;
+        fan_out(self, tx, &telling).await
     }
 }
 

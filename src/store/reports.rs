@@ -8,6 +8,7 @@ use super::dialect::{Rows, args};
 use super::members::Member;
 use super::outbox::{COUNTERS, Subject};
 use super::{Store, StoreError};
+use crate::domain::hint::Source;
 
 /// Members of a campaign by where they are and why.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,8 +25,6 @@ pub struct Bridge {
 /// How far back latency and throughput look, in milliseconds, and the most rows that they look at.
 pub const RECENT: i64 = 5 * 60_000;
 const RECENT_ROWS: i64 = 10_000;
-/// Newest records of the inbox among which the last of each source is looked for.
-const RECENT_RECORDS: i64 = 10_000;
 
 /// How long changes took, and how many there were, in the last minutes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -118,8 +117,9 @@ impl Store {
         // When there are more rows than are looked at, those that were seen reach less far back.
         let full = i64::try_from(rows.len()).unwrap_or(i64::MAX) >= RECENT_ROWS;
         let span = rows.last().filter(|_| full).map_or(RECENT, |(.., oldest)| (now - oldest).max(1));
-        let per_minute = |source: &str| {
-            let count = u32::try_from(rows.iter().filter(|row| row.0 == source).count()).unwrap_or(u32::MAX);
+        let per_minute = |source: Source| {
+            let of = |row: &&(String, i64, i64)| row.0 == source.as_str() || row.0 == source.polled();
+            let count = u32::try_from(rows.iter().filter(of).count()).unwrap_or(u32::MAX);
             let minutes = f64::from(u32::try_from(span).unwrap_or(u32::MAX)) / 60_000.0;
             (f64::from(count) / minutes * 10.0).round() / 10.0
         };
@@ -127,8 +127,8 @@ impl Store {
             p50: percentile(&took, 50),
             p95: percentile(&took, 95),
             p99: percentile(&took, 99),
-            to_salesforce_per_minute: per_minute("marketo"),
-            to_marketo_per_minute: per_minute("salesforce"),
+            to_salesforce_per_minute: per_minute(Source::Marketo),
+            to_marketo_per_minute: per_minute(Source::Salesforce),
         })
     }
 
@@ -141,11 +141,10 @@ impl Store {
         Ok(COUNTERS.map(|name| (name, total(name))).into_iter().collect())
     }
 
-    /// When each source was last heard of, among the newest records.
+    /// When the last webhook of each source came; what a poll found is none.
     pub async fn last_heard(&self) -> Result<BTreeMap<String, i64>, StoreError> {
-        let sql = "SELECT source, MAX(received_at) FROM
-                     (SELECT source, received_at FROM inbox ORDER BY received_at DESC LIMIT $1) AS newest GROUP BY source";
-        Ok(self.db.fetch::<(String, i64)>(sql, args![RECENT_RECORDS]).await?.into_iter().collect())
+        let sql = "SELECT source, heard_at FROM sources";
+        Ok(self.db.fetch::<(String, i64)>(sql, vec![]).await?.into_iter().collect())
     }
 
     /// State and due time of the change that will next look at a member; none when none waits.

@@ -217,11 +217,11 @@ pub(super) async fn start_first_read(store: &Store, tx: &mut Tx, lane: &str) -> 
     .map(drop)
 }
 
-/// Stores where a run stands, in the transaction of what the page brought.
-pub(super) async fn save_run(tx: &mut Tx, run: &Run) -> Result<(), StoreError> {
+/// Stores where a run stands, in the transaction of what the page brought; false when it was begun anew meanwhile.
+pub(super) async fn save_run(tx: &mut Tx, run: &Run) -> Result<bool, StoreError> {
     let counts = write_json("runs.counts", &run.counts)?;
     let differences = write_json("runs.differences", &run.differences)?;
-    tx.execute(
+    let saved = tx.execute(
         "UPDATE runs SET state = $2, stage = $3, cursor = $4, counts = $5, attempts = $6, due_at = $7, message = $8,
            completed_at = $9, differences = $11 WHERE id = $1 AND generation = $10",
         args![
@@ -237,7 +237,6 @@ pub(super) async fn save_run(tx: &mut Tx, run: &Run) -> Result<(), StoreError> {
             run.generation,
             differences
         ],
-    )
-    .await?;
-    Ok(())
+    );
+    Ok(saved.await? > 0)
 }

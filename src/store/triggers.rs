@@ -2,6 +2,7 @@
 //!
 //! Rows are inserted by `record` alone. A reader with a position never misses one: positions become visible in order.
 
+use super::deliveries::shown;
 use super::dialect::{Arg, args};
 use super::{Store, StoreError};
 
@@ -9,8 +10,19 @@ use super::{Store, StoreError};
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub struct StoredEvent {
     pub position: i64,
+    #[sqlx(rename = "type")]
+    pub kind: String,
+    body: String,
+    /// It was found long after it happened, among many.
+    pub replayed: bool,
+}
+
+impl StoredEvent {
     /// The CloudEvents body, as it is delivered.
-    pub body: String,
+    #[must_use]
+    pub fn body(&self) -> String {
+        shown(self.body.clone(), self.replayed)
+    }
 }
 
 /// Which events are listed; several values mean any of them.
@@ -29,7 +41,9 @@ impl Store {
     /// Events after a position, oldest first.
     pub async fn events(&self, filter: &EventFilter, after: i64, limit: i64) -> Result<Vec<StoredEvent>, StoreError> {
         let mut args = args![after, limit];
-        let mut sql = "SELECT position, body FROM trigger_events WHERE position > $1".to_owned();
+        let mut sql = "SELECT e.position, e.type, e.body, c.id IS NOT NULL AS replayed FROM trigger_events e
+                       LEFT JOIN catch_ups c ON c.id = e.run_id WHERE e.position > $1"
+            .to_owned();
         let lists = [
             ("type", &filter.types),
             ("campaign_id", &filter.campaign_ids),
@@ -41,13 +55,13 @@ impl Store {
             let first = args.len() + 1;
             args.extend(values.iter().map(Arg::from));
             let marks: Vec<_> = (first..=args.len()).map(|n| format!("${n}")).collect();
-            sql += &format!(" AND {column} IN ({})", marks.join(", "));
+            sql += &format!(" AND e.{column} IN ({})", marks.join(", "));
         }
         if let Some(since) = filter.since {
             args.push(since.into());
-            sql += &format!(" AND created_at > ${}", args.len());
+            sql += &format!(" AND e.created_at > ${}", args.len());
         }
-        sql += " ORDER BY position LIMIT $2";
+        sql += " ORDER BY e.position LIMIT $2";
         self.db.fetch(&sql, args).await
     }
 

@@ -9,6 +9,7 @@ use super::dialect::{Rows, Tx, args};
 use super::lanes::lock_lanes;
 use super::mappings::{Mapping, audit, halt};
 use super::members::Member;
+use super::replays::end_finds_of;
 use super::runs::{Kept, Run};
 use super::{Store, StoreError};
 
@@ -42,8 +43,8 @@ impl Store {
             return Err(StoreError::Conflict("the mapping was changed by somebody else in between".to_owned()));
         }
         let sql = "UPDATE runs SET state = 'failed', message = 'the mapping is being removed', completed_at = $2
-                   WHERE mapping_id = $1 AND state = 'running' AND kind <> 'undo'";
-        tx.execute(sql, args![&mapping.id, now]).await?;
+                   WHERE mapping_id = $1 AND state = 'running' AND kind <> 'undo' RETURNING id";
+        let ended: Vec<(String,)> = tx.fetch(sql, args![&mapping.id, now]).await?;
         let sql = "SELECT id FROM runs WHERE mapping_id = $1 AND state = 'running'";
         let id = match tx.fetch::<(String,)>(sql, args![&mapping.id]).await?.pop() {
             Some((id,)) => id,
@@ -59,8 +60,10 @@ impl Store {
         let sql = "UPDATE lanes SET next_due_at = $2 WHERE id = $1 AND lease_owner IS NULL";
         tx.execute(sql, args![lane, now]).await?;
         audit(self, &mut tx, actor, "mapping.removing", &mapping.id, "").await?;
+        end_finds_of(self, &mut tx, &ended).await?;
         tx.commit().await?;
         self.work.notify_one();
+        self.deliveries.notify_one();
         Ok(id)
     }
 

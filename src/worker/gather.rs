@@ -21,14 +21,17 @@ impl Worker {
         let mut settled = Vec::new();
         let mut halves = Vec::new();
         let mut unknown = Vec::new();
+        let mut ours = Vec::new();
         for change in changes.iter().filter(|change| change.lane != ROUTER) {
             match &change.subject {
                 Subject::Marketo(id) => halves.push(Half::Marketo(*id)),
                 Subject::Salesforce(id) => halves.push(Half::Salesforce(id.clone())),
                 Subject::Member(id) => unknown.push(id.clone()),
-                Subject::Person(_) | Subject::Email(_) | Subject::Mapping => {}
+                Subject::Person(id) => ours.push(id.clone()),
+                Subject::Email(_) | Subject::Mapping => {}
             }
         }
+        let ours = if ours.is_empty() { Vec::new() } else { self.store.people_by_id(&ours).await? };
         let of_member = self.people_of_members(&unknown).await?;
         halves.extend(of_member.values().filter_map(|half| half.clone().ok()));
         let people = if halves.is_empty() { Vec::new() } else { self.store.ensure_people(&halves).await? };
@@ -52,9 +55,8 @@ impl Worker {
                 },
                 // Only commands name an address.
                 Subject::Email(_) => None,
-                Subject::Person(id) => {
-                    Some(Person { id: id.clone(), marketo_id: None, salesforce_id: None, email: None })
-                }
+                // None for who was joined with somebody else since.
+                Subject::Person(id) => ours.iter().find(|person| person.id == *id).cloned(),
                 Subject::Mapping => {
                     let end = self.refresh_mapping(pass.mappings.get(&change.lane)).await?;
                     settled.push(settle(change, end));
@@ -85,11 +87,6 @@ impl Worker {
                     continue;
                 }
                 (Some(member), _) => member,
-                // Joined with somebody else since.
-                (None, Subject::Person(_)) => {
-                    settled.push(settle(change, End::NoOp));
-                    continue;
-                }
                 (None, _) => Member::new(self.store.new_id(), change.lane.clone(), person),
             };
             let baseline = pass.leases.iter().any(|l| l.lane == change.lane && l.baseline);

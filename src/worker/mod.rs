@@ -4,15 +4,19 @@
 //! may run in one process and in several; a lane is one worker's at a time.
 
 mod commands;
+pub mod deliver;
 mod figures;
 mod forecast;
 mod gather;
+pub mod maintenance;
 mod plan;
 pub mod points;
+pub mod poll;
 mod reconcile;
 mod refresh;
 mod route;
 mod scan;
+mod sweep;
 mod sync;
 mod undo;
 
@@ -37,8 +41,6 @@ use sync::Pass;
 const BATCH: usize = 1000;
 /// The longest that a worker sleeps, so that work of another replica, and a clock that was moved, are noticed.
 const NAP: Duration = Duration::from_millis(500);
-/// How often mappings that are due to be read again are looked for.
-const SWEEP: Duration = Duration::from_secs(1);
 
 /// Turns of which one is a plan's, whatever else is due.
 const PLAN_TURNS: u32 = 16;
@@ -52,7 +54,7 @@ pub struct Settings {
     pub retry_base: Duration,
     pub retry_cap: Duration,
     pub guard: GuardLimits,
-    /// How often the program and the campaign of a mapping are read again.
+    /// How often a mapping is compared by itself, its program and campaign read again.
     pub reconcile_interval: Duration,
     /// For leads of people without a last name.
     pub lead_last_name: String,
@@ -173,21 +175,6 @@ impl Worker {
         match self.step().await? {
             0 if planned == 0 => self.plan().await,
             done => Ok(done + planned),
-        }
-    }
-
-    /// Finds mappings that are due to be read again, once in a while.
-    async fn sweep(&self, swept: &mut Option<Duration>) {
-        let now = self.store.clock().monotonic();
-        if swept.is_some_and(|at| now.saturating_sub(at) < SWEEP) {
-            return;
-        }
-        *swept = Some(now);
-        if let Err(error) = self.store.sweep_mappings(self.settings.reconcile_interval).await {
-            tracing::warn!(%error, "the mappings that are due could not be found");
-        }
-        if let Err(error) = self.sum_up().await {
-            tracing::warn!(%error, "the figures of the last minute could not be summed");
         }
     }
 

@@ -25,10 +25,18 @@ pub enum Point {
     Unrecorded,
     /// All is recorded.
     Recorded,
+    /// Deliveries are found to be due, nothing is sent.
+    Delivering,
+    /// A receiver has answered, nothing is recorded.
+    Answered,
+    /// What was answered is recorded.
+    Noted,
+    /// A page of a log was read, neither it nor its place is stored. Of a poll, not of a pass.
+    Polled,
 }
 
 impl Point {
-    /// Every point, in the order of a pass.
+    /// Every point of a pass, in order.
     pub const ALL: [Self; 8] = [
         Self::Claimed,
         Self::Read,
@@ -39,6 +47,9 @@ impl Point {
         Self::Unrecorded,
         Self::Recorded,
     ];
+
+    /// Those of deliveries, which pass by themselves.
+    pub const OF_DELIVERIES: [Self; 3] = [Self::Delivering, Self::Answered, Self::Noted];
 
     /// Its name.
     #[must_use]
@@ -52,6 +63,10 @@ impl Point {
             Self::Written => "written",
             Self::Unrecorded => "unrecorded",
             Self::Recorded => "recorded",
+            Self::Delivering => "delivering",
+            Self::Answered => "answered",
+            Self::Noted => "noted",
+            Self::Polled => "polled",
         }
     }
 }

@@ -6,6 +6,7 @@ use super::Worker;
 use super::sync::settle;
 use super::{PassError, sync::fate_of};
 use crate::connector::CampaignMember;
+use crate::domain::hint::Source;
 use crate::domain::ids::SalesforceId;
 use crate::domain::retry;
 use crate::store::lanes::Claimed;
@@ -81,7 +82,8 @@ impl Worker {
     }
 
     fn hint(&self, lane: String, mapping_id: Option<String>, subject: Subject, source: &str) -> NewWork {
-        let source = if source == "marketo" { "marketo" } else { "salesforce" };
+        let known = [Source::Marketo.as_str(), Source::Marketo.polled(), Source::Salesforce.polled()];
+        let source = known.into_iter().find(|known| *known == source).unwrap_or(Source::Salesforce.as_str());
         NewWork { lane, mapping_id, kind: Kind::Hint, subject, source, payload: None, due_at: self.store.now() }
     }
 

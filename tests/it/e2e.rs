@@ -5,10 +5,13 @@
 
 mod check;
 mod comparison;
+mod deliver;
+mod deliver_bad;
 mod filter;
 mod first_sync;
 mod flow_actions;
 mod kill;
+mod kill_deliver;
 mod lifecycle;
 mod live;
 mod mapping_life;
@@ -18,9 +21,12 @@ mod merge_rows;
 mod new_campaign;
 mod one_way_fields;
 mod plan;
+mod polling;
 mod rows;
 mod running;
 mod scans;
+mod stream;
+mod subscriber;
 mod switch;
 mod undo;
 mod vendors;

@@ -8,6 +8,9 @@
 
 mod edits;
 mod judge;
+mod logs;
+mod polling;
+mod setup;
 mod vendors;
 mod world;
 
@@ -16,21 +19,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use campaign_sync::domain::clock::Clock;
-use campaign_sync::domain::mapping::{Conflict, Direction, MappingState, Policies, Regression, Removal};
+use campaign_sync::domain::mapping::MappingState;
 use campaign_sync::domain::status::StatusMap;
 use campaign_sync::store::Store;
-use campaign_sync::store::guards::GuardLimits;
 use campaign_sync::store::mappings::{Created, Found, Mapping, Options};
 use campaign_sync::worker::points::{Point, Points};
-use campaign_sync::worker::{PassError, Settings, Worker};
+use campaign_sync::worker::poll::Poller;
+use campaign_sync::worker::{PassError, Worker};
+use setup::{policies, poll_settings, settings};
 use world::{Dice, FOREIGN, STATUSES, Tally, Worlds};
 
 const HISTORIES: u64 = 10_000;
 /// Failed histories that are enough to look at.
 const ENOUGH: usize = 20;
 const LEASE: Duration = Duration::from_secs(30);
-/// Attempts are not what these histories are about: with fewer, trouble would end in `attempts_exhausted`.
-const ATTEMPTS: u32 = 1_000;
 
 /// One history under way.
 struct History {
@@ -40,45 +42,13 @@ struct History {
     store: Store,
     clock: Clock,
     worker: Worker,
+    poller: Poller,
+    /// Changes are looked for as well, and webhooks are lost for stretches of time.
+    polls: bool,
+    deaf: bool,
     mapping: Mapping,
     /// The point at which the next pass crashes, and how often it is passed before that.
     crash: Arc<std::sync::Mutex<Option<(Point, usize)>>>,
-}
-
-fn policies(dice: &mut Dice) -> Policies {
-    Policies {
-        direction: *dice.pick(&[
-            Direction::Both,
-            Direction::Both,
-            Direction::Both,
-            Direction::MarketoToSalesforce,
-            Direction::Observe,
-        ]),
-        conflict: *dice.pick(&[
-            Conflict::FurthestProgress,
-            Conflict::FurthestProgress,
-            Conflict::MarketoWins,
-            Conflict::SalesforceWins,
-        ]),
-        regression: *dice.pick(&[Regression::Hold, Regression::Revert, Regression::Readd]),
-        removal: *dice.pick(&[Removal::Propagate, Removal::Propagate, Removal::Keep]),
-        gate: dice.one_in(5).then(|| vec!["Registered".to_owned(), "Attended".to_owned()]),
-        ..Policies::default()
-    }
-}
-
-fn settings() -> Settings {
-    Settings {
-        lease: LEASE,
-        max_attempts: ATTEMPTS,
-        retry_base: Duration::from_secs(1),
-        retry_cap: Duration::from_secs(60),
-        // Small worlds would trip it with each removal; it has tests of its own.
-        reconcile_interval: Duration::from_secs(3600),
-        guard: GuardLimits { members: 1_000, percent: 100, window: 0 },
-        lead_last_name: "[unknown]".to_owned(),
-        lead_company: "[unknown]".to_owned(),
-    }
 }
 
 impl History {
@@ -103,7 +73,9 @@ impl History {
             }
         });
         let vendor = Arc::new(worlds.clone());
-        let worker = Worker::new(store.clone(), vendor.clone(), vendor, settings(), points);
+        let worker = Worker::new(store.clone(), vendor.clone(), vendor.clone(), settings(), points.clone());
+        let poller = Poller::new(store.clone(), vendor.clone(), vendor, poll_settings(), points);
+        let polls = dice.one_in(3);
         let names = STATUSES.map(|(name, _)| name);
         let program_id = worlds.get().program;
         let campaign_id = worlds.get().campaign.clone();
@@ -125,7 +97,8 @@ impl History {
             created_at: 0,
             updated_at: 0,
         };
-        Self { seed, dice, worlds, store: store.clone(), clock: clock.clone(), worker, mapping, crash }
+        let (store, clock, deaf) = (store.clone(), clock.clone(), false);
+        Self { seed, dice, worlds, store, clock, worker, poller, polls, deaf, mapping, crash }
     }
 
     fn advance(&self, by: Duration) {
@@ -226,7 +199,7 @@ impl History {
             let n = self.dice.below(world.hints.len());
             world.hints.swap_remove(n)
         };
-        let times = *self.dice.pick(&[0, 1, 1, 1, 1, 2]);
+        let times = if self.deaf { 0 } else { *self.dice.pick(&[0, 1, 1, 1, 1, 2]) };
         self.worlds.get().tally.hints += times;
         for _ in 0..times {
             self.note(format!("hint {:?}", hint.records[0].hint));
@@ -305,12 +278,14 @@ impl History {
             panic!("mapped")
         };
         self.mapping = mapping;
+        self.find_places().await;
         if self.dice.one_in(2) {
             self.settle().await;
         }
         self.worlds.get().trouble = *self.dice.pick(&[0, 3, 4, 10]);
         self.worlds.get().haste = *self.dice.pick(&[0, 0, 3]);
         for _ in 0..10 + self.dice.below(20) {
+            self.perhaps_poll().await;
             match self.dice.below(10) {
                 0..=3 => self.edit(),
                 4..=6 => self.deliver().await,
@@ -330,6 +305,7 @@ impl History {
         self.worlds.get().haste = 0;
         self.advance(LEASE + Duration::from_secs(61));
         self.settle().await;
+        self.polled_to_peace(&before).await;
         self.store.start_run(&self.mapping.id, self.mapping.campaign_id.as_str(), "reconciliation").await.unwrap();
         self.settle().await;
         self.advance(Duration::from_secs(2));
@@ -342,6 +318,7 @@ impl History {
         judge::judge(self, &before).await;
         self.store.delete_mapping(&self.mapping, "test", None).await.unwrap();
         self.settle().await;
+        self.forget_places().await;
         self.worlds.get().tally
     }
 }

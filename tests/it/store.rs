@@ -5,13 +5,17 @@
 mod bridge;
 mod campaigns;
 mod commands;
+mod deliveries;
 mod histories;
 mod ingest;
 mod lanes;
 mod mappings;
 mod people;
 mod plans;
+mod polls;
 mod record;
+mod retention;
+mod schedule;
 mod together;
 
 use std::collections::BTreeMap;

@@ -372,5 +372,7 @@ async fn merges_are_followed_to_the_last_winner() {
     assert_eq!(merges, BTreeMap::from([(5, 7)]));
 }
 
+mod activities;
 mod checkup;
 mod counts;
+mod requests;

@@ -170,19 +170,27 @@ impl SalesforceClient {
         Ok(rows.into_iter().map(MemberRow::read).collect())
     }
 
-    /// The cursor is the number of rows so far and the address of the next ones.
     pub(super) async fn read_member_page(
         &self,
         campaign: &SalesforceId,
         cursor: Option<&str>,
     ) -> Result<Page<CampaignMember>, ConnectorError> {
-        let endpoint = "members_of_campaign";
-        let (before, page): (u64, QueryAnswer<MemberRow>) = match cursor {
-            None => {
-                let campaign = quoted(campaign.as_str());
-                let soql = format!("SELECT {MEMBER} FROM CampaignMember WHERE CampaignId = {campaign} ORDER BY Id");
-                (0, self.first_page(endpoint, Rows::Living, &soql).await?)
-            }
+        let campaign = quoted(campaign.as_str());
+        let soql = format!("SELECT {MEMBER} FROM CampaignMember WHERE CampaignId = {campaign} ORDER BY Id");
+        let page: Page<MemberRow> = self.page("members_of_campaign", Rows::Living, &soql, cursor).await?;
+        Ok(Page { rows: page.rows.into_iter().map(MemberRow::read).collect(), next: page.next, total: page.total })
+    }
+
+    /// One page of a query, the first or the one that a cursor names: the number of rows so far and the address of the next ones.
+    pub(super) async fn page<T: DeserializeOwned>(
+        &self,
+        endpoint: &'static str,
+        rows: Rows,
+        soql: &str,
+        cursor: Option<&str>,
+    ) -> Result<Page<T>, ConnectorError> {
+        let (before, page): (u64, QueryAnswer<T>) = match cursor {
+            None => (0, self.first_page(endpoint, rows, soql).await?),
             Some(cursor) => {
                 let (before, next) = cursor.split_once(' ').unwrap_or(("0", cursor));
                 let page = self.ask(Call::read(endpoint), Method::GET, next, None).await?;
@@ -194,8 +202,7 @@ impl SalesforceClient {
         if next.is_some() && page.records.is_empty() {
             return Err(broken(false, "a page without rows says that there are more"));
         }
-        let total = Some(page.total_size);
-        Ok(Page { rows: page.records.into_iter().map(MemberRow::read).collect(), next, total })
+        Ok(Page { rows: page.records, next, total: Some(page.total_size) })
     }
 
     pub(super) async fn read_member_counts(
@@ -312,7 +319,7 @@ impl<T> QueryAnswer<T> {
     }
 }
 
-fn texts(ids: &[SalesforceId]) -> Vec<&str> {
+pub(super) fn texts(ids: &[SalesforceId]) -> Vec<&str> {
     let unique: BTreeSet<&str> = ids.iter().map(SalesforceId::as_str).collect();
     unique.into_iter().collect()
 }

@@ -330,5 +330,6 @@ async fn people_are_read_with_the_deleted_ones_and_by_escaped_address() {
 }
 
 mod campaigns;
+mod changes;
 mod checkup;
 mod writes;

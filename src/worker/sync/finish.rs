@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{Fate, Item, Pass};
+use crate::domain::hint::Source;
 use crate::domain::merge::{Action, Reading, Reason, Rule, Side};
 use crate::domain::retry;
 use crate::domain::trigger::{DetectedBy, Origin, Seen, read_then_written};
@@ -28,11 +29,13 @@ impl Worker {
     /// What is to be recorded of a pass; `changes` are the rows that its items name as causes.
     pub(in crate::worker) fn finish(&self, pass: &mut Pass, changes: &[Claimed]) -> Finished {
         let mut finished = Finished::default();
-        let detected_by = pass.detected_by;
+        let of_pass = pass.detected_by;
         for mut item in pass.items.drain(..) {
             if item.fate == Fate::Lost {
                 continue;
             }
+            let source = noticed_by(&item, changes);
+            let detected_by = if Source::is_polled(source) { DetectedBy::Poll } else { of_pass };
             if item.order.is_some() {
                 self.finish_order(item, detected_by, changes, &mut finished);
                 continue;
@@ -46,7 +49,8 @@ impl Worker {
             }
             match item.fate {
                 Fate::Joined { into } => {
-                    finished.work.extend(into.map(|person| self.look_again(&item.member.campaign_id, person)));
+                    let again = |person| NewWork { source, ..self.look_again(&item.member.campaign_id, person) };
+                    finished.work.extend(into.map(again));
                 }
                 _ => finished.members.push(self.record_of(item, detected_by, &end)),
             }
@@ -158,8 +162,12 @@ impl Worker {
         match (&fate, &decision) {
             (Fate::Open, Some(decision)) => {
                 member.base.clone_from(&decision.next_base);
+                // A removal that has arrived leaves nobody on either side: what is left is not worth another look.
+                let nobody = decision.reason.is_none()
+                    && (&member.marketo, &member.salesforce) == (&Seen::Absent, &Seen::Absent);
                 member.sync_state = match decision.action {
                     Action::Close => "closed".to_owned(),
+                    _ if wrote && nobody => "closed".to_owned(),
                     _ => decision.state.to_string(),
                 };
                 member.reason = decision.reason.map(|r| r.to_string());
@@ -225,6 +233,16 @@ fn written_entry(
         "written",
         json!({"side": side, "action": describe(action)["name"], "status": action.status(), "answer": answer, "held": held}),
     ))
+}
+
+/// The source of our next look at a member: a poll where nothing but polls brought us here, so that what is found is told as found by one.
+fn noticed_by(item: &Item, changes: &[Claimed]) -> &'static str {
+    let sources = || item.causes.iter().map(|n| changes[*n].source.as_str());
+    let polled = [Source::Marketo, Source::Salesforce].map(Source::polled);
+    match sources().all(Source::is_polled) {
+        true => polled.into_iter().find(|known| sources().next() == Some(*known)).unwrap_or("policy"),
+        false => "policy",
+    }
 }
 
 /// The values agree because a write of ours arrived whose answer was lost.

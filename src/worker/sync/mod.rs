@@ -12,6 +12,7 @@ mod finish;
 mod follow;
 mod identify;
 mod order;
+mod quota;
 pub(super) mod read;
 mod write;
 
@@ -301,7 +302,8 @@ impl Worker {
         self.points.reach(Point::Decided)?;
         self.create(pass).await?;
         self.drop_joined(pass).await?;
-        self.write(pass).await
+        self.write(pass).await?;
+        self.tell_of_quota(pass).await
     }
 
     /// Items of people who were joined with others since they were loaded: both are looked at anew, as one.

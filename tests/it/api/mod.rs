@@ -7,6 +7,7 @@ mod flow_actions;
 mod matching;
 mod refusals;
 mod shown;
+mod subscriptions;
 mod vendors;
 
 use std::sync::Arc;

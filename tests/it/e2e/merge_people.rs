@@ -14,12 +14,12 @@ use super::world::{SOON, World, address};
 
 impl World {
     /// These people, agreed on by both sides.
-    fn agreed(&self, people: &[(&str, &str)]) {
+    pub fn agreed(&self, people: &[(&str, &str)]) {
         let table: Vec<_> = people.iter().map(|(who, status)| format!("4|{who}|{status}|- -| | | ")).collect();
         cast(self, &lines(&table.join("\n")));
     }
 
-    fn delete_in_salesforce(&self, person: Id) {
+    pub fn delete_in_salesforce(&self, person: Id) {
         self.emulators.salesforce.with(|org| {
             let actor = org.as_person();
             org.atomically(|org| org.delete(&actor, person)).unwrap();
@@ -27,7 +27,7 @@ impl World {
     }
 
     /// Merges two leads; the first stays.
-    fn merge_leads(&self, winner: &str, loser: &str) {
+    pub fn merge_leads(&self, winner: &str, loser: &str) {
         let (winner, loser) = (self.lead_named(winner), self.lead_named(loser));
         self.emulators.salesforce.with(|org| {
             let actor = org.as_person();
@@ -36,7 +36,7 @@ impl World {
     }
 
     /// Merges two people; the first stays.
-    fn merge_in_marketo(&self, winner: &str, loser: &str) {
+    pub fn merge_in_marketo(&self, winner: &str, loser: &str) {
         let (winner, loser) = (self.marketo_id(winner).unwrap(), self.marketo_id(loser).unwrap());
         self.emulators.marketo.with(|world| world.merge(winner, &[loser]).unwrap());
     }
@@ -44,7 +44,7 @@ impl World {
 
 impl Running {
     /// The member with the address that the name makes, as the API shows it; null when there is none.
-    async fn member(&self, name: &str) -> Value {
+    pub async fn member(&self, name: &str) -> Value {
         let members = self.members().await;
         let found = members["data"].as_array().unwrap().iter().find(|m| m["person"]["email"] == address(name));
         found.cloned().unwrap_or_default()

@@ -92,6 +92,8 @@ impl World {
             .set("webhooks.salesforce_secrets", SECRET)
             .set("auth.bootstrap_key", KEY)
             .set("sync.lease", "2s")
+            // Cases that are not about polls are not to be helped by them.
+            .set("sync.poll_interval", "1h")
             .set("sync.retry_base", "100ms")
             .set("sync.retry_cap", "1s")
             .set("sync.removal_guard_members", "1000")

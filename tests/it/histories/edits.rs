@@ -3,6 +3,7 @@
 //! What each system does with memberships then is the vendors' rule, and most of it goes without a hint for the member.
 
 use campaign_sync::connector::Vendor;
+use campaign_sync::connector::changes::MarketoChange;
 use campaign_sync::domain::hint::{Hint, Operation, Source};
 use campaign_sync::domain::ids::SalesforceId;
 
@@ -20,6 +21,7 @@ impl World {
         for row in self.members_s.values_mut().filter(|row| row.lead_id.as_ref() == Some(lead)) {
             row.contact_id = Some(contact.clone());
         }
+        self.log_departed(lead);
         let hint = Hint::SalesforcePerson {
             person_id: lead.clone(),
             operation: Some(Operation::Update),
@@ -34,8 +36,10 @@ impl World {
         if let Some(person) = self.people_s.get_mut(loser) {
             (person.deleted, person.master) = (true, Some(winner.clone()));
         }
-        let has_row = self.row_of(winner).is_some();
-        self.members_s.retain(|_, row| row.person() != Some(loser) || !has_row);
+        if self.row_of(winner).is_some() {
+            self.bury_rows(loser);
+        }
+        self.log_departed(loser);
         for row in self.members_s.values_mut() {
             for id in [&mut row.lead_id, &mut row.contact_id] {
                 if id.as_ref() == Some(loser) {
@@ -83,13 +87,23 @@ impl World {
                 self.members_m.insert(winner, status);
             }
         }
+        self.log_marketo(MarketoChange::Merged { winner, losers: vec![loser] });
         self.hint(Source::Marketo, Hint::MarketoPerson { marketo_id: loser });
     }
 
     pub fn delete_marketo(&mut self, person: i64) {
         self.people_m.remove(&person);
         self.members_m.remove(&person);
+        self.log_marketo(MarketoChange::Deleted { person });
         self.hint(Source::Marketo, Hint::MarketoPerson { marketo_id: person });
+    }
+
+    fn bury_rows(&mut self, person: &SalesforceId) {
+        let rows: Vec<_> = self.members_s.values().filter(|row| row.person() == Some(person)).cloned().collect();
+        for row in rows {
+            self.members_s.remove(&row.id);
+            self.bury(row);
+        }
     }
 
     /// Deletes a lead or contact; its rows go with it, without a word.
@@ -97,7 +111,8 @@ impl World {
         if let Some(person) = self.people_s.get_mut(person) {
             person.deleted = true;
         }
-        self.members_s.retain(|_, row| row.person() != Some(person));
+        self.bury_rows(person);
+        self.log_departed(person);
         let hint = Hint::SalesforcePerson {
             person_id: person.clone(),
             operation: Some(Operation::Delete),

@@ -116,7 +116,7 @@ async fn events_tell_the_transitions(
     }
     let mut by_row: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     for event in &events {
-        let body: Value = serde_json::from_str(&event.body).unwrap();
+        let body: Value = serde_json::from_str(&event.body()).unwrap();
         by_row
             .entry(body["data"]["person"]["salesforce_id"].as_str().unwrap_or("?").to_owned())
             .or_default()

@@ -21,7 +21,7 @@ fn refused(reaction: Reaction, code: &str) -> RecordError {
     RecordError { reaction, code: code.to_owned(), message: String::new() }
 }
 
-fn page<T>(rows: Vec<T>, cursor: Option<&str>) -> Page<T> {
+pub fn page<T>(rows: Vec<T>, cursor: Option<&str>) -> Page<T> {
     let from: usize = cursor.map_or(0, |c| c.parse().unwrap());
     let total = rows.len();
     let rows: Vec<T> = rows.into_iter().skip(from).take(PAGE).collect();

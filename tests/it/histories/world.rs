@@ -6,10 +6,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use campaign_sync::connector::changes::MarketoChange;
 use campaign_sync::connector::{CampaignMember, ConnectorError, Vendor};
 use campaign_sync::domain::hint::{DeliveredHint, Delivery, Hint, Operation, Source};
 use campaign_sync::domain::ids::SalesforceId;
 use tokio::sync::Notify;
+
+use super::logs::Logs;
 
 /// The channel: `Registered` and `Waitlisted` share a step.
 pub const STATUSES: [(&str, i64); 4] = [("Invited", 10), ("Registered", 20), ("Waitlisted", 20), ("Attended", 30)];
@@ -79,6 +82,7 @@ pub struct Tally {
     pub crashes: usize,
     pub overtaken: usize,
     pub lost: usize,
+    pub polled: usize,
 }
 
 impl std::ops::AddAssign for Tally {
@@ -88,6 +92,7 @@ impl std::ops::AddAssign for Tally {
         self.crashes += other.crashes;
         self.overtaken += other.overtaken;
         self.lost += other.lost;
+        self.polled += other.polled;
     }
 }
 
@@ -123,6 +128,7 @@ pub struct World {
     pub removed_by_people: bool,
     /// Memberships that we have removed.
     pub removed_by_us: usize,
+    pub logs: Logs,
     pub log: Vec<String>,
 }
 
@@ -161,6 +167,7 @@ impl Worlds {
             set_by_people: BTreeSet::new(),
             removed_by_people: false,
             removed_by_us: 0,
+            logs: Logs::default(),
             log: Vec::new(),
         };
         world.people();
@@ -285,18 +292,25 @@ impl World {
     pub fn set_marketo(&mut self, person: i64, status: &str) -> bool {
         let taken = self.members_m.get(&person).is_none_or(|now| step(now) <= step(status) && now != status);
         if taken {
-            self.members_m.insert(person, status.to_owned());
+            let old = self.members_m.insert(person, status.to_owned());
+            self.log_member(person, old, Some(status.to_owned()));
             self.hint_marketo(person, false, Some(status.to_owned()));
         }
         taken
     }
 
     pub fn remove_marketo(&mut self, person: i64) -> bool {
-        let was = self.members_m.remove(&person).is_some();
+        let old = self.members_m.remove(&person);
+        let was = old.is_some();
         if was {
+            self.log_member(person, old, None);
             self.hint_marketo(person, true, None);
         }
         was
+    }
+
+    fn log_member(&mut self, person: i64, old: Option<String>, new: Option<String>) {
+        self.log_marketo(MarketoChange::Member { program: self.program, person, old, new });
     }
 
     fn hint_member(&mut self, row: &CampaignMember, operation: Operation) {
@@ -352,6 +366,7 @@ impl World {
     pub fn remove_salesforce(&mut self, member: &SalesforceId) -> bool {
         let Some(row) = self.members_s.remove(member) else { return false };
         self.hint_member(&row, Operation::Delete);
+        self.bury(row);
         true
     }
 

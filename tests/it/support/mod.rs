@@ -6,6 +6,7 @@ mod database;
 mod http;
 mod postgres;
 mod process;
+mod receiver;
 mod tables;
 mod wait;
 
@@ -13,5 +14,6 @@ pub use database::TestDatabase;
 pub(crate) use database::on_both;
 pub use http::{Answer, Api};
 pub use process::{Launch, Service};
+pub use receiver::{Received, Receiver, Reply};
 pub use tables::Tables;
 pub use wait::eventually;
