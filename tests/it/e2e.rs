@@ -4,6 +4,7 @@
 //! events are told. `world` sets up and compares; the other files are the cases. No case knows which database it got.
 
 mod check;
+mod comparison;
 mod deliver;
 mod deliver_bad;
 mod documents;
@@ -24,11 +25,13 @@ mod merge_rows;
 mod new_campaign;
 mod one_way_fields;
 mod overtaken;
+mod plan;
 mod polling;
 mod resolve;
 mod rows;
 mod running;
 mod statuses_later;
+mod scans;
 mod stream;
 mod subscriber;
 mod switch;
