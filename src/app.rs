@@ -11,6 +11,8 @@ use std::time::Duration;
 use anyhow::Context;
 use axum::Router;
 use axum::routing::get;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use secrecy::{ExposeSecret, SecretString};
 use tokio::net::TcpListener;
@@ -23,6 +25,7 @@ use crate::connector::budget::{Limits, Priority};
 use crate::connector::marketo::{MarketoClient, MarketoSettings};
 use crate::connector::salesforce::{SalesforceClient, SalesforceSettings};
 use crate::connector::{CircuitState, Usage};
+use crate::dashboard::{Dashboard, SECRET_BYTES};
 use crate::diagnosis::{Diagnosis, Item};
 use crate::domain::clock::Clock;
 use crate::domain::hint::Source;
@@ -127,20 +130,26 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Service>
         Arc::new(move || (health(&marketo.usage()), health(&salesforce.usage())))
     });
     let api = api.until(stop.clone());
+    let measured = api.clone();
     match options.role {
         Role::Worker => router = router.merge(http::health_router(api)),
         Role::All | Role::Http => {
             let (ingest, waiting) = Ingest::channel();
             let writer = store.clone();
             tasks.spawn(async move { writer.write_deliveries(waiting).await });
+            let pages = dashboard(config, &store, http::router(api.clone()), clock.clone(), stop.clone()).await?;
             router = router.merge(http::router(api)).merge(webhook::router(WebhookState::new(config, ingest, clock)));
+            router = router.merge(pages);
         }
     }
     router = router.route(
         "/metrics",
         get({
             let metrics = metrics()?;
-            async move || metrics.render()
+            async move || {
+                measured.measure().await;
+                metrics.render()
+            }
         }),
     );
     if options.role != Role::Http {
@@ -190,6 +199,21 @@ pub async fn check(config: &Config) -> anyhow::Result<Vec<Item>> {
     items.context("the database of database.url cannot be read")
 }
 
+/// The pages over the API, with sessions that every process of this database opens.
+async fn dashboard(
+    config: &Config,
+    store: &Store,
+    api: Router,
+    clock: Clock,
+    stop: CancellationToken,
+) -> anyhow::Result<Router> {
+    let mut fresh = [0; SECRET_BYTES];
+    aws_lc_rs::rand::fill(&mut fresh).ok().context("there is no randomness for the sessions")?;
+    let kept = store.keep_secret("dashboard_sessions", &BASE64_STANDARD.encode(fresh)).await?;
+    let secret = BASE64_STANDARD.decode(kept).context("the secret of the sessions in the database is damaged")?;
+    Ok(Dashboard::new(api, &secret, config.server.public_url.as_ref(), clock, stop).await?.router())
+}
+
 fn health(usage: &Usage) -> VendorHealth {
     VendorHealth {
         calls_today: Some(usage.calls_today),
@@ -212,6 +236,7 @@ fn metrics() -> anyhow::Result<PrometheusHandle> {
         return Ok(handle.clone());
     }
     let handle = PrometheusBuilder::new().install_recorder().context("the metrics cannot be recorded")?;
+    http::describe_metrics();
     Ok(HANDLE.get_or_init(|| handle).clone())
 }
 
@@ -347,6 +372,10 @@ fn settings(config: &Config) -> Settings {
             percent: i64::from(sync.removal_guard_percent),
             window: i64::try_from(sync.removal_guard_window.as_millis()).unwrap_or(i64::MAX),
         },
+        loop_breaker: (
+            usize::try_from(sync.loop_breaker_flips).unwrap_or(usize::MAX),
+            i64::try_from(sync.loop_breaker_window.as_millis()).unwrap_or(i64::MAX),
+        ),
         reconcile_interval: sync.reconcile_interval,
         lead_last_name: sync.lead_last_name.clone(),
         lead_company: sync.lead_company.clone(),

@@ -238,6 +238,25 @@ impl Config {
             None => {}
         }
         layers.environment(env);
+        Self::of(layers)
+    }
+
+    /// Reads what is about to be a file; `origin` names it in messages.
+    ///
+    /// # Errors
+    /// As [`Config::load`].
+    pub fn proposed(
+        table: toml::Table,
+        origin: &str,
+        env: impl Iterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let mut layers = layers::Layers::new();
+        layers.table("", table, origin);
+        layers.environment(env);
+        Self::of(layers)
+    }
+
+    fn of(layers: layers::Layers) -> Result<Self, ConfigError> {
         let (config, origins) = layers.finish()?;
         let problems = validate::problems(&config, &origins);
         if problems.is_empty() { Ok(config) } else { Err(ConfigError { problems }) }

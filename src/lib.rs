@@ -3,11 +3,13 @@
 pub mod app;
 pub mod config;
 pub mod connector;
+pub mod dashboard;
 #[cfg(feature = "sandbox")]
 pub mod demo;
 pub mod diagnosis;
 pub mod domain;
 pub mod http;
+pub mod init;
 pub mod problem;
 #[cfg(feature = "sandbox")]
 pub mod sandbox;

@@ -10,7 +10,7 @@ use campaign_sync::diagnosis::CheckState;
 use campaign_sync::domain::clock::Clock;
 use campaign_sync::worker::points::Points;
 use campaign_sync::{http, telemetry};
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use secrecy::ExposeSecret;
 
 /// Keeps Marketo programs and Salesforce campaigns the same, both ways.
@@ -21,7 +21,18 @@ struct Cli {
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     #[command(subcommand)]
-    command: Command,
+    command: Any,
+}
+
+/// Commands, with those that have to do without a configuration.
+#[derive(Debug, Subcommand)]
+enum Any {
+    /// Make a configuration: asks for what is needed, checks both logins, says what to paste on each side.
+    Init(campaign_sync::init::Init),
+    /// Print what a shell needs to complete commands; see docs/reference/cli.md for where to put it.
+    Completions { shell: clap_complete::Shell },
+    #[command(flatten)]
+    Configured(Command),
 }
 
 #[derive(Debug, Subcommand)]
@@ -110,6 +121,17 @@ struct Emulate {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let command = match cli.command {
+        Any::Configured(command) => command,
+        Any::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "campaign-sync", &mut std::io::stdout());
+            return ExitCode::SUCCESS;
+        }
+        Any::Init(init) => {
+            telemetry::start("off");
+            return finish(async { Ok(ExitCode::from(u8::from(!init.run(cli.config).await?))) });
+        }
+    };
     let config = match Config::load(cli.config.as_deref(), std::env::vars()) {
         Ok(config) => config,
         Err(error) => {
@@ -117,7 +139,12 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    telemetry::start(cli.command.log_level());
+    telemetry::start(command.log_level());
+    finish(run(command, config))
+}
+
+/// Runs to the end, and says what went wrong.
+fn finish(work: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -125,7 +152,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    match runtime.block_on(run(cli.command, config)) {
+    match runtime.block_on(work) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("{error:#}");
@@ -183,8 +210,7 @@ async fn check(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
         println!("{}", serde_json::json!({ "items": items }));
     } else {
         for item in &items {
-            let remedy = item.remedy.as_deref().unwrap_or_default();
-            println!("{}", format!("{:4}  {:29}  {}  {remedy}", item.state.as_str(), item.id, item.found).trim_end());
+            println!("{}", item.line());
         }
     }
     let failed = items.iter().any(|item| item.state == CheckState::Fail);

@@ -155,7 +155,7 @@ impl Layers {
         }
     }
 
-    fn table(&mut self, section: &str, table: Table, origin: &str) {
+    pub(super) fn table(&mut self, section: &str, table: Table, origin: &str) {
         for (name, value) in table {
             let key = join(section, &name);
             match value {

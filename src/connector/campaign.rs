@@ -17,6 +17,15 @@ pub struct Campaign {
     pub statuses: Vec<CampaignMemberStatus>,
 }
 
+/// A campaign as it is listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListedCampaign {
+    pub id: SalesforceId,
+    pub name: String,
+    pub is_active: bool,
+    pub campaign_type: Option<String>,
+}
+
 /// One row of `CampaignMemberStatus`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CampaignMemberStatus {

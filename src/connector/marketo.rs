@@ -244,6 +244,10 @@ impl Marketo for MarketoClient {
         self.read_program(id).await
     }
 
+    async fn program_page(&self, page: usize) -> Result<Vec<Program>, ConnectorError> {
+        self.read_program_page(page).await
+    }
+
     async fn program_costs(&self, program: &Program) -> Result<Costs, ConnectorError> {
         self.read_program_costs(program).await
     }

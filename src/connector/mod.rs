@@ -27,7 +27,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-pub use campaign::{Campaign, CampaignMemberStatus, NewCampaign};
+pub use campaign::{Campaign, CampaignMemberStatus, ListedCampaign, NewCampaign};
 pub use circuit::CircuitState;
 pub use client::{InvalidSettings, Usage};
 pub use smart_campaigns::SmartCampaigns;
@@ -38,6 +38,8 @@ use crate::domain::provision::{NewStatus, StatusChange};
 
 /// Records in one Salesforce Collections call.
 pub const SALESFORCE_BATCH: usize = 200;
+/// Programs in one page of Marketo's listing; a page that is shorter is the last.
+pub const PROGRAM_PAGE: usize = 200;
 /// Records in one call of Marketo's lead database.
 pub const MARKETO_BATCH: usize = 300;
 
@@ -200,6 +202,14 @@ pub trait Salesforce: Send + Sync {
     async fn identity(&self) -> Result<SalesforceIdentity, ConnectorError>;
     /// Campaigns by id with their statuses. What was asked and is not in the answer does not exist.
     async fn campaigns(&self, ids: &[SalesforceId]) -> Result<Vec<Campaign>, ConnectorError>;
+    /// Campaigns whose name has this text in it (without case; all when it is empty), newest first: those older than `before`, at
+    /// most `limit`.
+    async fn campaigns_like(
+        &self,
+        text: &str,
+        before: Option<&SalesforceId>,
+        limit: usize,
+    ) -> Result<Vec<ListedCampaign>, ConnectorError>;
     /// Memberships of these people (leads or contacts) in these campaigns. A row may come for any pair of the two lists; a
     /// pair that is not in the answer is absent.
     async fn members(
@@ -337,6 +347,8 @@ pub enum PersonKey {
 pub trait Marketo: Send + Sync {
     /// A program, or none when Marketo says that there is none.
     async fn program(&self, id: ProgramId) -> Result<Option<Program>, ConnectorError>;
+    /// The programs of a page of Marketo's listing, counted from 0, in its order. They can be searched in no other way.
+    async fn program_page(&self, page: usize) -> Result<Vec<Program>, ConnectorError>;
     /// The period costs of a program, asked for by name since only that call is sure to carry them. Unknown when its name has
     /// a comma, which cannot be asked for.
     async fn program_costs(&self, program: &Program) -> Result<Costs, ConnectorError>;

@@ -34,8 +34,8 @@ use super::client::{Answer, Call, InvalidSettings, Line, Usage};
 use super::errors::{Fault, Verdict, of_salesforce, of_status};
 use super::token::{Held, TokenSlot};
 use super::{
-    Campaign, CampaignMember, ConnectorError, NewCampaign, NewLead, NewMember, Page, RecordResults, Salesforce,
-    SalesforceIdentity, SalesforcePerson, Vendor, wire,
+    Campaign, CampaignMember, ConnectorError, ListedCampaign, NewCampaign, NewLead, NewMember, Page, RecordResults,
+    Salesforce, SalesforceIdentity, SalesforcePerson, Vendor, wire,
 };
 use crate::domain::clock::Clock;
 use crate::domain::ids::SalesforceId;
@@ -260,6 +260,15 @@ impl Salesforce for SalesforceClient {
 
     async fn campaigns(&self, ids: &[SalesforceId]) -> Result<Vec<Campaign>, ConnectorError> {
         self.read_campaigns(ids).await
+    }
+
+    async fn campaigns_like(
+        &self,
+        text: &str,
+        before: Option<&SalesforceId>,
+        limit: usize,
+    ) -> Result<Vec<ListedCampaign>, ConnectorError> {
+        self.read_campaigns_like(text, before, limit).await
     }
 
     async fn members(

@@ -3,7 +3,7 @@
 //! Compares what the vendors say now with the map that is stored. Must not change the map; that is the mapping's life.
 
 use crate::connector::{Campaign, Channel};
-use crate::domain::mapping::{Direction, MappingState};
+use crate::domain::mapping::MappingState;
 use crate::domain::merge::Side;
 use crate::domain::status::{NOT_IN_PROGRAM, Problem, StatusDifference, StatusMap};
 use crate::store::mappings::Mapping;
@@ -107,8 +107,7 @@ fn compared(id: &str, mapping: &Mapping, channel: &Channel, campaign: &Campaign)
     Item::ok(id, format!("{name}: every status translates"))
 }
 
-/// Statuses that keep members from being synced. A hidden status is given to nobody any more, and in a mapping of one
-/// direction nothing is translated from its target.
+/// Statuses that keep members from being synced.
 fn differences(mapping: &Mapping, channel: &Channel, campaign: &Campaign) -> Vec<StatusDifference> {
     let program: Vec<&str> =
         channel.statuses.iter().map(|s| s.name.as_str()).filter(|name| *name != NOT_IN_PROGRAM).collect();
@@ -121,14 +120,8 @@ fn differences(mapping: &Mapping, channel: &Channel, campaign: &Campaign) -> Vec
         &exact
     };
     let hidden = |status: &str| channel.statuses.iter().any(|s| s.name == status && s.hidden);
-    let matters = |difference: &StatusDifference| {
-        let target = matches!(
-            (mapping.policies.direction, difference.side),
-            (Direction::MarketoToSalesforce, Side::Salesforce) | (Direction::SalesforceToMarketo, Side::Marketo)
-        );
-        let hidden = difference.side == Side::Marketo && hidden(&difference.status);
-        !(difference.problem == Problem::Untranslated && (target || hidden))
-    };
+    let matters =
+        |difference: &StatusDifference| difference.matters(hidden(&difference.status), mapping.policies.direction);
     map.validate(&program, &labels).into_iter().filter(matters).collect()
 }
 

@@ -62,6 +62,13 @@ impl Item {
         Self { id: id.to_owned(), state, found: found.into(), remedy }
     }
 
+    /// As text: state, id, what was found, how to mend it.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let remedy = self.remedy.as_deref().unwrap_or_default();
+        format!("{:4}  {:29}  {}  {remedy}", self.state.as_str(), self.id, self.found).trim_end().to_owned()
+    }
+
     fn ok(id: &str, found: impl Into<String>) -> Self {
         Self::new(id, CheckState::Ok, found, None)
     }

@@ -20,7 +20,7 @@ use super::status::{StatusMap, Steps};
 
 pub use rule::Rule;
 pub use state::{Reason, SyncState};
-pub use table::decide;
+pub use table::{decide, decide_overtaken, resolve};
 
 closed_list! {
     /// One of the two systems that are kept the same.
@@ -159,6 +159,22 @@ impl Action {
         matches!(self, Self::AddToSalesforce(_) | Self::AddToMarketo(_))
     }
 
+    /// The name under which it is stored and shown.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Nothing => "nothing",
+            Self::Close => "close",
+            Self::AddToSalesforce(_) => "add_to_salesforce",
+            Self::ChangeInSalesforce(_) => "change_in_salesforce",
+            Self::RemoveFromSalesforce => "remove_from_salesforce",
+            Self::AddToMarketo(_) => "add_to_marketo",
+            Self::ChangeInMarketo(_) => "change_in_marketo",
+            Self::ReaddToMarketo(_) => "readd_to_marketo",
+            Self::RemoveFromMarketo => "remove_from_marketo",
+        }
+    }
+
     /// The status that is written.
     #[must_use]
     pub fn status(&self) -> Option<&str> {
@@ -197,6 +213,34 @@ impl Decision {
             Rule::P1 | Rule::P2 => false,
             Rule::P3 => self.reason.is_none(),
             _ => true,
+        }
+    }
+}
+
+/// A write that is only proposed, as it is stored and shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposal {
+    /// The name of the action.
+    pub action: String,
+    /// None for a removal.
+    pub status: Presence,
+}
+
+impl Proposal {
+    /// Of an action.
+    #[must_use]
+    pub fn of(action: &Action) -> Self {
+        Self { action: action.name().to_owned(), status: action.status().map(str::to_owned) }
+    }
+
+    /// For people: `add to Salesforce with Attended`.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let words = self.action.replace('_', " ").replace("salesforce", "Salesforce").replace("marketo", "Marketo");
+        match &self.status {
+            Some(status) if words.starts_with("change") => format!("{words} to {status}"),
+            Some(status) => format!("{words} with {status}"),
+            None => words,
         }
     }
 }

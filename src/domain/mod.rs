@@ -17,6 +17,7 @@ pub mod matching;
 pub mod merge;
 pub mod notice;
 pub mod one_way;
+pub mod own_writes;
 pub mod person;
 pub mod provenance;
 pub mod provision;

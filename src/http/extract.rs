@@ -232,6 +232,11 @@ impl Parameters {
     }
 }
 
+/// What a page that begins after this is asked for with.
+pub(super) fn cursor(after: &str) -> String {
+    URL_SAFE_NO_PAD.encode(after)
+}
+
 /// Which part of a list is asked for.
 #[derive(Clone, Debug)]
 pub(super) struct Page {
@@ -256,6 +261,16 @@ impl Page {
         self.after.as_ref().map(|after| after.parse().map_err(invalid)).transpose()
     }
 
+    /// What the page begins after, as it was given out.
+    pub(super) fn after_text(&self) -> Option<&str> {
+        self.after.as_deref()
+    }
+
+    /// How many rows are shown at the most.
+    pub(super) fn limit(&self) -> usize {
+        usize::try_from(self.limit).unwrap_or(usize::MAX)
+    }
+
     /// How many rows to fetch: one more than are shown tells whether there are more.
     pub(super) fn fetch(&self) -> i64 {
         self.limit + 1
@@ -268,10 +283,9 @@ impl Page {
         key: impl Fn(&R) -> String,
         show: impl FnMut(R) -> T,
     ) -> Json<List<T>> {
-        let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);
-        let more = rows.len() > limit;
-        rows.truncate(limit);
-        let next_cursor = rows.last().filter(|_| more).map(|row| URL_SAFE_NO_PAD.encode(key(row)));
+        let more = rows.len() > self.limit();
+        rows.truncate(self.limit());
+        let next_cursor = rows.last().filter(|_| more).map(|row| cursor(&key(row)));
         Json(List { data: rows.into_iter().map(show).collect(), next_cursor })
     }
 }

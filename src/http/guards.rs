@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use super::ApiState;
 use super::auth::Caller;
-use super::extract::{Id, Json, List, Optional, Parameters};
+use super::extract::{Id, Json, List, Optional, Page, Parameters};
 use super::members::PersonBody;
 use super::refusal::{Answer, Refusal};
 use super::schema::Time;
@@ -17,8 +17,14 @@ use crate::domain::ids::{PersonType, SalesforceId};
 use crate::domain::merge::Side;
 use crate::store::guards::{Guard, GuardedRemoval, Verdict};
 
+const STATES: [&str; 3] = ["waiting", "approved", "discarded"];
+
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
-    OpenApiRouter::default().routes(routes!(list)).routes(routes!(approve)).routes(routes!(discard))
+    OpenApiRouter::default()
+        .routes(routes!(list_all))
+        .routes(routes!(list))
+        .routes(routes!(approve))
+        .routes(routes!(discard))
 }
 
 /// Removals that wait, or waited.
@@ -69,6 +75,35 @@ async fn shown(api: &ApiState, guard: Guard) -> Answer<GuardBody> {
     })
 }
 
+/// List the guards of all mappings
+#[utoipa::path(
+    get, path = "/guards", operation_id = "list_all_guards", tag = "guards",
+    params(
+        ("state" = Option<String>, Query, description = "`waiting` unless given, `approved`, `discarded`"),
+        ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+    ),
+    responses((status = 200, description = "In the order they tripped", body = List<GuardBody>))
+)]
+async fn list_all(State(api): State<ApiState>, mut given: Parameters) -> Answer<Json<List<GuardBody>>> {
+    let state = given.one_of("state", &STATES)?;
+    let page = given.page()?;
+    given.end()?;
+    let (state, after) = (state.as_deref().unwrap_or(STATES[0]), page.after_id()?.unwrap_or_default());
+    let rows = api.store.guards_in_state(state, &after, page.fetch()).await?;
+    listed(&api, &page, rows).await
+}
+
+/// A page of guards with their members.
+async fn listed(api: &ApiState, page: &Page, rows: Vec<Guard>) -> Answer<Json<List<GuardBody>>> {
+    let Json(guards) = page.list(rows, |guard| guard.id.clone(), |guard| guard);
+    let mut data = Vec::with_capacity(guards.data.len());
+    for guard in guards.data {
+        data.push(shown(api, guard).await?);
+    }
+    Ok(Json(List { data, next_cursor: guards.next_cursor }))
+}
+
 /// List the guards of a mapping
 ///
 /// A guard trips when more removals are due than a mapping usually sees; the members that it lists are left alone meanwhile.
@@ -86,12 +121,7 @@ async fn list(State(api): State<ApiState>, Id(id): Id, mut given: Parameters) ->
     given.end()?;
     api.store.mapping(&id).await?.ok_or_else(|| Refusal::not_found("mapping"))?;
     let rows = api.store.guards(&id, &page.after_id()?.unwrap_or_default(), page.fetch()).await?;
-    let Json(guards) = page.list(rows, |guard| guard.id.clone(), |guard| guard);
-    let mut data = Vec::with_capacity(guards.data.len());
-    for guard in guards.data {
-        data.push(shown(&api, guard).await?);
-    }
-    Ok(Json(List { data, next_cursor: guards.next_cursor }))
+    listed(&api, &page, rows).await
 }
 
 /// Approve removals

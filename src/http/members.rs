@@ -19,7 +19,8 @@ use super::table::{Table, wants_csv};
 use crate::domain::catalogue::to_change;
 use crate::domain::ids::PersonType;
 use crate::domain::mapping::MappingState;
-use crate::domain::merge::{Base, Reason, Rule, SyncState};
+use crate::domain::merge::{Base, Proposal, Reason, Rule, Side, SyncState};
+use crate::domain::own_writes::OwnWrite;
 use crate::domain::trigger::Seen;
 use crate::store::mappings::Mapping;
 use crate::store::members::{Member, MemberFilter};
@@ -36,7 +37,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 /// One person in one campaign and its program. What is absent is null.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Member)]
-struct MemberBody {
+pub(super) struct MemberBody {
     id: String,
     mapping_id: Option<String>,
     campaign_id: String,
@@ -53,7 +54,26 @@ struct MemberBody {
     sync_state: String,
     #[schema(value_type = Option<Reason>)]
     reason: Option<String>,
+    /// What would have been written, had the mapping not been observing only.
+    would: Option<WouldBody>,
     updated_at: Time,
+}
+
+/// A write that was not sent.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Proposal)]
+struct WouldBody {
+    #[schema(example = "add_to_salesforce")]
+    action: String,
+    /// Null for a removal.
+    #[schema(example = "Attended")]
+    status: Option<String>,
+}
+
+impl From<Proposal> for WouldBody {
+    fn from(Proposal { action, status }: Proposal) -> Self {
+        Self { action, status }
+    }
 }
 
 /// A person on both sides.
@@ -87,7 +107,7 @@ fn status(seen: &Seen) -> Option<String> {
 }
 
 impl MemberBody {
-    fn of(member: Member, mapping: Option<&Mapping>) -> Self {
+    pub(super) fn of(member: Member, mapping: Option<&Mapping>) -> Self {
         // Absent on both sides is agreement; the store calls it closed to find it by.
         let closed = member.sync_state == "closed";
         let sync_state = if closed { SyncState::InSync.to_string() } else { member.sync_state };
@@ -103,6 +123,7 @@ impl MemberBody {
             campaign_member_id: member.campaign_member_id.map(|id| id.to_string()),
             sync_state,
             reason: member.reason,
+            would: member.would.map(WouldBody::from),
             updated_at: Time::of(member.updated_at),
         }
     }
@@ -125,6 +146,8 @@ impl Table for MemberBody {
         "campaign_member_id",
         "sync_state",
         "reason",
+        "would.action",
+        "would.status",
         "updated_at",
     ];
 }
@@ -170,7 +193,7 @@ async fn list(State(api): State<ApiState>, Id(id): Id, headers: HeaderMap, mut g
     })
 }
 
-async fn found(api: &ApiState, id: &str) -> Answer<(Member, Option<Mapping>)> {
+pub(super) async fn found(api: &ApiState, id: &str) -> Answer<(Member, Option<Mapping>)> {
     let member = api.store.member(id).await?.ok_or_else(|| Refusal::not_found("member"))?;
     let mapping = api.store.mappings_of_lanes(std::slice::from_ref(&member.campaign_id)).await?.pop();
     Ok((member, mapping))
@@ -185,7 +208,7 @@ async fn halted(api: &ApiState, mapping: Option<&Mapping>) -> Answer<Option<Reas
 }
 
 /// A member as it stands now, and the change that waits for it: one that waits in vain is pending for the reason of that.
-async fn standing(api: &ApiState, id: &str) -> Answer<(Member, Option<Mapping>, Option<(String, i64)>)> {
+pub(super) async fn standing(api: &ApiState, id: &str) -> Answer<(Member, Option<Mapping>, Option<(String, i64)>)> {
     let (mut member, mapping) = found(api, id).await?;
     let next = api.store.next_for(&member).await?;
     let waits = next.is_some() || matches!(member.reason.as_deref(), Some("waiting" | "retrying"));
@@ -218,12 +241,55 @@ struct Explanation {
     rule: Option<String>,
     #[schema(value_type = Option<Reason>)]
     reason: Option<String>,
-    /// State of the change that waits for this member; null when none does.
+    /// What happens by itself, in words; null when nothing does.
+    #[schema(example = "would add to Salesforce with Attended")]
     next: Option<String>,
-    /// When that is worked off.
+    /// Not before.
     next_at: Option<Time>,
     /// What a person can do; null when nothing has to be done.
     to_change: Option<&'static str>,
+    /// Of a member that is left alone because two writers kept undoing each other: what this service wrote, and whose value it
+    /// found. Else null.
+    writes: Option<Vec<WriteBody>>,
+}
+
+/// A write of this service.
+#[derive(Serialize, ToSchema)]
+#[schema(as = OwnWrite)]
+struct WriteBody {
+    at: Time,
+    side: Side,
+    /// What it found; null for absent.
+    from: Option<String>,
+    /// What it wrote; null for a removal.
+    to: Option<String>,
+    /// The Salesforce user who had set what it found; null where the side does not tell.
+    by: Option<String>,
+}
+
+impl From<&OwnWrite> for WriteBody {
+    fn from(write: &OwnWrite) -> Self {
+        let by = write.by.as_ref().map(ToString::to_string);
+        Self { at: Time::of(write.at), side: write.side, from: write.from.clone(), to: write.to.clone(), by }
+    }
+}
+
+/// What happens next: a proposal, or the change that waits.
+fn in_words(member: &Member, waits: Option<&str>) -> Option<String> {
+    let reason = member.reason.as_deref().and_then(|reason| reason.parse::<Reason>().ok());
+    let why = match (waits, reason) {
+        (None, _) => return member.would.as_ref().map(|would| format!("would {}", would.in_words())),
+        (_, Some(Reason::Paused)) => ", once the mapping is resumed",
+        (_, Some(Reason::SyncOff)) => ", once campaign sync is switched on",
+        _ => "",
+    };
+    let what = match (member.resolution, waits) {
+        (Some(Side::Marketo), _) => "takes over what Marketo says".to_owned(),
+        (Some(Side::Salesforce), _) => "takes over what Salesforce says".to_owned(),
+        (None, Some("retryable")) => "tried again".to_owned(),
+        (None, _) => "looked at again".to_owned(),
+    };
+    Some(what + why)
 }
 
 /// Explain a member
@@ -234,14 +300,16 @@ struct Explanation {
 async fn explain(State(api): State<ApiState>, Id(id): Id) -> Answer<Json<Explanation>> {
     let (member, _, next) = standing(&api, &id).await?;
     let to_change = member.reason.as_deref().and_then(to_change);
+    let frozen = member.reason.as_deref() == Some(Reason::LoopDetected.as_str());
     Ok(Json(Explanation {
+        next: in_words(&member, next.as_ref().map(|(state, _)| state.as_str())),
+        writes: frozen.then(|| member.own_writes.all().iter().map(WriteBody::from).collect()),
         marketo: status(&member.marketo),
         salesforce: status(&member.salesforce),
         base: member.base,
         rule: member.rule,
         reason: member.reason,
-        next_at: next.as_ref().map(|(_, due_at)| Time::of(*due_at)),
-        next: next.map(|(state, _)| state),
+        next_at: next.map(|(_, due_at)| Time::of(due_at)),
         to_change,
     }))
 }

@@ -5,6 +5,7 @@
 
 mod administration;
 pub mod auth;
+mod browse;
 mod catch_ups;
 mod changes;
 mod diagnostics;
@@ -18,7 +19,9 @@ mod health;
 mod idempotency;
 mod mappings;
 mod members;
+mod metrics;
 mod refusal;
+mod resolve;
 mod runs;
 mod schema;
 mod stats;
@@ -49,8 +52,10 @@ use crate::problem;
 use crate::store::Store;
 use auth::BootstrapKey;
 pub use auth::{Scope, create_key};
+use browse::KnownPrograms;
 pub use document::{openapi, openapi_json};
 use flow_actions::KnownCampaigns;
+pub use metrics::describe as describe_metrics;
 use refusal::Refusal;
 use subscriptions::Private;
 
@@ -81,6 +86,7 @@ pub struct ApiState {
     vendors: Option<VendorGauge>,
     diagnosis: Option<Arc<Diagnosis>>,
     known: KnownCampaigns,
+    programs: KnownPrograms,
     /// Whoever waits for something need not wait any longer.
     stop: CancellationToken,
     bootstrap_key: BootstrapKey,
@@ -106,6 +112,7 @@ impl ApiState {
             vendors: None,
             diagnosis: None,
             known: KnownCampaigns::default(),
+            programs: KnownPrograms::default(),
             stop: CancellationToken::new(),
             bootstrap_key: BootstrapKey::new(&config.auth.bootstrap_key),
             policies: policies(config),
@@ -155,9 +162,11 @@ fn policies(config: &Config) -> Policies {
 fn operations() -> (OpenApiRouter<ApiState>, OpenApiRouter<ApiState>) {
     let operations = OpenApiRouter::default()
         .merge(mappings::routes())
+        .merge(browse::routes())
         .merge(guards::routes())
         .merge(runs::routes())
         .merge(members::routes())
+        .merge(resolve::routes())
         .merge(changes::routes())
         .merge(events::routes())
         .merge(stream::routes())

@@ -62,6 +62,10 @@ impl Time {
     pub(super) fn at(time: Timestamp) -> Self {
         Self(time)
     }
+
+    pub(super) fn millis(self) -> i64 {
+        self.0.as_millisecond()
+    }
 }
 
 impl PartialSchema for Time {

@@ -21,68 +21,68 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 }
 
 #[derive(Serialize, ToSchema)]
-struct Stats {
-    generated_at: Time,
+pub(super) struct Stats {
+    pub(super) generated_at: Time,
     /// By state.
     #[schema(example = json!({"active": 12, "paused": 1, "failed": 0}))]
-    mappings: BTreeMap<&'static str, i64>,
+    pub(super) mappings: BTreeMap<&'static str, i64>,
     /// By state.
     #[schema(example = json!({"in_sync": 118, "pending": 2, "diverged": 1, "gated": 0, "parked": 0, "failed": 0}))]
-    members: BTreeMap<&'static str, i64>,
-    outbox: Outbox,
-    latency_ms: Latency,
-    throughput: Throughput,
+    pub(super) members: BTreeMap<&'static str, i64>,
+    pub(super) outbox: Outbox,
+    pub(super) latency_ms: Latency,
+    pub(super) throughput: Throughput,
     /// Accepted records; `received` is the sum of the others.
     #[schema(example = json!({"received": 10, "applied": 6, "no_op": 2, "superseded": 1, "waiting": 1, "held": 0, "failed": 0, "discarded": 0}))]
-    ledger: BTreeMap<&'static str, i64>,
-    vendors: Vendors,
+    pub(super) ledger: BTreeMap<&'static str, i64>,
+    pub(super) vendors: Vendors,
 }
 
 /// Changes that are not done with.
 #[derive(Serialize, ToSchema)]
-struct Outbox {
-    available: i64,
-    running: i64,
-    retryable: i64,
-    parked: i64,
+pub(super) struct Outbox {
+    pub(super) available: i64,
+    pub(super) running: i64,
+    pub(super) retryable: i64,
+    pub(super) parked: i64,
     /// Of the oldest that is to be worked off; null when there is none.
-    oldest_age_seconds: Option<i64>,
+    pub(super) oldest_age_seconds: Option<i64>,
 }
 
 /// From acceptance to the end of the opposite write; null without any in the window.
 #[derive(Serialize, ToSchema)]
-struct Latency {
-    p50: Option<i64>,
-    p95: Option<i64>,
-    p99: Option<i64>,
+pub(super) struct Latency {
+    pub(super) p50: Option<i64>,
+    pub(super) p95: Option<i64>,
+    pub(super) p99: Option<i64>,
     #[schema(example = "5m")]
-    window: String,
+    pub(super) window: String,
 }
 
 #[derive(Serialize, ToSchema)]
-struct Throughput {
-    to_salesforce_per_minute: f64,
-    to_marketo_per_minute: f64,
+pub(super) struct Throughput {
+    pub(super) to_salesforce_per_minute: f64,
+    pub(super) to_marketo_per_minute: f64,
 }
 
 #[derive(Serialize, ToSchema)]
-struct Vendors {
-    marketo: Vendor,
-    salesforce: Vendor,
+pub(super) struct Vendors {
+    pub(super) marketo: Vendor,
+    pub(super) salesforce: Vendor,
 }
 
 #[derive(Serialize, ToSchema)]
-struct Vendor {
+pub(super) struct Vendor {
     /// Null when it is not known.
-    calls_today: Option<u64>,
+    pub(super) calls_today: Option<u64>,
     /// Null when it is not known.
-    limit: Option<u64>,
+    pub(super) limit: Option<u64>,
     /// `closed` while calls are made, `open` while the vendor is down; null when it is not known.
-    circuit: Option<&'static str>,
+    pub(super) circuit: Option<&'static str>,
     /// When its last webhook came; null when that is long ago.
-    last_event_at: Option<Time>,
+    pub(super) last_event_at: Option<Time>,
     /// No webhook of it came for a day, while a mapping was active: changes are found by polling and comparing.
-    silent: bool,
+    pub(super) silent: bool,
 }
 
 impl Vendor {
@@ -100,37 +100,49 @@ impl Vendor {
     responses((status = 200, description = "Figures of this moment", body = Stats))
 )]
 async fn show(State(api): State<ApiState>) -> Answer<Json<Stats>> {
-    let mappings = api.store.mappings_by_state().await?;
-    let members = api.store.members_by_state().await?;
-    let open = api.store.open_changes().await?;
-    let pace = api.store.pace().await?;
-    let heard = api.store.last_heard().await?;
-    let silent = api.store.silences().await?;
-    let (marketo, salesforce) = api.vendors.as_ref().map(|gauge| gauge()).unzip();
-    let now = api.store.clock().now();
-    let count = |state: &str| open.count.get(state).copied().unwrap_or(0);
-    Ok(Json(Stats {
-        generated_at: Time::at(now),
-        mappings: every(MappingState::ALL.iter().map(|state| state.as_str()), &mappings),
-        members: every(SyncState::ALL.iter().map(|state| state.as_str()), &members),
-        outbox: Outbox {
-            available: count("available"),
-            running: count("running"),
-            retryable: count("retryable"),
-            parked: count("parked"),
-            oldest_age_seconds: open.oldest.map(|oldest| (now.as_millisecond() - oldest).max(0) / 1000),
-        },
-        latency_ms: Latency { p50: pace.p50, p95: pace.p95, p99: pace.p99, window: format!("{}m", RECENT / 60_000) },
-        throughput: Throughput {
-            to_salesforce_per_minute: pace.to_salesforce_per_minute,
-            to_marketo_per_minute: pace.to_marketo_per_minute,
-        },
-        ledger: api.store.ledger_totals().await?,
-        vendors: Vendors {
-            marketo: Vendor::of(marketo, heard.get("marketo").copied(), silent.contains_key("marketo")),
-            salesforce: Vendor::of(salesforce, heard.get("salesforce").copied(), silent.contains_key("salesforce")),
-        },
-    }))
+    Ok(Json(Stats::collect(&api).await?))
+}
+
+impl Stats {
+    /// As of now.
+    pub(super) async fn collect(api: &ApiState) -> Answer<Self> {
+        let mappings = api.store.mappings_by_state().await?;
+        let members = api.store.members_by_state().await?;
+        let open = api.store.open_changes().await?;
+        let pace = api.store.pace().await?;
+        let heard = api.store.last_heard().await?;
+        let silent = api.store.silences().await?;
+        let (marketo, salesforce) = api.vendors.as_ref().map(|gauge| gauge()).unzip();
+        let now = api.store.clock().now();
+        let count = |state: &str| open.count.get(state).copied().unwrap_or(0);
+        Ok(Self {
+            generated_at: Time::at(now),
+            mappings: every(MappingState::ALL.iter().map(|state| state.as_str()), &mappings),
+            members: every(SyncState::ALL.iter().map(|state| state.as_str()), &members),
+            outbox: Outbox {
+                available: count("available"),
+                running: count("running"),
+                retryable: count("retryable"),
+                parked: count("parked"),
+                oldest_age_seconds: open.oldest.map(|oldest| (now.as_millisecond() - oldest).max(0) / 1000),
+            },
+            latency_ms: Latency {
+                p50: pace.p50,
+                p95: pace.p95,
+                p99: pace.p99,
+                window: format!("{}m", RECENT / 60_000),
+            },
+            throughput: Throughput {
+                to_salesforce_per_minute: pace.to_salesforce_per_minute,
+                to_marketo_per_minute: pace.to_marketo_per_minute,
+            },
+            ledger: api.store.ledger_totals().await?,
+            vendors: Vendors {
+                marketo: Vendor::of(marketo, heard.get("marketo").copied(), silent.contains_key("marketo")),
+                salesforce: Vendor::of(salesforce, heard.get("salesforce").copied(), silent.contains_key("salesforce")),
+            },
+        })
+    }
 }
 
 /// Every name with its count, those that were not counted with 0.

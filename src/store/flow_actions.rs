@@ -137,6 +137,7 @@ impl Store {
                 "UPDATE members SET marketo = NULL, salesforce = NULL, base_marketo = NULL, base_salesforce = NULL,
                          added_to_marketo = FALSE, added_to_salesforce = FALSE,
                          edited_in_marketo = FALSE, edited_in_salesforce = FALSE, frozen = FALSE, sent = NULL,
+                         resolution = NULL, would = NULL, own_writes = NULL,
                          sync_state = 'closed', reason = NULL WHERE campaign_id = $1";
             tx.execute(sql, args![lane]).await?;
         }

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use super::dialect::{Rows, args};
+use super::dialect::{Rows, Tx, args};
 use super::fan_out::tell;
 use super::mappings::audit;
 use super::outbox::{Kind, NewWork, Subject, enqueue};
@@ -66,7 +66,7 @@ pub struct GuardLimits {
     pub members: i64,
     /// more than this share of the mapping, in percent;
     pub percent: i64,
-    /// within this many milliseconds. More than half of a mapping of five or more trips as well.
+    /// within this many milliseconds. More than half of a mapping of five or more trips as well, and a side that reads as empty.
     pub window: i64,
 }
 
@@ -86,6 +86,28 @@ impl Store {
         removals: &[(String, Side)],
         limits: &GuardLimits,
     ) -> Result<HashSet<String>, StoreError> {
+        self.guard_against(mapping_id, campaign_id, removals, limits, true).await
+    }
+
+    /// The same when a mapping is taken back: nobody is removed because a side was read without them.
+    pub async fn guard_undo(
+        &self,
+        mapping_id: &str,
+        campaign_id: &str,
+        removals: &[(String, Side)],
+        limits: &GuardLimits,
+    ) -> Result<HashSet<String>, StoreError> {
+        self.guard_against(mapping_id, campaign_id, removals, limits, false).await
+    }
+
+    async fn guard_against(
+        &self,
+        mapping_id: &str,
+        campaign_id: &str,
+        removals: &[(String, Side)],
+        limits: &GuardLimits,
+        empty_sides: bool,
+    ) -> Result<HashSet<String>, StoreError> {
         let now = self.now();
         let rows: Vec<_> = removals.iter().map(|(member, side)| (member, side.as_str())).collect();
         let rows = Rows::new("member_id text, side text", &rows)?;
@@ -94,21 +116,29 @@ impl Store {
                    JOIN guards g ON g.id = m.guard_id AND g.mapping_id = $2 AND g.state = 'approved' AND g.decided_at > $3";
         let approved: Vec<(String,)> = tx.fetch_rows(sql, &rows, args![mapping_id, now - APPROVAL]).await?;
         let mut allowed: HashSet<String> = approved.into_iter().map(|row| row.0).collect();
+        // What waits for a person does so also when fewer are proposed by now.
+        let sql = "SELECT DISTINCT r.member_id FROM {rows} JOIN guard_members m ON m.member_id = r.member_id AND m.side = r.side
+                   JOIN guards g ON g.id = m.guard_id AND g.mapping_id = $2 AND g.state = 'waiting'";
+        let waiting: Vec<(String,)> = tx.fetch_rows(sql, &rows, args![mapping_id]).await?;
+        let waiting: HashSet<String> = waiting.into_iter().map(|row| row.0).collect();
         // One that is tried again was counted when it was allowed first.
         let sql =
             "SELECT DISTINCT r.member_id FROM {rows} JOIN removals d ON d.member_id = r.member_id AND d.mapping_id = $2
                    AND d.removed_at > $3";
         let counted: Vec<(String,)> = tx.fetch_rows(sql, &rows, args![mapping_id, now - limits.window]).await?;
         let counted: HashSet<String> = counted.into_iter().map(|row| row.0).collect();
-        let fresh: Vec<&(String, Side)> =
-            removals.iter().filter(|(member, _)| !allowed.contains(member) && !counted.contains(member)).collect();
+        let is_fresh = |member: &String| ![&allowed, &waiting, &counted].iter().any(|known| known.contains(member));
+        let fresh: Vec<&(String, Side)> = removals.iter().filter(|(member, _)| is_fresh(member)).collect();
         let done = "SELECT COUNT(*) FROM removals WHERE mapping_id = $1 AND removed_at > $2";
         let done: Vec<(i64,)> = tx.fetch(done, args![mapping_id, now - limits.window]).await?;
         let total = "SELECT COUNT(*) FROM members WHERE campaign_id = $1 AND sync_state <> 'closed'";
         let total: Vec<(i64,)> = tx.fetch(total, args![campaign_id]).await?;
         let (done, total) = (done.first().map_or(0, |r| r.0), total.first().map_or(0, |r| r.0));
         let proposed = i64::try_from(fresh.len()).unwrap_or(i64::MAX);
-        if proposed > 0 && limits.trips(done + proposed, total + done) {
+        let held = i64::try_from(waiting.len()).unwrap_or(i64::MAX);
+        let tripped = limits.trips(done + held + proposed, total + done)
+            || (empty_sides && total + done > 1 && empties(&mut tx, campaign_id, &fresh, done).await?);
+        if proposed > 0 && tripped {
             let sql = "INSERT INTO guards (id, mapping_id, state, created_at) VALUES ($1, $2, 'waiting', $3)
                        ON CONFLICT (mapping_id) WHERE state = 'waiting' DO UPDATE SET state = 'waiting' RETURNING id";
             let new = self.new_id();
@@ -144,6 +174,12 @@ impl Store {
     pub async fn guards(&self, mapping_id: &str, after: &str, limit: i64) -> Result<Vec<Guard>, StoreError> {
         let sql = format!("{GUARD} WHERE g.mapping_id = $1 AND g.id > $2 ORDER BY g.id LIMIT $3");
         self.db.fetch(&sql, args![mapping_id, after, limit]).await
+    }
+
+    /// Guards of all mappings that are in this state, in the order they tripped, after the id `after`.
+    pub async fn guards_in_state(&self, state: &str, after: &str, limit: i64) -> Result<Vec<Guard>, StoreError> {
+        let sql = format!("{GUARD} WHERE g.state = $1 AND g.id > $2 AND m.deleted_at IS NULL ORDER BY g.id LIMIT $3");
+        self.db.fetch(&sql, args![state, after, limit]).await
     }
 
     /// One guard.
@@ -225,6 +261,28 @@ impl Store {
         self.work.notify_one();
         Ok(true)
     }
+}
+
+/// Whether a side reads as empty that held several: more likely somebody's wrong filter, or ours. That the only member of a
+/// mapping leaves is nothing special.
+async fn empties(tx: &mut Tx, campaign_id: &str, fresh: &[&(String, Side)], done: i64) -> Result<bool, StoreError> {
+    for side in Side::ALL {
+        let gone: Vec<_> =
+            fresh.iter().filter(|(_, from)| *from == side.other()).map(|(member, _)| (member,)).collect();
+        if gone.is_empty() || i64::try_from(gone.len()).unwrap_or(i64::MAX) + done < 2 {
+            continue;
+        }
+        let sql = format!(
+            "SELECT m.id FROM members m WHERE m.campaign_id = $2 AND m.{side} > ''
+               AND m.id NOT IN (SELECT r.member_id FROM {{rows}}) LIMIT 1"
+        );
+        let left: Vec<(String,)> =
+            tx.fetch_rows(&sql, &Rows::new("member_id text", &gone)?, args![campaign_id]).await?;
+        if left.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 #[cfg(test)]

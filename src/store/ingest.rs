@@ -145,6 +145,15 @@ impl Store {
     }
 }
 
+impl Store {
+    /// What the hints carried that became these rows of the outbox, or were merged into them; oldest first.
+    pub async fn hints_of_changes(&self, changes: &[String]) -> Result<Vec<(String, String)>, StoreError> {
+        let rows: Vec<_> = changes.iter().map(|id| (id,)).collect();
+        let sql = "SELECT i.change_id, i.hint FROM {rows} JOIN inbox i ON i.change_id = r.id ORDER BY i.id";
+        self.db.fetch_rows(sql, &Rows::new("id text", &rows)?, vec![]).await
+    }
+}
+
 /// A record as the inbox keeps it.
 #[derive(Serialize)]
 pub(super) struct Kept<'a>(&'static str, &'a Option<String>, u32, Option<String>, Option<String>, String);

@@ -159,7 +159,8 @@ impl Store {
         let sql = "UPDATE members SET marketo = NULL, salesforce = CASE WHEN (SELECT baseline FROM lanes WHERE id = $1) THEN salesforce END,
                      base_marketo = NULL, base_salesforce = NULL, added_to_marketo = FALSE, added_to_salesforce = FALSE,
                      edited_in_marketo = FALSE, edited_in_salesforce = FALSE,
-                     frozen = FALSE, sync_state = 'pending', reason = 'waiting' WHERE campaign_id = $1";
+                     frozen = FALSE, resolution = NULL, would = NULL, own_writes = NULL,
+                     sync_state = 'pending', reason = 'waiting' WHERE campaign_id = $1";
         tx.execute(sql, args![campaign]).await?;
         let inserted = tx
             .execute(
@@ -206,6 +207,14 @@ impl Store {
         let sql =
             format!("SELECT {MAPPING} FROM {{rows}} JOIN mappings m ON m.campaign_id = r.id AND m.deleted_at IS NULL");
         mappings(self.db.fetch_rows(&sql, &Rows::new("id text", &rows)?, vec![]).await?)
+    }
+
+    /// The mappings of these programs.
+    pub async fn mappings_of_programs(&self, programs: &[i64]) -> Result<Vec<Mapping>, StoreError> {
+        let rows: Vec<_> = programs.iter().map(|program| (program,)).collect();
+        let sql =
+            format!("SELECT {MAPPING} FROM {{rows}} JOIN mappings m ON m.program_id = r.id AND m.deleted_at IS NULL");
+        mappings(self.db.fetch_rows(&sql, &Rows::new("id int", &rows)?, vec![]).await?)
     }
 
     /// Mappings in the order they were made, after the id `after`.

@@ -6,7 +6,8 @@ use super::dialect::{Arg, Rows, args};
 use super::people::Person;
 use super::{Store, StoreError, read_json};
 use crate::domain::ids::SalesforceId;
-use crate::domain::merge::{Base, Presence, Reason, Sent, Side};
+use crate::domain::merge::{Base, Presence, Proposal, Reason, Sent, Side};
+use crate::domain::own_writes::OwnWrites;
 use crate::domain::provenance::Provenance;
 use crate::domain::trigger::Seen;
 
@@ -30,6 +31,13 @@ pub struct Member {
     pub rule: Option<String>,
     pub after_merge: bool,
     pub frozen: bool,
+    /// The side that a person has said is right, as long as that is not settled.
+    pub resolution: Option<Side>,
+    /// What a person has said is settled with this record. It is never read back.
+    pub resolved: Option<Side>,
+    /// What would have been written, had the mapping not been observing only.
+    pub would: Option<Proposal>,
+    pub own_writes: OwnWrites,
     /// The run, with its generation, whose pages last showed the member on each side.
     pub marketo_scan: Option<String>,
     pub salesforce_scan: Option<String>,
@@ -62,6 +70,10 @@ impl Member {
             rule: None,
             after_merge: false,
             frozen: false,
+            resolution: None,
+            resolved: None,
+            would: None,
+            own_writes: OwnWrites::default(),
             marketo_scan: None,
             salesforce_scan: None,
             in_marketo: Provenance::default(),
@@ -118,6 +130,9 @@ pub(super) struct MemberRow {
     rule: Option<String>,
     after_merge: bool,
     frozen: bool,
+    resolution: Option<String>,
+    would: Option<String>,
+    own_writes: Option<String>,
     marketo_scan: Option<String>,
     salesforce_scan: Option<String>,
     added_to_marketo: bool,
@@ -130,7 +145,7 @@ pub(super) struct MemberRow {
 
 pub(super) const MEMBER: &str = "m.id, m.campaign_id, m.person_id, p.marketo_id, p.salesforce_id, p.email, m.campaign_member_id, m.marketo, \
     m.salesforce, m.salesforce_modstamp, m.base_marketo, m.base_salesforce, m.sent, m.sync_state, m.reason, m.rule, m.after_merge, \
-    m.frozen, m.marketo_scan, m.salesforce_scan, m.added_to_marketo, m.added_to_salesforce, \
+    m.frozen, m.resolution, m.would, m.own_writes, m.marketo_scan, m.salesforce_scan, m.added_to_marketo, m.added_to_salesforce, \
     m.edited_in_marketo, m.edited_in_salesforce, m.sequence, m.updated_at";
 
 /// A status as stored: none while unknown, empty while absent.
@@ -164,12 +179,14 @@ impl TryFrom<MemberRow> for Member {
     type Error = StoreError;
 
     fn try_from(row: MemberRow) -> Result<Self, StoreError> {
+        let corrupt =
+            |what: &str, e: &dyn std::fmt::Display| StoreError::Corrupt(format!("{what} of member {}: {e}", row.id));
         let id = |what: &str, text: Option<String>| {
-            let id = text.map(SalesforceId::try_from).transpose();
-            id.map_err(|e| StoreError::Corrupt(format!("{what} of member {}: {e}", row.id)))
+            text.map(SalesforceId::try_from).transpose().map_err(|e| corrupt(what, &e))
         };
         let salesforce_id = id("people.salesforce_id", row.salesforce_id)?;
         let campaign_member_id = id("members.campaign_member_id", row.campaign_member_id)?;
+        let resolution = row.resolution.map(|text| text.parse().map_err(|e| corrupt("members.resolution", &e)));
         let person = Person { id: row.person_id, marketo_id: row.marketo_id, salesforce_id, email: row.email };
         Ok(Self {
             id: row.id,
@@ -186,6 +203,14 @@ impl TryFrom<MemberRow> for Member {
             rule: row.rule,
             after_merge: row.after_merge,
             frozen: row.frozen,
+            resolution: resolution.transpose()?,
+            resolved: None,
+            would: row.would.map(|text| read_json("members.would", &text)).transpose()?,
+            own_writes: row
+                .own_writes
+                .map(|text| read_json("members.own_writes", &text))
+                .transpose()?
+                .unwrap_or_default(),
             marketo_scan: row.marketo_scan,
             salesforce_scan: row.salesforce_scan,
             in_marketo: Provenance { added: row.added_to_marketo, edited: row.edited_in_marketo },

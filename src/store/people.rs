@@ -202,6 +202,43 @@ impl Store {
         followed.ok_or_else(|| gone(person_id))
     }
 
+    /// Makes one person of two whom both sides have merged: `goes` becomes `stays`, known by these ids from now on. Whoever
+    /// else has one of the ids, and no other of its own, is the same person too.
+    ///
+    /// # Errors
+    /// `Conflict` when either was joined with another meanwhile, or one of the ids is a third person's.
+    pub async fn unite(
+        &self,
+        goes: &Person,
+        stays: &str,
+        marketo: MarketoId,
+        salesforce: &SalesforceId,
+    ) -> Result<Person, StoreError> {
+        let mut halves = vec![Half::Marketo(marketo), Half::Salesforce(salesforce.clone())];
+        halves.extend(goes.marketo_id.map(Half::Marketo));
+        halves.extend(goes.salesforce_id.clone().map(Half::Salesforce));
+        let mut tx = self.db.begin().await?;
+        let holders = lock_people(&mut tx, stays, &halves).await?;
+        let is_third = |p: &&Person| p.id != goes.id && p.id != stays;
+        if let Some(third) = holders.iter().filter(is_third).find(|p| p.is_linked()) {
+            return Err(StoreError::Conflict(format!("{salesforce} or {marketo} is linked to person {}", third.id)));
+        }
+        if !holders.iter().any(|p| p.id == goes.id) {
+            return Err(gone(&goes.id));
+        }
+        for other in holders.iter().filter(|p| p.id != stays) {
+            join(self, &mut tx, &other.id, stays, true).await?;
+        }
+        tx.execute(
+            "UPDATE people SET marketo_id = $2, salesforce_id = $3, updated_at = $4 WHERE id = $1",
+            args![stays, marketo, salesforce.as_str(), self.now()],
+        )
+        .await?;
+        let one = find_within(&mut tx, &halves[..1]).await?.pop();
+        tx.commit().await?;
+        one.ok_or_else(|| gone(stays))
+    }
+
     /// Keeps the addresses as last seen.
     pub async fn keep_emails(&self, emails: &[(String, String)]) -> Result<(), StoreError> {
         let mut tx = self.db.begin().await?;

@@ -146,6 +146,9 @@ impl Store {
                 // As text: a nested value would come back from JSON as an object.
                 let sent = m.sent.as_ref().map(|sent| write_json("sent", sent)).transpose()?;
                 let seen = (write_seen(&m.marketo), write_seen(&m.salesforce), m.salesforce_modstamp);
+                let would = m.would.as_ref().map(|would| write_json("would", would)).transpose()?;
+                let own_writes =
+                    (!m.own_writes.is_empty()).then(|| write_json("own_writes", &m.own_writes)).transpose()?;
                 let sequence = m.sequence + count(events.len());
                 flatten(&(
                     (&m.id, &m.campaign_id, &m.person.id, &m.campaign_member_id),
@@ -161,13 +164,14 @@ impl Store {
                         sequence,
                         m.stored,
                     ),
+                    (m.resolved, would, own_writes),
                 ))
             })
             .collect::<Result<_, _>>()?;
         let columns = "id text, campaign_id text, person_id text, campaign_member_id text, marketo text, salesforce text, \
              salesforce_modstamp int, base_marketo text, base_salesforce text, sent text, sync_state text, reason text, rule text, \
              after_merge bool, frozen bool, marketo_scan text, salesforce_scan text, added_to_marketo bool, added_to_salesforce bool, \
-             edited_in_marketo bool, edited_in_salesforce bool, sequence int, stored bool";
+             edited_in_marketo bool, edited_in_salesforce bool, sequence int, stored bool, resolved text, would text, own_writes text";
         let rows = Rows::new(columns, &rows)?;
         let updated: Vec<(String,)> = tx.fetch_rows(
             "UPDATE members SET campaign_member_id = r.campaign_member_id, marketo = r.marketo, salesforce = r.salesforce,
@@ -175,7 +179,8 @@ impl Store {
                sent = r.sent, sync_state = r.sync_state, reason = r.reason, rule = r.rule, after_merge = r.after_merge, frozen = r.frozen,
                marketo_scan = r.marketo_scan, salesforce_scan = r.salesforce_scan, added_to_marketo = r.added_to_marketo,
                added_to_salesforce = r.added_to_salesforce, edited_in_marketo = r.edited_in_marketo,
-               edited_in_salesforce = r.edited_in_salesforce, sequence = r.sequence,
+               edited_in_salesforce = r.edited_in_salesforce, sequence = r.sequence, would = r.would, own_writes = r.own_writes,
+               resolution = CASE WHEN members.resolution = r.resolved THEN NULL ELSE members.resolution END,
                updated_at = $2
              FROM {rows} WHERE members.id = r.id AND members.person_id = r.person_id RETURNING members.id",
             &rows,
@@ -191,10 +196,11 @@ impl Store {
             tx.fetch_rows::<(String,)>(&sql, &Rows::new("id text", &new)?, vec![]).await?;
             let sql = "INSERT INTO members (id, campaign_id, person_id, campaign_member_id, marketo, salesforce, salesforce_modstamp,
                    base_marketo, base_salesforce, sent, sync_state, reason, rule, after_merge, frozen, marketo_scan,
-                   salesforce_scan, added_to_marketo, added_to_salesforce, edited_in_marketo, edited_in_salesforce, sequence, updated_at)
+                   salesforce_scan, added_to_marketo, added_to_salesforce, edited_in_marketo, edited_in_salesforce, sequence, would,
+                   own_writes, updated_at)
                  SELECT id, campaign_id, person_id, campaign_member_id, marketo, salesforce, salesforce_modstamp, base_marketo,
                    base_salesforce, sent, sync_state, reason, rule, after_merge, frozen, marketo_scan, salesforce_scan, added_to_marketo,
-                   added_to_salesforce, edited_in_marketo, edited_in_salesforce, sequence, $2
+                   added_to_salesforce, edited_in_marketo, edited_in_salesforce, sequence, would, own_writes, $2
                  FROM {rows} WHERE NOT r.stored AND EXISTS (SELECT 1 FROM people p WHERE p.id = r.person_id)
                  ON CONFLICT (campaign_id, person_id) DO NOTHING RETURNING id";
             let inserted: Vec<(String,)> = tx.fetch_rows(sql, &rows, args![now]).await?;

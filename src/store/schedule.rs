@@ -11,7 +11,8 @@ use super::runs::start_run;
 use super::settings::SYNC_IS_OFF;
 use super::{Store, StoreError};
 
-/// Comparisons that go on at once, of all replicas; one that cannot reach its vendor does not count, or nobody else would have a turn.
+/// Comparisons that go on at once, of all replicas; one that cannot reach its vendor, or whose mapping is paused, does not count, or
+/// nobody else would have a turn.
 const AT_ONCE: i64 = 4;
 /// Mappings looked at in one sweep.
 const SWEEP: i64 = 100;
@@ -32,7 +33,7 @@ impl Store {
         if due.is_empty() {
             return Ok(());
         }
-        let sql = "SELECT COUNT(*) FROM runs WHERE state = 'running' AND attempts = 0";
+        let sql = "SELECT COUNT(*) FROM runs r JOIN lanes l ON l.id = r.lane WHERE r.state = 'running' AND r.attempts = 0 AND NOT l.halted";
         let mut room = AT_ONCE - self.db.fetch::<(i64,)>(sql, vec![]).await?.first().map_or(0, |row| row.0);
         for (mapping, lane, compare_at) in due {
             let next = now + spread(&mapping, interval);

@@ -44,6 +44,16 @@ impl Store {
         Ok(())
     }
 
+    /// The secret of this name: the one that is kept, else `fresh`, which is kept from now on. All processes get the same.
+    pub async fn keep_secret(&self, name: &str, fresh: &str) -> Result<String, StoreError> {
+        let keep = "INSERT INTO settings (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
+        let mut tx = self.db.begin().await?;
+        tx.execute(keep, args![name, fresh]).await?;
+        let kept: Vec<(String,)> = tx.fetch("SELECT value FROM settings WHERE name = $1", args![name]).await?;
+        tx.commit().await?;
+        Ok(kept.into_iter().next().map_or_else(|| fresh.to_owned(), |(value,)| value))
+    }
+
     /// The audit log, newest first, before the entry `before`.
     pub async fn audit_log(&self, before: Option<i64>, limit: i64) -> Result<Vec<AuditEntry>, StoreError> {
         let sql = "SELECT id, at, actor, action, target, detail FROM audit WHERE id < $1 ORDER BY id DESC LIMIT $2";

@@ -113,24 +113,35 @@ pub(super) async fn settle(store: &Store, tx: &mut Tx, settled: &[Settled]) -> R
             ledger.add(&mapping, window, to, 1);
         }
     }
-    // What was parked or given up earlier about the same subject is settled with it.
-    if !over.is_empty() {
-        let rows = Rows::new("lane text, subject text, id text", &over)?;
-        // The list of states is that of the partial index, which is not used without it.
-        for (state, counted) in [("parked", "held"), ("discarded", "failed")] {
-            let sql = "UPDATE outbox SET state = 'completed', outcome = 'superseded', completed_at = $2
-                       FROM {rows} WHERE outbox.lane = r.lane AND outbox.subject = r.subject AND outbox.id < r.id
-                         AND outbox.kind = 'hint' AND outbox.state IN ('parked', 'discarded') AND outbox.state = $3
-                         AND outbox.reason IS NOT NULL
-                       RETURNING outbox.mapping_id, outbox.window_start";
-            let earlier: Vec<(Option<String>, i64)> = tx.fetch_rows(sql, &rows, args![now, state]).await?;
-            for (mapping, window) in earlier {
-                if let Some(mapping) = mapping {
-                    ledger.add(&mapping, window, counted, -1);
-                    ledger.add(&mapping, window, "superseded", 1);
-                }
+    supersede(tx, &mut ledger, &over, now).await?;
+    ledger.store(tx).await
+}
+
+/// What was parked or given up earlier about the same subject, by lane, subject and id, is settled with this.
+pub(super) async fn supersede<T: serde::Serialize>(
+    tx: &mut Tx,
+    ledger: &mut Ledger,
+    over: &[T],
+    now: i64,
+) -> Result<(), StoreError> {
+    if over.is_empty() {
+        return Ok(());
+    }
+    let rows = Rows::new("lane text, subject text, id text", over)?;
+    // The list of states is that of the partial index, which is not used without it.
+    for (state, counted) in [("parked", "held"), ("discarded", "failed")] {
+        let sql = "UPDATE outbox SET state = 'completed', outcome = 'superseded', completed_at = $2
+                   FROM {rows} WHERE outbox.lane = r.lane AND outbox.subject = r.subject AND outbox.id < r.id
+                     AND outbox.kind = 'hint' AND outbox.state IN ('parked', 'discarded') AND outbox.state = $3
+                     AND outbox.reason IS NOT NULL
+                   RETURNING outbox.mapping_id, outbox.window_start";
+        let earlier: Vec<(Option<String>, i64)> = tx.fetch_rows(sql, &rows, args![now, state]).await?;
+        for (mapping, window) in earlier {
+            if let Some(mapping) = mapping {
+                ledger.add(&mapping, window, counted, -1);
+                ledger.add(&mapping, window, "superseded", 1);
             }
         }
     }
-    ledger.store(tx).await
+    Ok(())
 }

@@ -1,6 +1,8 @@
 //! The endpoints from outside: every answer, the order of the checks, and that a refusal leaves no trace.
 
+mod apex;
 mod mutated;
+mod templates;
 
 use std::sync::{Arc, Mutex};
 

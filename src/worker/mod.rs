@@ -5,6 +5,7 @@
 
 mod commands;
 pub mod deliver;
+mod gather;
 pub mod maintenance;
 pub mod points;
 pub mod poll;
@@ -22,20 +23,15 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use crate::connector::{Marketo, Salesforce};
-use crate::domain::hint::Hint;
 use crate::domain::ids::SalesforceId;
-use crate::domain::merge::SyncState;
-use crate::domain::trigger::{DetectedBy, Seen};
+use crate::domain::trigger::DetectedBy;
 use crate::store::guards::GuardLimits;
-use crate::store::lanes::{Claim, Claimed};
+use crate::store::lanes::Claim;
 use crate::store::mappings::Mapping;
-use crate::store::members::Member;
-use crate::store::outbox::{ROUTER, Subject};
-use crate::store::people::{Half, Person};
-use crate::store::record::{Batch, End, Settled};
+use crate::store::record::Batch;
 use crate::store::{Store, StoreError};
 use points::{Interrupted, Point, Points};
-use sync::{Item, Pass, settle};
+use sync::{Pass, settle};
 
 /// Rows in one pass: five full Salesforce calls.
 const BATCH: usize = 1000;
@@ -51,6 +47,8 @@ pub struct Settings {
     pub retry_base: Duration,
     pub retry_cap: Duration,
     pub guard: GuardLimits,
+    /// Writes that set a member back, within so many milliseconds, after which it is left alone.
+    pub loop_breaker: (usize, i64),
     /// How often a mapping is compared by itself, its program and campaign read again.
     pub reconcile_interval: Duration,
     /// For leads of people without a last name.
@@ -215,6 +213,7 @@ impl Worker {
         let mut settled = self.route(&claim.changes).await?;
         let mut pass = Pass::new(Vec::new(), claim.leases.clone(), claim.deadline, mappings, DetectedBy::Webhook);
         settled.extend(self.gather(&mut pass, &claim.changes).await?);
+        self.hear_of_edits(&mut pass, &claim.changes).await?;
         if !pass.items.is_empty() {
             self.process(&mut pass).await?;
         }
@@ -239,108 +238,6 @@ impl Worker {
             })
             .await?;
         Ok(claim)
-    }
-
-    /// Finds the members that rows are about. Rows that say nothing new end here, without a read.
-    async fn gather(&self, pass: &mut Pass, changes: &[Claimed]) -> Result<Vec<Settled>, PassError> {
-        let mut settled = Vec::new();
-        let mut halves = Vec::new();
-        let mut unknown = Vec::new();
-        let mut ours = Vec::new();
-        for change in changes.iter().filter(|change| change.lane != ROUTER) {
-            match &change.subject {
-                Subject::Marketo(id) => halves.push(Half::Marketo(*id)),
-                Subject::Salesforce(id) => halves.push(Half::Salesforce(id.clone())),
-                Subject::Member(id) => unknown.push(id.clone()),
-                Subject::Person(id) => ours.push(id.clone()),
-                Subject::Email(_) | Subject::Mapping => {}
-            }
-        }
-        let ours = if ours.is_empty() { Vec::new() } else { self.store.people_by_id(&ours).await? };
-        let of_member = self.people_of_members(&unknown).await?;
-        halves.extend(of_member.values().filter_map(|half| half.clone().ok()));
-        let people = if halves.is_empty() { Vec::new() } else { self.store.ensure_people(&halves).await? };
-        let mut by_half: HashMap<Half, Person> = HashMap::new();
-        for person in people {
-            by_half.extend(person.marketo_id.map(|id| (Half::Marketo(id), person.clone())));
-            by_half.extend(person.salesforce_id.clone().map(|id| (Half::Salesforce(id), person.clone())));
-        }
-        let mut wanted: Vec<(usize, Person)> = Vec::new();
-        for (n, change) in changes.iter().enumerate().filter(|(_, change)| change.lane != ROUTER) {
-            let person = match &change.subject {
-                Subject::Marketo(id) => by_half.get(&Half::Marketo(*id)).cloned(),
-                Subject::Salesforce(id) => by_half.get(&Half::Salesforce(id.clone())).cloned(),
-                Subject::Member(id) => match of_member.get(id) {
-                    Some(Ok(half)) => by_half.get(half).cloned(),
-                    Some(Err(end)) => {
-                        settled.push(settle(change, end.clone()));
-                        continue;
-                    }
-                    None => None,
-                },
-                // Only commands name an address.
-                Subject::Email(_) => None,
-                // None for who was joined with somebody else since.
-                Subject::Person(id) => ours.iter().find(|person| person.id == *id).cloned(),
-                Subject::Mapping => {
-                    let end = self.refresh_mapping(pass.mappings.get(&change.lane)).await?;
-                    settled.push(settle(change, end));
-                    continue;
-                }
-            };
-            match person {
-                Some(person) => wanted.push((n, person)),
-                None => settled.push(settle(change, End::NoOp)),
-            }
-        }
-        let pairs: Vec<_> = wanted.iter().map(|(n, p)| (changes[*n].lane.clone(), p.id.clone())).collect();
-        let stored = if pairs.is_empty() { Vec::new() } else { self.store.members_of(&pairs).await? };
-        let mut stored: HashMap<_, _> =
-            stored.into_iter().map(|m| ((m.campaign_id.clone(), m.person.id.clone()), m)).collect();
-        let mut at: HashMap<(String, String), usize> = HashMap::new();
-        for ((n, person), pair) in wanted.into_iter().zip(pairs) {
-            let change = &changes[n];
-            if let Some(item) = at.get(&pair) {
-                pass.items[*item].causes.push(n);
-                continue;
-            }
-            let member = match (stored.remove(&pair), &change.subject) {
-                (Some(member), _) if self.says_nothing_new(change, &member) && !again(changes, n) => {
-                    settled.push(settle(change, End::NoOp));
-                    stored.insert(pair, member);
-                    continue;
-                }
-                (Some(member), _) => member,
-                (None, _) => Member::new(self.store.new_id(), change.lane.clone(), person),
-            };
-            let baseline = pass.leases.iter().any(|l| l.lane == change.lane && l.baseline);
-            let mut item = Item::new(member, baseline);
-            item.causes.push(n);
-            at.insert(pair, pass.items.len());
-            pass.items.push(item);
-        }
-        Ok(settled)
-    }
-
-    /// A hint that carries what is recorded, by our own user or not newer than what is recorded: an echo, or late.
-    fn says_nothing_new(&self, change: &Claimed, member: &Member) -> bool {
-        let Some(hint) = change.payload.as_ref().and_then(|text| serde_json::from_str::<Hint>(text).ok()) else {
-            return false;
-        };
-        if member.sync_state != SyncState::InSync.as_str() || member.sent.is_some() {
-            return false;
-        }
-        match hint {
-            Hint::ProgramMember { removed: false, status: Some(status), .. } => member.marketo == Seen::Status(status),
-            Hint::CampaignMember { status: Some(status), modified_by, modstamp, operation, .. } => {
-                let ours = modified_by.is_some() && modified_by == self.user_id();
-                let recorded = member.salesforce_modstamp;
-                let late = modstamp.is_some_and(|at| recorded.is_some_and(|recorded| at.as_millisecond() <= recorded));
-                let deleted = operation == Some(crate::domain::hint::Operation::Delete);
-                !deleted && member.salesforce == Seen::Status(status) && (ours || late)
-            }
-            _ => false,
-        }
     }
 
     async fn learn_identity(&self) {
@@ -373,9 +270,4 @@ impl Worker {
         }
         Ok(())
     }
-}
-
-/// Whether another row of the batch is about the same subject; then this one saves nothing.
-fn again(changes: &[Claimed], n: usize) -> bool {
-    changes.iter().enumerate().any(|(m, c)| m != n && c.lane == changes[n].lane && c.subject == changes[n].subject)
 }

@@ -310,6 +310,7 @@ fn agrees(member: &Member, scan: &str, mapping: &Mapping) -> bool {
                 && mapping.status_map.same(m, s)
                 && !member.after_merge
                 && !member.frozen
+                && member.resolution.is_none()
                 && member.sent.is_none()
         }
         _ => false,

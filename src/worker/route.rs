@@ -69,9 +69,15 @@ impl Worker {
 
     /// Wherever the person is a member; a merge, a conversion or a deletion shows when they are read there.
     async fn place_person(&self, half: Half, source: &str, work: &mut Vec<NewWork>) -> Result<End, PassError> {
+        let announced = matches!(half, Half::Marketo(_));
         let Some(person) = self.store.people(&[half]).await?.pop() else { return Ok(End::NoOp) };
         let members = self.store.memberships(std::slice::from_ref(&person.id)).await?;
         let lanes: Vec<String> = members.iter().map(|m| m.campaign_id.clone()).collect();
+        if announced && !lanes.is_empty() {
+            // Marketo tells of a deletion before it happens.
+            let later: Vec<_> = lanes.iter().map(|lane| (lane.clone(), person.id.clone())).collect();
+            self.store.look_later(&later).await?;
+        }
         let mappings = self.store.mappings_of_lanes(&lanes).await?;
         for lane in lanes {
             let mapping = mappings.iter().find(|m| m.campaign_id.as_str() == lane).map(|m| m.id.clone());

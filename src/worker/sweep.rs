@@ -21,6 +21,9 @@ impl Worker {
         if let Err(error) = self.store.sweep_mappings(interval).await {
             tracing::warn!(%error, "the mappings that are due could not be found");
         }
+        if let Err(error) = self.store.due_looks().await {
+            tracing::warn!(%error, "the members that are due to be looked at again could not be found");
+        }
         if let Err(error) = self.store.sweep_comparisons(interval).await {
             tracing::warn!(%error, "the comparisons that are due could not be started");
         }

@@ -73,7 +73,8 @@ impl History {
             }
         });
         let vendor = Arc::new(worlds.clone());
-        let worker = Worker::new(store.clone(), vendor.clone(), vendor.clone(), settings(), points.clone());
+        let flips = if dice.one_in(4) { 4 } else { usize::MAX };
+        let worker = Worker::new(store.clone(), vendor.clone(), vendor.clone(), settings(flips), points.clone());
         let poller = Poller::new(store.clone(), vendor.clone(), vendor, poll_settings(), points);
         let polls = dice.one_in(3);
         let names = STATUSES.map(|(name, _)| name);
@@ -294,6 +295,7 @@ impl History {
                     self.deliver().await;
                     self.overtaken().await;
                 }
+                8 if self.dice.one_in(3) => self.resolve().await,
                 7 => self.advance(Duration::from_millis(u64::try_from(self.dice.clone().below(4_000)).unwrap())),
                 _ => {
                     self.pass(true).await;

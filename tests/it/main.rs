@@ -14,5 +14,6 @@ mod e2e;
 mod harness;
 mod histories;
 mod openapi;
+mod reference;
 mod store;
 mod tidy;

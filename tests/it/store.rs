@@ -8,6 +8,7 @@ mod deliveries;
 mod histories;
 mod ingest;
 mod lanes;
+mod looks;
 mod mappings;
 mod people;
 mod plans;

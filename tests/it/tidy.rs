@@ -4,6 +4,7 @@
 //! `source` reads Rust, `layers` has the table of who may know whom.
 
 mod layers;
+mod links;
 mod source;
 
 use std::collections::BTreeSet;
@@ -140,6 +141,8 @@ fn dead_mentions(file: &str, text: &str, exists: impl Fn(&Path) -> bool) -> Vec<
         .map(|word| word.trim_start_matches("./"));
     let words = words.map(|word| word.trim_end_matches(['.', ':'])).filter(is_path);
     let mentioned = words.filter(|word| starts_in_a_room(word) || is_document(word)).map(PathBuf::from);
+    // A document may be named from the root, or from beside it.
+    let mentioned = mentioned.filter(|path| !exists(&dir.join(path)));
     let dead: BTreeSet<_> = links.chain(mentioned).filter(|path| !exists(path)).collect();
     dead.into_iter().map(|path| format!("{file}: {} is not there", path.display())).collect()
 }
@@ -223,6 +226,23 @@ fn documents_mention_what_exists() {
     assert_eq!(dead_mentions("docs/a.md", text, |_| false).len(), 3);
     let documents = files().into_iter().filter(|(file, _)| file.ends_with(".md") && file != "CHANGELOG.md");
     assert_none(documents.flat_map(|(file, text)| dead_mentions(&file, &text, |path| root().join(path).exists())));
+}
+
+#[test]
+fn links_within_documents_lead_to_headings() {
+    let documents: Vec<_> = files().into_iter().filter(|(file, _)| file.ends_with(".md")).collect();
+    assert_none(links::dead_anchors(&documents));
+}
+
+/// A guide that nobody finds is not there.
+#[test]
+fn the_index_names_every_document() {
+    let index = fs::read_to_string(root().join("docs/README.md")).unwrap();
+    let unnamed = files().into_iter().filter_map(|(file, _)| {
+        let name = file.strip_prefix("docs/").filter(|name| name.ends_with(".md") && *name != "README.md")?;
+        (!index.contains(&format!("]({name})"))).then(|| format!("docs/README.md does not name {name}"))
+    });
+    assert_none(unnamed);
 }
 
 #[test]

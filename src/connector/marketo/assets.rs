@@ -8,7 +8,7 @@
 use serde::Deserialize;
 
 use super::super::wire;
-use super::super::{Channel, ConnectorError, Program, ProgramStatus};
+use super::super::{Channel, ConnectorError, PROGRAM_PAGE, Program, ProgramStatus};
 use super::{MarketoClient, broken, refused_with};
 use crate::domain::ids::{ProgramId, SalesforceId};
 use crate::domain::one_way::Costs;
@@ -94,6 +94,13 @@ impl MarketoClient {
         }
         let row = rows.into_iter().find(|row| row.id == id);
         row.map(|row| Some(row.read())).ok_or_else(|| broken(false, "another program was answered"))
+    }
+
+    pub(super) async fn read_program_page(&self, page: usize) -> Result<Vec<Program>, ConnectorError> {
+        let (most, offset) = (PROGRAM_PAGE.to_string(), (page * PROGRAM_PAGE).to_string());
+        let query = [("maxReturn", most.as_str()), ("offset", offset.as_str())];
+        let rows = self.assets::<ProgramRow>("programs", "/rest/asset/v1/programs.json", &query).await?;
+        Ok(rows.into_iter().map(ProgramRow::read).collect())
     }
 
     /// Only the call by name is documented to carry costs.

@@ -15,9 +15,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::super::client::Call;
-use super::super::{Campaign, CampaignMember, ConnectorError, Page, SalesforcePerson};
+use super::super::{Campaign, CampaignMember, ConnectorError, ListedCampaign, Page, SalesforcePerson};
 use super::records::{CONTACT, CampaignRow, LEAD, MEMBER, MemberRow, PersonRow, STATUS, StatusRow};
-use super::soql::{ROOM, any_of, quoted, runs};
+use super::soql::{ROOM, any_of, has, quoted, runs};
 use super::{SalesforceClient, broken, refused_with};
 use crate::domain::ids::{PersonType, SalesforceId};
 
@@ -140,6 +140,31 @@ impl SalesforceClient {
             }
         }
         outcome
+    }
+
+    pub(super) async fn read_campaigns_like(
+        &self,
+        text: &str,
+        before: Option<&SalesforceId>,
+        limit: usize,
+    ) -> Result<Vec<ListedCampaign>, ConnectorError> {
+        let mut conditions = Vec::new();
+        if !text.is_empty() {
+            conditions.push(has("Name", text));
+        }
+        conditions.extend(before.map(|id| format!("Id < {}", quoted(id.as_str()))));
+        let only = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
+        let soql = |fields: &str| {
+            format!("SELECT Id, Name, IsActive{fields} FROM Campaign{only} ORDER BY Id DESC LIMIT {limit}")
+        };
+        // Field security may hide the type.
+        let rows: Vec<CampaignRow> = match self.query_living("campaigns_like", soql(", Type")).await {
+            Err(error) if refused_with(&error, "INVALID_FIELD") => {
+                self.query_living("campaigns_like", soql("")).await?
+            }
+            outcome => outcome?,
+        };
+        Ok(rows.into_iter().map(CampaignRow::listed).collect())
     }
 
     pub(super) async fn read_members(

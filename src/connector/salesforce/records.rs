@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::super::{Campaign, CampaignMember, CampaignMemberStatus, SalesforcePerson};
+use super::super::{Campaign, CampaignMember, CampaignMemberStatus, ListedCampaign, SalesforcePerson};
 use super::wire;
 use crate::domain::ids::{PersonType, SalesforceId};
 
@@ -28,6 +28,11 @@ pub(super) struct CampaignRow {
 }
 
 impl CampaignRow {
+    pub fn listed(self) -> ListedCampaign {
+        let Self { id, name, is_active, campaign_type, .. } = self;
+        ListedCampaign { id, name, is_active, campaign_type }
+    }
+
     pub fn with(self, statuses: Vec<CampaignMemberStatus>) -> Campaign {
         let Self { id, name, is_active, campaign_type, actual_cost } = self;
         Campaign { id, name, is_active, campaign_type, actual_cost, statuses }

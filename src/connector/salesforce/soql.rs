@@ -30,6 +30,23 @@ pub(super) fn quoted(text: &str) -> String {
     out
 }
 
+/// A condition that a field has this text somewhere in it, whatever its letters mean to `LIKE`.
+pub(super) fn has(field: &str, text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '%' | '_' => pattern.extend(['\\', c]),
+            // Once for the pattern, once for the literal.
+            '\\' => pattern.push_str(r"\\\\"),
+            c => {
+                let literal = quoted(c.encode_utf8(&mut [0; 4]));
+                pattern.push_str(&literal[1..literal.len() - 1]);
+            }
+        }
+    }
+    format!("{field} LIKE '%{pattern}%'")
+}
+
 /// `Field IN ('a','b')`
 pub(super) fn any_of<T: AsRef<str>>(field: &str, values: &[T]) -> String {
     let values: Vec<String> = values.iter().map(|value| quoted(value.as_ref())).collect();
@@ -57,6 +74,12 @@ mod tests {
         assert_eq!(quoted("a\\' OR Name != '"), r"'a\\\' OR Name != \''");
         assert_eq!(quoted("\n\r\t\u{8}\u{c}\""), r#"'\n\r\t\b\f\"'"#);
         assert_eq!(any_of("Email", &["a@b", "c@d"]), "Email IN ('a@b','c@d')");
+    }
+
+    #[test]
+    fn what_like_would_read_as_a_pattern_is_escaped() {
+        assert_eq!(has("Name", "Spring"), "Name LIKE '%Spring%'");
+        assert_eq!(has("Name", "50%_o'b\\"), r"Name LIKE '%50\%\_o\'b\\\\%'");
     }
 
     #[test]

@@ -35,16 +35,16 @@ pub const CATALOGUE: &[Entry] = catalogue! {
         => "wait for the vendor's new day, or raise the number of calls that may be made";
     Member "regression" (MarketingOperations):
         "Salesforce moved to a lower step, which Marketo cannot follow"
-        => "raise the status in Salesforce again, or choose the regression policy revert or readd";
+        => "raise the status in Salesforce again, resolve the member by naming the side that is right, or choose the regression policy revert or readd";
     Member "conflict_hold" (MarketingOperations):
         "both sides changed and differ, and the conflict policy is to wait for a person"
-        => "set both sides to the same status, or choose another conflict policy";
+        => "resolve the member by naming the side that is right, set both sides to the same status, or choose another conflict policy";
     Member "one_way" (MarketingOperations):
         "somebody changed the target of a mapping that travels one way"
-        => "set the target to the source's status, or let the mapping travel both ways";
+        => "set the target to the source's status, resolve the member with the source as the winner, or let the mapping travel both ways";
     Member "kept_apart" (MarketingOperations):
         "it was removed on one side, and a policy or a person kept it on the other"
-        => "add the member where it is missing";
+        => "add the member where it is missing, or resolve the member by naming the side that is right";
     Member "observe" (MarketingOperations):
         "something would have been written, had the mapping not been observing only"
         => "choose another direction than observe";
@@ -68,7 +68,7 @@ pub const CATALOGUE: &[Entry] = catalogue! {
         => "merge the two records of this person, or remove one of them from the campaign";
     Member "loop_detected" (SalesforceAdmin):
         "writes of this service and of another automation kept undoing each other"
-        => "end the other automation that keeps setting the status back";
+        => "end the other automation that keeps setting the status back, then resolve the member by naming the side that is right";
     Member "unsupported_account" (SalesforceAdmin):
         "an account is a member of the campaign, and there is no person behind it"
         => "use a lead or contact; accounts are not synced";
@@ -141,6 +141,18 @@ pub const CATALOGUE: &[Entry] = catalogue! {
     Request "mapping-observes" (MarketingOperations):
         "the mapping of the campaign only observes, so that nothing is written for it"
         => "give the mapping another direction, or use another campaign";
+    Request "nothing-to-resolve" (Nobody):
+        "the member agrees on both sides, or waits for its turn and for no person"
+        => "nothing; see its sync_state and reason";
+    Request "one-way-mapping" (MarketingOperations):
+        "the mapping travels one way, and the side that would be written to is the one that it comes from"
+        => "let the other side win, or let the mapping travel both ways";
+    Request "no-translation" (MarketingOperations):
+        "the status of the winner has no translation on the other side"
+        => "add a translation to the status map, or let the other side win";
+    Request "person-gone" (SalesforceAdmin):
+        "the person is gone from the side that would be written to"
+        => "undelete the record, or let that side win, which removes the member from the other one";
     Request "not-found" (Engineer):
         "there is no such thing, or there is none any more"
         => "list what there is, and use an id from that";

@@ -80,10 +80,20 @@ closed_list! {
         Row19R = "19R",
         /// The mapping is taken back: not a row of the table.
         Undo = "undo",
+        /// A person has said which side is right: not a row of the table.
+        Resolved = "resolved",
+        /// An edit in Salesforce that our write overtook is brought back, to be decided with: not a row of the table.
+        Overwritten = "overwritten",
     }
 }
 
 impl Rule {
+    /// Whether it is a row of the table.
+    #[must_use]
+    pub fn is_row(self) -> bool {
+        !matches!(self, Self::Undo | Self::Resolved | Self::Overwritten)
+    }
+
     /// The rule once the conflict policy is asked.
     pub(super) fn conflict(self) -> Self {
         match self {

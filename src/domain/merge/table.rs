@@ -39,6 +39,60 @@ pub fn decide(ctx: &Context<'_>, base: Option<&Base>, m: &Reading, s: &Reading) 
     if ctx.policies.direction == Direction::Observe { observed(decision, member.base) } else { decision }
 }
 
+/// A person has said which side is right: its value is written to the other one, whatever the policies say of it, but not
+/// against the direction. A lower step is reached by adding anew, since it was asked for by name.
+#[must_use]
+pub fn resolve(ctx: &Context<'_>, winner: Side, base: Option<&Base>, m: &Reading, s: &Reading) -> Decision {
+    let to = winner.other();
+    let member = Member { ctx, base, m: m.status(), s: s.status() };
+    let unread = *m == Reading::Unreadable || *s == Reading::Unreadable;
+    let deleted = *s == Reading::Gone && m.status().is_some() && to == Side::Salesforce;
+    if ctx.halt.is_some() || unread || deleted {
+        return decide(ctx, base, m, s);
+    }
+    let decision = match (member.value(winner), member.value(to)) {
+        (None, None) => close(Rule::Resolved),
+        // Nobody is there who could be added.
+        (Some(_), None) if *m == Reading::Gone => {
+            Decision { next_base: member.as_is(), ..member.hold(Rule::Resolved, Reason::KeptApart) }
+        }
+        (Some(_), Some(_)) if member.is_same() => member.adopt(Rule::Resolved),
+        (Some(_), now) => match (member.forward(Rule::Resolved, to), now) {
+            (Decision { reason: None | Some(Reason::Regression), .. }, Some(now)) if member.is_lower(to, now) => {
+                member.readd(Rule::Resolved)
+            }
+            (decision, _) => decision,
+        },
+        (None, Some(_)) if member.is_source(to) => member.hold(Rule::Resolved, Reason::OneWay),
+        (None, Some(_)) if to == Side::Marketo => settled(Rule::Resolved, Action::RemoveFromMarketo, None),
+        (None, Some(_)) => settled(Rule::Resolved, Action::RemoveFromSalesforce, None),
+    };
+    if ctx.policies.direction == Direction::Observe { observed(decision, base) } else { decision }
+}
+
+/// What becomes of an edit in Salesforce that our last write overtook: `base` is what both had agreed on before that write, `s`
+/// what Salesforce says now. None when the write is what the edit would have led to as well, so that it stands. Else the edit is
+/// brought back, and the member decided again with what people have left on both sides.
+#[must_use]
+pub fn decide_overtaken(
+    ctx: &Context<'_>,
+    base: Option<&Base>,
+    m: &Reading,
+    s: &Reading,
+    edit: &str,
+) -> Option<Decision> {
+    let decision = decide(ctx, base, m, &Reading::Status(edit.to_owned()));
+    let action = match s {
+        _ if matches!(decision.rule, Rule::P1 | Rule::P2) || decision.would.is_some() => return None,
+        Reading::Status(now) if decision.action == Action::ChangeInSalesforce(now.clone()) => return None,
+        Reading::Absent if decision.action == Action::RemoveFromSalesforce => return None,
+        Reading::Status(_) => Action::ChangeInSalesforce(edit.to_owned()),
+        Reading::Absent => Action::AddToSalesforce(edit.to_owned()),
+        Reading::Gone | Reading::Unreadable => return None,
+    };
+    Some(Decision { action, ..held(Rule::Overwritten, base, Reason::Waiting) })
+}
+
 impl Halt {
     fn reason(self) -> Reason {
         match self {
@@ -163,8 +217,8 @@ impl Member<'_> {
             (Side::Salesforce, None) => Action::AddToSalesforce(written),
             (Side::Salesforce, Some(_)) => Action::ChangeInSalesforce(written),
             (Side::Marketo, None) => Action::AddToMarketo(written),
-            (Side::Marketo, Some(now)) if self.ctx.steps.of(status) < self.ctx.steps.of(now) => {
-                return self.regression(rule.regression(), written);
+            (Side::Marketo, Some(now)) if self.is_lower(to, now) => {
+                return self.regression(rule.regression());
             }
             (Side::Marketo, Some(_)) => Action::ChangeInMarketo(written),
         };
@@ -172,15 +226,24 @@ impl Member<'_> {
     }
 
     /// R: Salesforce is at a lower step. Where Salesforce is the source it cannot be set back, so `revert` holds there.
-    fn regression(&self, rule: Rule, lower: String) -> Decision {
+    fn regression(&self, rule: Rule) -> Decision {
         match self.ctx.policies.regression {
             Regression::Revert if !self.is_source(Side::Salesforce) => self.forward(rule, Side::Salesforce),
             Regression::Hold | Regression::Revert => self.hold(rule, Reason::Regression),
-            Regression::Readd => {
-                let next = self.agreed(Side::Marketo, &lower);
-                settled(rule, Action::ReaddToMarketo(lower), next)
-            }
+            Regression::Readd => self.readd(rule),
         }
+    }
+
+    /// Removes from Marketo and adds again with what Salesforce says.
+    fn readd(&self, rule: Rule) -> Decision {
+        let Some(lower) = self.translated(Side::Marketo) else { return self.hold(rule, Reason::IncompatibleStatus) };
+        settled(rule, Action::ReaddToMarketo(lower.to_owned()), self.agreed(Side::Marketo, lower))
+    }
+
+    /// Whether what would be written is a lower step than what is there, which Marketo refuses.
+    fn is_lower(&self, to: Side, now: &str) -> bool {
+        let step = |status| self.ctx.steps.of(status);
+        to == Side::Marketo && self.translated(to).is_some_and(|status| step(status) < step(now))
     }
 
     /// C. One-way there is no conflict: a change of the source travels (rows 5, 10, and of 17 and 19 those where the

@@ -292,6 +292,8 @@ impl Worker {
             _ => None,
         };
         let person_id = person.id.clone();
+        // Known already, by a hint of its own: what is recorded of it is not what this pass has read.
+        let joins = self.holder(&half, &person_id).await?.is_some();
         let linked = match pair {
             Some((marketo, salesforce)) => self.store.link(&person_id, marketo, &salesforce).await,
             // Known by an address alone until now.
@@ -299,6 +301,7 @@ impl Worker {
         };
         match linked {
             Ok(person) => {
+                pass.joined.extend(joins.then(|| person.id.clone()));
                 pass.items[n].member.person = person;
                 pass.moved = true;
             }

@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::{Fate, Item, Pass};
 use crate::domain::hint::Source;
-use crate::domain::merge::{Action, Reading, Reason, Rule, Side};
+use crate::domain::merge::{Action, Proposal, Reading, Reason, Rule, Side};
+use crate::domain::own_writes::OwnWrites;
 use crate::domain::retry;
 use crate::domain::trigger::{DetectedBy, Origin, Seen, read_then_written};
 use crate::store::lanes::Claimed;
@@ -48,7 +49,13 @@ impl Worker {
                     let again = |person| NewWork { source, ..self.look_again(&item.member.campaign_id, person) };
                     finished.work.extend(into.map(again));
                 }
-                _ => finished.members.push(self.record_of(item, detected_by, &end)),
+                _ => {
+                    if item.wrote && item.decision.as_ref().is_some_and(|d| d.rule == Rule::Overwritten) {
+                        let (lane, person) = (&item.member.campaign_id, item.member.person.id.clone());
+                        finished.work.push(self.look_again(lane, person));
+                    }
+                    finished.members.push(self.record_of(item, detected_by, &end));
+                }
             }
         }
         finished
@@ -110,8 +117,24 @@ impl Worker {
     }
 
     fn record_of(&self, item: Item, detected_by: DetectedBy, end: &End) -> Recorded {
-        let Item { mut member, seen, marketo, salesforce, row, decision, written, wrote, fate, .. } = item;
+        let Item { mut member, seen, marketo, salesforce, row, decision, overtaken, written, wrote, fate, .. } = item;
         let mut history = Vec::new();
+        if wrote {
+            member.own_writes.arrived();
+        }
+        let settled = matches!(fate, Fate::Open | Fate::Parked { .. });
+        if let Some(edit) = overtaken.filter(|_| settled) {
+            let stands = member.own_writes.last_in_salesforce().and_then(|write| write.to.clone());
+            member.own_writes.heeded(&edit);
+            let brought_back = decision.as_ref().is_some_and(|d| d.rule == Rule::Overwritten);
+            history.push((
+                "overwritten",
+                json!({"status": edit.status, "by": edit.by, "at": edit.at.to_string(), "now": stands, "brought_back": brought_back}),
+            ));
+        }
+        if fate == (Fate::Parked { reason: Reason::LoopDetected, error: None }) {
+            history.push(("frozen", json!({"writes": member.own_writes})));
+        }
         let as_read = seen_of(&salesforce);
         let origin = match (row.as_ref().and_then(|r| r.last_modified_by.as_ref()), self.user_id()) {
             // What the merge writes it announces here; a flow action does not.
@@ -121,6 +144,8 @@ impl Worker {
         };
         let written_by = match decision.as_ref().map(|d| d.rule.as_str()) {
             Some(rule) if rule.contains('R') || rule == Rule::Undo.as_str() => Origin::Policy,
+            Some(rule) if rule == Rule::Resolved.as_str() => Origin::Policy,
+            Some(rule) if rule == Rule::Overwritten.as_str() => Origin::Salesforce,
             _ => Origin::Marketo,
         };
         let events = read_then_written(&seen, &as_read, &written, detected_by)
@@ -174,8 +199,10 @@ impl Worker {
                 if decision.ends_merge() {
                     member.after_merge = false;
                 }
+                member.would = decision.would.as_ref().map(Proposal::of);
             }
             (Fate::Retry { reason, .. } | Fate::Parked { reason, .. }, decision) => {
+                member.would = None;
                 member.sync_state = reason.state().to_string();
                 member.reason = Some(reason.to_string());
                 member.rule = decision.as_ref().map(|d| d.rule.as_str().to_owned()).or(member.rule);
@@ -186,6 +213,12 @@ impl Worker {
                 member.sync_state = if there { "in_sync" } else { "closed" }.to_owned();
                 member.reason = None;
             }
+        }
+        let halted = decision.as_ref().is_some_and(|d| matches!(d.rule, Rule::P1 | Rule::P2));
+        if member.resolution.is_some() && settled && !halted {
+            member.resolved = member.resolution.take();
+            member.frozen = false;
+            member.own_writes = OwnWrites::default();
         }
         if wrote
             || fate != Fate::Open
@@ -246,18 +279,7 @@ pub(super) fn text(reading: &Reading) -> serde_json::Value {
 }
 
 fn describe(action: &Action) -> serde_json::Value {
-    let name = match action {
-        Action::Nothing => "nothing",
-        Action::Close => "close",
-        Action::AddToSalesforce(_) => "add_to_salesforce",
-        Action::ChangeInSalesforce(_) => "change_in_salesforce",
-        Action::RemoveFromSalesforce => "remove_from_salesforce",
-        Action::AddToMarketo(_) => "add_to_marketo",
-        Action::ChangeInMarketo(_) => "change_in_marketo",
-        Action::ReaddToMarketo(_) => "readd_to_marketo",
-        Action::RemoveFromMarketo => "remove_from_marketo",
-    };
-    json!({"name": name, "status": action.status()})
+    json!({"name": action.name(), "status": action.status()})
 }
 
 fn error_of(end: &End) -> serde_json::Value {

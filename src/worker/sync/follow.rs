@@ -7,13 +7,19 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::{Fate, Pass};
-use crate::connector::CampaignMember;
-use crate::domain::ids::SalesforceId;
+use crate::connector::{CampaignMember, ConnectorError};
+use crate::domain::ids::{MarketoId, SalesforceId};
 use crate::domain::merge::{Reading, Reason};
+use crate::domain::person;
 use crate::domain::trigger::Seen;
 use crate::store::StoreError;
 use crate::store::people::{Half, Person};
 use crate::worker::{PassError, Worker};
+
+/// How far back merges are looked for: as long as Marketo keeps deletions.
+const MERGES: Duration = Duration::from_secs(14 * 24 * 3600);
+/// When somebody is looked at again whose other half has to be looked at first.
+const AFTER_THE_OTHER: Duration = Duration::from_secs(1);
 
 impl Worker {
     /// A row that is known as somebody else's has changed hands: its lead was converted, or its person merged. Who it was
@@ -75,7 +81,7 @@ impl Worker {
     }
 
     /// Who else has this id.
-    async fn holder(&self, half: &Half, than: &str) -> Result<Option<Person>, PassError> {
+    pub(super) async fn holder(&self, half: &Half, than: &str) -> Result<Option<Person>, PassError> {
         Ok(self.store.people(std::slice::from_ref(half)).await?.into_iter().find(|p| p.id != than))
     }
 
@@ -83,14 +89,12 @@ impl Worker {
     pub(super) async fn move_to(&self, pass: &mut Pass, n: usize, to: Half) -> Result<bool, PassError> {
         let person = pass.items[n].member.person.clone();
         let holder = self.holder(&to, &person.id).await?;
-        if holder.as_ref().is_some_and(|holder| are_two(holder, &person, &to)) {
-            let item = &mut pass.items[n];
-            // By the id that it had it is a member no more.
-            match to {
-                Half::Salesforce(_) => item.salesforce = Reading::Absent,
-                Half::Marketo(_) => item.marketo = Reading::Absent,
+        if let Some(holder) = holder.as_ref().filter(|holder| are_two(holder, &person, &to)) {
+            match self.merged_there_too(holder, &person, &to).await {
+                Ok(Some(far)) => return self.unite(pass, n, holder, to, far).await,
+                Ok(None) => second_record(pass, n, &to),
+                Err(error) => pass.items[n].fail(&error),
             }
-            item.park(Reason::SecondRecord);
             return Ok(false);
         }
         if let (Some(holder), Half::Salesforce(_), Seen::Status(_)) = (&holder, &to, &pass.items[n].seen)
@@ -119,6 +123,94 @@ impl Worker {
             Err(error) => Err(error.into()),
         }
     }
+
+    /// The id of the far side that both people have by now, when they were merged there as well.
+    async fn merged_there_too(&self, a: &Person, b: &Person, by: &Half) -> Result<Option<Half>, ConnectorError> {
+        match (by, a.marketo_id.zip(b.marketo_id), a.salesforce_id.clone().zip(b.salesforce_id.clone())) {
+            (Half::Salesforce(_), Some((a, b)), _) => {
+                let now = self.now_in_marketo(&[a, b]).await?;
+                Ok(now.get(&a).filter(|id| now.get(&b) == Some(*id)).copied().map(Half::Marketo))
+            }
+            (Half::Marketo(_), _, Some((a, b))) => {
+                let people = self.read_salesforce_people(vec![a.clone(), b.clone()]).await?;
+                let now = |id| person::follow(id, |id| people.get(id).map(|p| &p.1));
+                Ok(match (now(&a), now(&b)) {
+                    (person::Followed::Living(a), person::Followed::Living(b)) if a == b => Some(Half::Salesforce(a)),
+                    _ => None,
+                })
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Who people are in Marketo by now: themselves, or whom they were merged with. Who is gone is left out.
+    pub(super) async fn now_in_marketo(
+        &self,
+        ids: &[MarketoId],
+    ) -> Result<BTreeMap<MarketoId, MarketoId>, ConnectorError> {
+        let mut now: BTreeMap<_, _> = self.marketo.people(ids).await?.into_iter().map(|p| (p.id, p.id)).collect();
+        let gone: Vec<MarketoId> = ids.iter().copied().filter(|id| !now.contains_key(id)).collect();
+        if !gone.is_empty() {
+            let since = self.store.clock().now() - jiff::SignedDuration::try_from(MERGES).unwrap_or_default();
+            now.extend(self.marketo.merges(&gone, since).await?);
+        }
+        Ok(now)
+    }
+
+    /// Makes one person of two whom both sides knew, and have both merged. Whose record lives in Salesforce stays, since
+    /// what is told of a campaign goes on from it; that the other one left is told first.
+    async fn unite(&self, pass: &mut Pass, n: usize, holder: &Person, to: Half, far: Half) -> Result<bool, PassError> {
+        let ((Half::Salesforce(salesforce), Half::Marketo(marketo))
+        | (Half::Marketo(marketo), Half::Salesforce(salesforce))) = (&to, &far)
+        else {
+            return Ok(false);
+        };
+        let item = &pass.items[n];
+        let (lane, person) = (item.member.campaign_id.clone(), item.member.person.clone());
+        if person.salesforce_id.as_ref() == Some(salesforce) {
+            // The other one is who goes: its record in this campaign has an end to be told of, by its own look.
+            let other = self.store.members_of(&[(lane.clone(), holder.id.clone())]).await?;
+            let ends = other.iter().any(|member| matches!(member.salesforce, Seen::Status(_)));
+            if ends && self.is_recorded(&lane, &person).await? {
+                self.store.enqueue(&[self.look_again(&lane, holder.id.clone())]).await?;
+                pass.items[n].retry(Reason::Waiting, Some(AFTER_THE_OTHER));
+                return Ok(false);
+            }
+        } else if matches!(item.seen, Seen::Status(_)) && self.is_recorded(&lane, holder).await? {
+            pass.items[n].salesforce = Reading::Absent;
+            pass.items[n].retry(Reason::Waiting, Some(Duration::ZERO));
+            return Ok(false);
+        }
+        let stays = if person.salesforce_id.as_ref() == Some(salesforce) { &person } else { holder };
+        let goes = if stays.id == person.id { holder } else { &person };
+        pass.moved = true;
+        match self.store.unite(goes, &stays.id, *marketo, salesforce).await {
+            Ok(one) => {
+                pass.joined.insert(one.id.clone());
+                pass.items[n].fate = Fate::Joined { into: Some(one.id) };
+            }
+            // Somebody else is joining them, or a third is in the way: looked at again as it is by then.
+            Err(StoreError::Conflict(_)) => {
+                let living = self.store.living_people(std::slice::from_ref(&person.id)).await?;
+                match living.contains(&person.id) {
+                    true => second_record(pass, n, &to),
+                    false => pass.items[n].fate = Fate::Joined { into: None },
+                }
+            }
+            Err(error) => return Err(error.into()),
+        }
+        Ok(false)
+    }
+}
+
+/// By the id that it had it is a member no more, and the one that it has now is somebody else's.
+fn second_record(pass: &mut Pass, n: usize, to: &Half) {
+    let item = &mut pass.items[n];
+    match to {
+        Half::Salesforce(_) => item.salesforce = Reading::Absent,
+        Half::Marketo(_) => item.marketo = Reading::Absent,
+    }
+    item.park(Reason::SecondRecord);
 }
 
 /// Whether these are two people although one was led to the other's id: the far side knows them as two.

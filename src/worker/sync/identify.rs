@@ -204,6 +204,7 @@ impl Worker {
                 let first = &mut items[*first];
                 if item.order.is_none() {
                     first.causes.append(&mut item.causes);
+                    first.edit = first.edit.take().or(item.edit);
                     continue;
                 }
                 // Two flow actions named one person by two names: the older one goes first, the other comes again.

@@ -23,7 +23,8 @@ use crate::connector::{
     Campaign, CampaignMember, ConnectorError, MarketoPerson, RecordError, SalesforcePerson, Vendor,
 };
 use crate::domain::ids::{MarketoId, SalesforceId};
-use crate::domain::merge::{Action, Decision, Reading, Reason};
+use crate::domain::merge::{Action, Base, Decision, Reading, Reason};
+use crate::domain::own_writes::Edit;
 use crate::domain::person::Choice;
 use crate::domain::trigger::{DetectedBy, Seen};
 use crate::store::lanes::Lease;
@@ -52,6 +53,12 @@ pub(super) struct Item {
     /// Who the missing half would be, where one is missing.
     pub missing: Option<Missing>,
     pub decision: Option<Decision>,
+    /// What both had agreed on, as it was decided by.
+    pub base: Option<Base>,
+    /// An edit in Salesforce that our last write may have overtaken.
+    pub edit: Option<Edit>,
+    /// One that it did overtake.
+    pub overtaken: Option<Edit>,
     /// The flow action that brought it here, which decides in place of the merge.
     pub order: Option<Order>,
     /// Whether a mapping carries to Marketo what a flow action did.
@@ -102,6 +109,9 @@ impl Item {
             salesforce_person: None,
             missing: None,
             decision: None,
+            base: None,
+            edit: None,
+            overtaken: None,
             order: None,
             mapped: false,
             written: Seen::Unknown,

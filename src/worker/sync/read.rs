@@ -3,7 +3,7 @@
 //! A member is read as absent only when the program and the campaign were read as existing and the person was read as
 //! existing on the side where the membership is missing; all in this pass. Merges and conversions are followed.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use super::{Fate, Item, Pass, fate_of};
@@ -14,9 +14,6 @@ use crate::domain::person::{Followed, follow};
 use crate::store::people::Half;
 use crate::store::record::VendorError;
 use crate::worker::{PassError, Worker};
-
-/// How far back merges are looked for: as long as Marketo keeps deletions.
-const MERGES: Duration = Duration::from_secs(14 * 24 * 3600);
 
 impl Worker {
     /// Reads both sides of every member that is on its way.
@@ -152,7 +149,9 @@ impl Worker {
                 }
                 Followed::Gone => pass.items[n].salesforce = Reading::Gone,
                 // Not among the answers although asked for by name: it was purged.
-                Followed::Unread(_) => pass.items[n].salesforce = Reading::Gone,
+                Followed::Unread(purged) if purged == id => pass.items[n].salesforce = Reading::Gone,
+                // A longer chain than is followed at once, or one whose end was purged.
+                Followed::Unread(_) => pass.items[n].retry(Reason::Unreadable, None),
             }
         }
         Ok(again)
@@ -237,16 +236,9 @@ impl Worker {
         let ids: Vec<MarketoId> = missing.iter().map(|(_, id)| *id).collect();
         let read = async {
             let exists = self.marketo.program(program).await?.is_some();
-            let living: HashSet<MarketoId> = self.marketo.people(&ids).await?.into_iter().map(|p| p.id).collect();
-            let gone: Vec<MarketoId> = ids.iter().copied().filter(|id| !living.contains(id)).collect();
-            let since = self.store.clock().now() - jiff::SignedDuration::try_from(MERGES).unwrap_or_default();
-            let merged = match gone.is_empty() {
-                true => BTreeMap::new(),
-                false => self.marketo.merges(&gone, since).await?,
-            };
-            Ok::<_, ConnectorError>((exists, living, merged))
+            Ok::<_, ConnectorError>((exists, self.now_in_marketo(&ids).await?))
         };
-        let (exists, living, merged) = match read.await {
+        let (exists, now) = match read.await {
             Ok(read) => read,
             Err(error) => {
                 for (n, _) in missing {
@@ -261,8 +253,8 @@ impl Worker {
             return Ok(again);
         }
         for (n, id) in missing {
-            match merged.get(&id) {
-                _ if living.contains(&id) => pass.items[n].marketo = Reading::Absent,
+            match now.get(&id) {
+                Some(now) if *now == id => pass.items[n].marketo = Reading::Absent,
                 Some(winner) => {
                     if self.move_to(pass, n, Half::Marketo(*winner)).await? {
                         pass.items[n].member.after_merge = true;

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use campaign_sync::connector::{
-    Campaign, CampaignMember, CampaignMemberStatus, Channel, ConnectorError, Marketo, MarketoPerson, NewCampaign,
-    NewLead, NewMember, NewPerson, Page, PersonKey, Program, ProgramMember, ProgramStatus, RecordResults, Salesforce,
-    SalesforceIdentity, SalesforcePerson, Vendor,
+    Campaign, CampaignMember, CampaignMemberStatus, Channel, ConnectorError, ListedCampaign, Marketo, MarketoPerson,
+    NewCampaign, NewLead, NewMember, NewPerson, PROGRAM_PAGE, Page, PersonKey, Program, ProgramMember, ProgramStatus,
+    RecordResults, Salesforce, SalesforceIdentity, SalesforcePerson, Vendor,
 };
 use campaign_sync::domain::ids::{MarketoId, ProgramId, SalesforceId};
 use campaign_sync::domain::one_way::{CampaignChange, CampaignFields, Costs};
@@ -19,6 +19,9 @@ use jiff::Timestamp;
 pub const DOWN: ProgramId = 1503;
 /// Program whose read Marketo refuses.
 pub const REFUSED: ProgramId = 1502;
+
+/// Programs in the listing.
+pub const LISTED: usize = 2 * PROGRAM_PAGE + 7;
 
 pub struct Tables;
 
@@ -61,6 +64,20 @@ impl Marketo for Tables {
             cost: None,
             sfdc_id: native.then(|| campaign('9')),
         }))
+    }
+
+    async fn program_page(&self, page: usize) -> Result<Vec<Program>, ConnectorError> {
+        // A listing of three pages, the last of which is not full.
+        let numbers = (page * PROGRAM_PAGE..LISTED.min((page + 1) * PROGRAM_PAGE)).map(|n| 1044 + n as ProgramId);
+        let program = |id: ProgramId| Program {
+            id,
+            name: format!("Program {id}"),
+            program_type: "default".to_owned(),
+            channel: "Webinar".to_owned(),
+            cost: None,
+            sfdc_id: None,
+        };
+        Ok(numbers.map(program).collect())
     }
 
     async fn program_costs(&self, _: &Program) -> Result<Costs, ConnectorError> {
@@ -147,6 +164,26 @@ pub fn campaign(digit: char) -> String {
 impl Salesforce for Tables {
     async fn identity(&self) -> Result<SalesforceIdentity, ConnectorError> {
         refused()
+    }
+
+    async fn campaigns_like(
+        &self,
+        text: &str,
+        before: Option<&SalesforceId>,
+        limit: usize,
+    ) -> Result<Vec<ListedCampaign>, ConnectorError> {
+        if text == "down" {
+            return down();
+        }
+        let listed = |digit: char| ListedCampaign {
+            id: campaign(digit).parse().unwrap(),
+            name: format!("Campaign {digit}"),
+            is_active: digit != '2',
+            campaign_type: (digit == '1').then(|| "Webinar".to_owned()),
+        };
+        let found = ('1'..='7').rev().map(listed);
+        let found = found.filter(|c| c.name.to_lowercase().contains(text) && before.is_none_or(|id| c.id < *id));
+        Ok(found.take(limit).collect())
     }
 
     async fn campaigns(&self, ids: &[SalesforceId]) -> Result<Vec<Campaign>, ConnectorError> {

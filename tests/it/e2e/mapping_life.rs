@@ -26,13 +26,13 @@ impl World {
         })
     }
 
-    fn status_id(&self, label: &str) -> Id {
+    pub fn status_id(&self, label: &str) -> Id {
         self.emulators
             .salesforce
             .with(|org| org.statuses(self.campaign).into_iter().find(|row| row.text_of("Label") == label).unwrap().id)
     }
 
-    fn rename_campaign_status(&self, from: &str, to: &str) {
+    pub fn rename_campaign_status(&self, from: &str, to: &str) {
         let id = self.status_id(from);
         self.emulators.salesforce.with(|org| org.rename_status(id, to).unwrap());
     }
@@ -62,7 +62,7 @@ impl Running {
         eventually(state, SOON, async || (self.shown().await["state"] == state).then_some(())).await;
     }
 
-    async fn has_state(&self, name: &str, state: &str, reason: &str) {
+    pub async fn has_state(&self, name: &str, state: &str, reason: &str) {
         let wanted = (state.to_owned(), reason.to_owned());
         let email = address(name);
         eventually(&format!("{name} to be {wanted:?}"), SOON, async || {

@@ -6,11 +6,11 @@ use campaign_sync::sandbox::marketo::NewPerson;
 use campaign_sync::sandbox::salesforce::{Id, Webhooks};
 use serde_json::{Value, json};
 
-use crate::support::{eventually, on_both};
+use crate::support::{Api, eventually, on_both};
 
 use super::rows::{cast, lines};
 use super::running::Running;
-use super::world::{SOON, World, address};
+use super::world::{SOON, TOKEN, World, address};
 
 impl World {
     /// These people, agreed on by both sides.
@@ -51,7 +51,7 @@ impl Running {
     }
 
     /// Reconciled until nothing is written any more; merges and deletions are found by looking, whatever webhook told of them.
-    async fn comes_to_rest(&self) {
+    pub async fn comes_to_rest(&self) {
         self.settle().await;
         self.reconcile().await;
         let writes = self.world.writes();
@@ -60,7 +60,7 @@ impl Running {
     }
 
     /// The guard that waits, with how many it holds.
-    async fn guard(&self) -> (String, i64) {
+    pub async fn guard(&self) -> (String, i64) {
         let path = format!("mappings/{}/guards?limit=500", self.mapping);
         let waiting = eventually("a guard", SOON, async || {
             let guards = self.api.get(&path).await.expect(200).json();
@@ -140,6 +140,56 @@ on_both! {
         assert_eq!(world.leads("Second"), 0, "a second lead was made");
     }
 
+    async fn two_whom_both_sides_know_and_both_have_merged_become_one(database: TestDatabase) {
+        let world = World::new().await;
+        world.bystanders(8);
+        world.agreed(&[("Stays", "Invited"), ("Goes", "Attended"), ("Cross", "Registered"), ("Over", "Invited"), ("Late", "Registered"), ("Later", "Invited")]);
+        let running = Running::start(world, &database).await;
+        let world = &running.world;
+        let ids = |marketo: &str, salesforce: &str| (json!(world.marketo_id(marketo)), json!(world.lead_named(salesforce)));
+        let (stays, over, late) = (ids("Stays", "Stays"), ids("Over", "Cross"), ids("Late", "Late"));
+        let known = async |(marketo, salesforce): &(Value, Value)| {
+            let members = running.members().await;
+            let is = |m: &&Value| m["person"]["marketo_id"] == *marketo || m["person"]["salesforce_id"] == *salesforce;
+            let found: Vec<_> = members["data"].as_array().unwrap().iter().filter(is).cloned().collect();
+            assert_eq!(found.len(), 1, "{found:#?}");
+            assert_eq!((&found[0]["person"]["marketo_id"], &found[0]["person"]["salesforce_id"]), (marketo, salesforce));
+            found[0].clone()
+        };
+        let set = async |what: &str| running.api.post(&format!("mappings/{}/{what}", running.mapping), &Value::Null).await.expect(200);
+
+        set("pause").await;
+        world.merge_leads("Stays", "Goes");
+        world.merge_in_marketo("Stays", "Goes");
+        // Each side keeps the record of another.
+        world.merge_leads("Cross", "Over");
+        world.merge_in_marketo("Over", "Cross");
+        set("resume").await;
+        running.comes_to_rest().await;
+        // One side first, and looked at in between.
+        world.merge_leads("Late", "Later");
+        running.comes_to_rest().await;
+        assert_eq!(running.member("Later").await["reason"], "second_record");
+        world.merge_in_marketo("Late", "Later");
+        running.comes_to_rest().await;
+
+        let (marketo, salesforce) = (world.in_marketo(), world.in_salesforce());
+        for (of, there, here, status) in [(&stays, "Stays", "Stays", "Attended"), (&over, "Over", "Cross", "Registered"), (&late, "Late", "Late", "Registered")] {
+            assert_eq!((&*marketo[there], &*salesforce[here]), (&[status.to_owned()][..], &[status.to_owned()][..]));
+            let member = known(of).await;
+            assert_eq!((&member["sync_state"], &member["base"]), (&json!("in_sync"), &json!({"marketo": status, "salesforce": status})));
+        }
+        assert_eq!((marketo.len(), salesforce.len()), (11, 11), "{marketo:?} {salesforce:?}");
+        assert!(["Goes", "Over", "Later"].iter().all(|name| world.leads(name) == 0), "a second lead was made");
+        assert!(["Goes", "Cross", "Later"].iter().all(|name| world.people(name) == 0), "somebody was made a second time");
+        let rules = running.rules_of(known(&stays).await["id"].as_str().unwrap()).await;
+        assert!(rules.contains(&"P3".to_owned()), "{rules:?}");
+        for (name, told) in [("Goes", vec!["Attended -"]), ("Stays", vec!["Invited Attended"]), ("Over", vec!["Invited -"]), ("Cross", vec![]), ("Later", vec!["Invited -"]), ("Late", vec![])] {
+            assert_eq!(running.transitions_of(name).await, told, "{name}");
+        }
+        running.ledger_balances().await;
+    }
+
     async fn who_is_deleted_leaves_salesforce_and_is_parked_in_marketo(database: TestDatabase) {
         let world = World::new().await;
         world.bystanders(8);
@@ -214,6 +264,50 @@ on_both! {
         running.comes_to_rest().await;
         assert_eq!(running.world.in_marketo()["Bystander0"], ["Attended"]);
         assert_eq!(running.events_of("Bystander0").await, ["Registered Attended salesforce reconciliation"]);
+    }
+
+    async fn an_announced_deletion_is_looked_at_again(database: TestDatabase) {
+        let world = World::new().await;
+        world.bystanders(8);
+        world.agreed(&[("Leaving", "Registered")]);
+        let running = Running::start(world, &database).await;
+        let world = &running.world;
+        let person = world.marketo_id("Leaving").unwrap();
+        // Nothing tells of the deletion itself.
+        world.emulators.marketo.with(|world| world.options.webhook_mishaps.drop_per_mille = 1000);
+        let announced = json!({"v": 1, "event": "person.deleting", "leadId": person});
+        let hook = Api::new(running.service.url()).with_key(TOKEN);
+        assert_eq!(hook.post("/webhooks/marketo", &announced).await.expect(200).json(), json!({"accepted": true, "events": 1}));
+        running.settle().await;
+        assert!(world.in_salesforce().contains_key("Leaving"));
+        world.emulators.marketo.with(|m| m.delete_person(person).unwrap());
+        // A minute after the announcement.
+        eventually("the second look", SOON, async || (!world.in_salesforce().contains_key("Leaving")).then_some(())).await;
+        running.settle().await;
+        assert_eq!(running.transitions_of("Leaving").await, ["Registered -"]);
+        assert_eq!(world.leads("Leaving"), 1);
+    }
+
+    async fn a_side_that_reads_as_empty_removes_nobody_unasked(database: TestDatabase) {
+        let world = World::new().await;
+        world.agreed(&[("One", "Registered"), ("Two", "Registered"), ("Three", "Registered")]);
+        let running = Running::start(world, &database).await;
+        // One of three is nothing special.
+        running.world.set_in_marketo("One", "Not in Program");
+        running.both_have("One", None).await;
+        // Found at once, by comparing.
+        running.world.emulators.marketo.with(|world| world.options.webhook_mishaps.drop_per_mille = 1000);
+        for name in ["Two", "Three"] {
+            running.world.set_in_marketo(name, "Not in Program");
+        }
+        running.reconcile().await;
+        let (guard, count) = running.guard().await;
+        assert_eq!(count, 2);
+        running.settle().await;
+        assert_eq!(running.world.in_salesforce().len(), 2, "an empty side has emptied the other");
+        assert_eq!(running.member("Two").await["reason"], "removal_waiting");
+        running.api.post(&format!("guards/{guard}/approve"), &Value::Null).await.expect(200);
+        running.both_hold("nobody left", |side| side.is_empty()).await;
     }
 
     async fn removals_that_wait_are_approved_kept_apart_or_restored(database: TestDatabase) {

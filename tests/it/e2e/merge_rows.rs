@@ -169,6 +169,47 @@ on_both! {
         let running = Running::cast(World::new().await, &database, &json!({"direction": "observe"}), &rows).await;
         running.play(&rows).await;
         assert_eq!(running.world.writes(), (0, 0));
+        for (name, action, status, next) in [
+            ("Joins", "add_to_salesforce", json!("Registered"), "would add to Salesforce with Registered"),
+            ("Added", "add_to_marketo", json!("Registered"), "would add to Marketo with Registered"),
+            ("Moves", "change_in_salesforce", json!("Attended"), "would change in Salesforce to Attended"),
+            ("Moved", "change_in_marketo", json!("Attended"), "would change in Marketo to Attended"),
+            ("Leaves", "remove_from_salesforce", json!(null), "would remove from Salesforce"),
+        ] {
+            let member = running.member(name).await;
+            assert_eq!(member["would"], json!({"action": action, "status": status}), "{name}");
+            let explained = running.api.get(&format!("members/{}/explain", member["id"].as_str().unwrap())).await.expect(200).json();
+            assert_eq!(explained["next"], next, "{name}");
+        }
+        assert_eq!(running.member("Agrees").await["would"], json!(null));
+        running.api.patch(&format!("mappings/{}", running.mapping), &json!({"policies": {"direction": "both"}})).await.expect(200);
+        running.both_have("Joins", Some("Registered")).await;
+        running.settle().await;
+        assert_eq!((&running.member("Joins").await["would"], &running.explained("Joins").await["next"]), (&json!(null), &json!(null)));
+    }
+
+    async fn a_lower_step_that_wins_is_held_or_set_back(database: TestDatabase) {
+        let wins = |regression: &str| json!({"conflict": "salesforce_wins", "regression": regression, "removal": "keep"});
+        let rows = lines("
+            5R  | Below    | -          | Attended Invited      | Attended Invited      | regression | - Invited salesforce
+            10R | TornLow  | Registered | Attended Invited      | Attended Invited      | regression | Registered Invited salesforce
+            11  | ApartS   | Registered | - Registered          | - Registered          | kept_apart |
+            12  | ApartM   | Registered | Registered -          | Registered -          | kept_apart | Registered - salesforce
+        ");
+        let running = Running::cast(World::new().await, &database, &wins("hold"), &rows).await;
+        running.play(&rows).await;
+        running.play(&lines("
+            17R | ApartS   |            | Attended Registered   | Attended Registered   | regression |
+            19R | ApartM   |            | Registered Invited    | Registered Invited    | regression | - Invited salesforce
+        ")).await;
+        running.api.patch(&format!("mappings/{}", running.mapping), &json!({"policies": wins("revert")})).await.expect(200);
+        running.runs_end().await;
+        for (name, status) in [("Below", "Attended"), ("TornLow", "Attended"), ("ApartS", "Attended"), ("ApartM", "Registered")] {
+            running.both_have(name, Some(status)).await;
+        }
+        running.at_rest().await;
+        assert_eq!(running.events_of("Below").await.pop().as_deref(), Some("Invited Attended policy write"));
+        assert_eq!(running.events_of("TornLow").await.pop().as_deref(), Some("Invited Attended policy write"));
     }
 
     async fn what_has_no_translation_parks_where_it_would_be_written(database: TestDatabase) {

@@ -40,7 +40,7 @@ impl Running {
         Self::launch_mapped(world, launch, more).await
     }
 
-    async fn launch_mapped(world: World, launch: Launch, more: &Value) -> Self {
+    pub async fn launch_mapped(world: World, launch: Launch, more: &Value) -> Self {
         let service = launch.start().await;
         world.send_webhooks_to(service.url());
         let api = Api::new(service.url()).with_key(KEY);

@@ -29,7 +29,7 @@ impl Running {
     }
 
     /// The explanation of somebody's member.
-    async fn explained(&self, name: &str) -> serde_json::Value {
+    pub async fn explained(&self, name: &str) -> serde_json::Value {
         let path = format!("mappings/{}/members?q={}", self.mapping, address(name));
         let found = self.api.get(&path).await.expect(200).json();
         let id = found["data"][0]["id"].as_str().unwrap().to_owned();
@@ -66,7 +66,7 @@ on_both! {
         assert_eq!(running.api.get(&held).await.expect(200).json()["data"].as_array().unwrap().len(), 3);
         let explained = running.explained("Bystander0").await;
         assert_eq!((&explained["reason"], &explained["to_change"]), (&json!("sync_off"), &json!("switch campaign sync on")));
-        assert_eq!(explained["next"], "available");
+        assert_eq!(explained["next"], "looked at again, once campaign sync is switched on");
 
         // A run that is asked for waits as well.
         running.api.post(&format!("mappings/{}/reconcile", running.mapping), &json!({})).await.expect(202);

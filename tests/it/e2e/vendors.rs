@@ -26,7 +26,7 @@ fn json_answer(body: &Value) -> Action {
 
 impl Running {
     /// Faults for the next calls of a path, which have to be met.
-    fn fault(&self, vendor: Vendor, method: &str, path: &str, times: u32, action: Action) {
+    pub fn fault(&self, vendor: Vendor, method: &str, path: &str, times: u32, action: Action) {
         let fault = Fault { method: Some(method.to_owned()), times, ..Fault::next(vendor, path, action) };
         self.world.emulators.faults.add(fault);
     }

@@ -2,11 +2,14 @@
 //!
 //! What each system does with memberships then is the vendors' rule, and most of it goes without a hint for the member.
 
-use campaign_sync::connector::Vendor;
 use campaign_sync::connector::changes::MarketoChange;
+use campaign_sync::connector::{NewLead, NewPerson, Reaction, RecordError, Vendor};
 use campaign_sync::domain::hint::{Hint, Operation, Source};
-use campaign_sync::domain::ids::SalesforceId;
+use campaign_sync::domain::ids::{MarketoId, SalesforceId};
+use campaign_sync::domain::merge::Side;
 
+use super::History;
+use super::vendors::refused;
 use super::world::{STATUSES, SalesforcePerson, World, id, step};
 
 impl World {
@@ -120,5 +123,48 @@ impl World {
             converted_contact_id: None,
         };
         self.hint(Source::Salesforce, hint);
+    }
+}
+
+/// Whom we make.
+impl World {
+    pub fn create_marketo_person(&mut self, new: &NewPerson) -> Result<MarketoId, RecordError> {
+        if new.email.is_some() && self.people_m.values().any(|p| p.email == new.email) {
+            return Err(refused(Reaction::ReadAgain, "1005"));
+        }
+        let id = self.people_m.keys().chain(self.merged_m.keys()).max().unwrap() + 1;
+        let person = super::world::MarketoPerson { email: new.email.clone(), lead: new.salesforce_id.clone() };
+        self.people_m.insert(id, person);
+        Ok(id)
+    }
+
+    pub fn create_lead(&mut self, new: &NewLead) -> Result<SalesforceId, RecordError> {
+        let same = |p: &super::world::SalesforcePerson| {
+            p.created_by_us && !p.deleted && p.contact.is_none() && p.name.as_ref() == Some(&new.last_name)
+        };
+        if self.people_s.values().any(same) {
+            self.offences.push(format!("a second lead for {}", new.last_name));
+        }
+        let id = self.add_lead(new.email.as_deref(), true);
+        let person = self.people_s.get_mut(&id).unwrap();
+        (person.first_name, person.name) = (new.first_name.clone(), Some(new.last_name.clone()));
+        Ok(id)
+    }
+}
+
+impl History {
+    /// A person says of some member which side is right.
+    pub async fn resolve(&mut self) {
+        let members = self.store.member_page(self.mapping.campaign_id.as_str(), "", 1_000).await.unwrap();
+        if members.is_empty() {
+            return;
+        }
+        let (member, winner) = (self.dice.pick(&members), *self.dice.pick(Side::ALL));
+        // Who agrees, or was joined with another, needs no word.
+        if self.store.resolve_member(member, winner, "test").await.is_ok() {
+            let mut world = self.worlds.get();
+            world.removed_by_people = true;
+            world.log.push(format!("{winner} is right about {:?}", member.person));
+        }
     }
 }

@@ -35,7 +35,7 @@ pub fn policies(dice: &mut Dice) -> Policies {
     }
 }
 
-pub fn settings() -> Settings {
+pub fn settings(flips: usize) -> Settings {
     Settings {
         lease: LEASE,
         max_attempts: ATTEMPTS,
@@ -44,6 +44,7 @@ pub fn settings() -> Settings {
         // Small worlds would trip it with each removal; it has tests of its own.
         reconcile_interval: Duration::from_secs(3600),
         guard: GuardLimits { members: 1_000, percent: 100, window: 0 },
+        loop_breaker: (flips, 3_600_000),
         lead_last_name: "[unknown]".to_owned(),
         lead_company: "[unknown]".to_owned(),
     }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use campaign_sync::connector::{
-    Campaign, CampaignMember, CampaignMemberStatus, Channel, ConnectorError, Marketo, MarketoPerson, NewCampaign,
-    NewLead, NewMember, NewPerson, Page, PersonKey, Program, ProgramMember, ProgramStatus, Reaction, RecordError,
-    RecordResults, Salesforce, SalesforceIdentity, SalesforcePerson, Vendor,
+    Campaign, CampaignMember, CampaignMemberStatus, Channel, ConnectorError, ListedCampaign, Marketo, MarketoPerson,
+    NewCampaign, NewLead, NewMember, NewPerson, Page, PersonKey, Program, ProgramMember, ProgramStatus, Reaction,
+    RecordError, RecordResults, Salesforce, SalesforceIdentity, SalesforcePerson, Vendor,
 };
 use campaign_sync::domain::ids::{MarketoId, PersonType, ProgramId, SalesforceId};
 use campaign_sync::domain::one_way::{CampaignChange, CampaignFields, Costs};
@@ -17,7 +17,7 @@ use super::world::{FOREIGN, STATUSES, US, World, Worlds};
 
 const PAGE: usize = 3;
 
-fn refused(reaction: Reaction, code: &str) -> RecordError {
+pub fn refused(reaction: Reaction, code: &str) -> RecordError {
     RecordError { reaction, code: code.to_owned(), message: String::new() }
 }
 
@@ -72,6 +72,11 @@ impl Marketo for Worlds {
                 sfdc_id: None,
             })
         })
+    }
+
+    async fn program_page(&self, page: usize) -> Result<Vec<Program>, ConnectorError> {
+        let program = self.get().program;
+        Ok(if page == 0 { self.program(program).await?.into_iter().collect() } else { Vec::new() })
     }
 
     async fn program_costs(&self, _: &Program) -> Result<Costs, ConnectorError> {
@@ -188,35 +193,23 @@ impl Marketo for Worlds {
     }
 }
 
-impl World {
-    fn create_marketo_person(&mut self, new: &NewPerson) -> Result<MarketoId, RecordError> {
-        if new.email.is_some() && self.people_m.values().any(|p| p.email == new.email) {
-            return Err(refused(Reaction::ReadAgain, "1005"));
-        }
-        let id = self.people_m.keys().chain(self.merged_m.keys()).max().unwrap() + 1;
-        let person = super::world::MarketoPerson { email: new.email.clone(), lead: new.salesforce_id.clone() };
-        self.people_m.insert(id, person);
-        Ok(id)
-    }
-
-    fn create_lead(&mut self, new: &NewLead) -> Result<SalesforceId, RecordError> {
-        let same = |p: &super::world::SalesforcePerson| {
-            p.created_by_us && !p.deleted && p.contact.is_none() && p.name.as_ref() == Some(&new.last_name)
-        };
-        if self.people_s.values().any(same) {
-            self.offences.push(format!("a second lead for {}", new.last_name));
-        }
-        let id = self.add_lead(new.email.as_deref(), true);
-        let person = self.people_s.get_mut(&id).unwrap();
-        (person.first_name, person.name) = (new.first_name.clone(), Some(new.last_name.clone()));
-        Ok(id)
-    }
-}
-
 #[async_trait]
 impl Salesforce for Worlds {
     async fn identity(&self) -> Result<SalesforceIdentity, ConnectorError> {
         Ok(SalesforceIdentity { user_id: US.parse().unwrap(), organization_id: super::world::id("00D", 1) })
+    }
+
+    async fn campaigns_like(
+        &self,
+        text: &str,
+        before: Option<&SalesforceId>,
+        _: usize,
+    ) -> Result<Vec<ListedCampaign>, ConnectorError> {
+        let id = self.get().campaign.clone();
+        let found = self.campaigns(&[id]).await?;
+        let listed =
+            found.into_iter().map(|c| ListedCampaign { id: c.id, name: c.name, is_active: true, campaign_type: None });
+        Ok(listed.filter(|c| c.name.contains(text) && before.is_none_or(|id| c.id < *id)).collect())
     }
 
     async fn campaigns(&self, ids: &[SalesforceId]) -> Result<Vec<Campaign>, ConnectorError> {

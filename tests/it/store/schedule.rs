@@ -102,5 +102,9 @@ on_both! {
         world.tables.execute("UPDATE runs SET attempts = 1 WHERE state = 'running'").await;
         world.store.sweep_comparisons(HOUR).await.unwrap();
         assert_eq!(world.tables.texts("SELECT id FROM runs WHERE state = 'running'").await.len(), 8);
+        // Nor do those of paused mappings.
+        world.tables.execute("UPDATE runs SET attempts = 0; UPDATE lanes SET halted = TRUE WHERE id IN (SELECT lane FROM runs WHERE state = 'running')").await;
+        world.store.sweep_comparisons(HOUR).await.unwrap();
+        assert_eq!(world.tables.texts("SELECT id FROM runs WHERE state = 'running'").await.len(), 10);
     }
 }

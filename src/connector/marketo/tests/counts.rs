@@ -40,3 +40,16 @@ async fn what_cannot_be_asked_for_is_not_counted() {
     answer(&server, "GET", AT, json_of("<html>")).await;
     assert!(matches!(marketo.member_count(1044, "Attended", 600).await, Err(ConnectorError::Unavailable { .. })));
 }
+
+#[tokio::test]
+async fn programs_are_listed_a_page_at_a_time() {
+    let (server, marketo, _) = client().await;
+    let at = "/rest/asset/v1/programs.json";
+    let of_page =
+        |offset: &str| Mock::given(path(at)).and(query_param("maxReturn", "200")).and(query_param("offset", offset));
+    of_page("200").respond_with(fixture!("program")).mount(&server).await;
+    of_page("400").respond_with(fixture!("asset_empty")).mount(&server).await;
+    let page = marketo.program_page(1).await.unwrap();
+    assert_eq!((page.len(), page[0].id, page[0].sfdc_id.as_deref()), (1, 1107, Some("7014S00000097HcQAI")));
+    assert_eq!(marketo.program_page(2).await.unwrap(), []);
+}

@@ -99,3 +99,30 @@ async fn statuses_are_created_and_changed_with_what_is_meant_and_nothing_else() 
     assert_eq!(salesforce.update_statuses(&[change]).await.unwrap(), [Ok(())]);
     assert!(salesforce.create_statuses(&id(CAMPAIGN), &[]).await.unwrap().is_empty());
 }
+
+#[tokio::test]
+async fn campaigns_are_searched_by_a_part_of_their_names() {
+    let (server, salesforce) = client().await;
+    let rows = r#"{"totalSize":1,"done":true,"records":[{"attributes":{"type":"Campaign"},"Id":"7014S00000097HcQAI","Name":"50% off","IsActive":true,"Type":"Webinar"}]}"#;
+    let soql = r"SELECT Id, Name, IsActive, Type FROM Campaign WHERE Name LIKE '%50\%%' AND Id < '7014S00000097HdQAI' ORDER BY Id DESC LIMIT 51";
+    Mock::given(method("GET"))
+        .and(path(QUERY))
+        .and(query_param("q", soql))
+        .respond_with(json_of(200, rows))
+        .mount(&server)
+        .await;
+    let before = id("7014S00000097HdQAI");
+    let found = salesforce.campaigns_like("50%", Some(&before), 51).await.unwrap();
+    assert_eq!((found[0].id.as_str(), found[0].campaign_type.as_deref()), (CAMPAIGN, Some("Webinar")));
+    // Where the type is hidden it does not exist for the query.
+    server.reset().await;
+    token(&server, &server.uri()).await;
+    let bare = "SELECT Id, Name, IsActive FROM Campaign ORDER BY Id DESC LIMIT 5";
+    Mock::given(path(QUERY))
+        .and(query_param("q", bare))
+        .respond_with(json_of(200, &rows.replace(r#","Type":"Webinar""#, "")))
+        .mount(&server)
+        .await;
+    answer(&server, "GET", QUERY, fixture!(400, "invalid_field")).await;
+    assert_eq!(salesforce.campaigns_like("", None, 5).await.unwrap()[0].campaign_type, None);
+}

@@ -1,0 +1,96 @@
+//! The figures of `/stats` as Prometheus reads them.
+//!
+//! Owns the names, their units and what they say. Set whenever somebody reads `/metrics`, so that all of them are of one moment. No
+//! label names a person, a member or a mapping: their number would grow without end.
+
+use metrics::{Unit, describe_counter, describe_gauge, gauge};
+
+use super::ApiState;
+use super::stats::Stats;
+
+const MAPPINGS: &str = "campaign_sync_mappings";
+const MEMBERS: &str = "campaign_sync_members";
+const CHANGES: &str = "campaign_sync_open_changes";
+const OLDEST: &str = "campaign_sync_oldest_open_change_age_seconds";
+const LATENCY: &str = "campaign_sync_recent_latency_seconds";
+const PACE: &str = "campaign_sync_recent_applied_per_second";
+const LEDGER: &str = "campaign_sync_records";
+const CALLS: &str = "campaign_sync_vendor_calls_today";
+const LIMIT: &str = "campaign_sync_vendor_calls_limit";
+const CIRCUIT: &str = "campaign_sync_vendor_circuit_open";
+const SILENCE: &str = "campaign_sync_source_silence_seconds";
+
+/// What each name means, for whoever reads `/metrics`.
+pub fn describe() {
+    describe_gauge!(MAPPINGS, Unit::Count, "Mappings by state");
+    describe_gauge!(MEMBERS, Unit::Count, "Members of all mappings by state; all but in_sync and gated is drift");
+    describe_gauge!(CHANGES, Unit::Count, "Changes that are not done with, by state");
+    describe_gauge!(OLDEST, Unit::Seconds, "Age of the oldest change that is to be worked off; 0 without any");
+    describe_gauge!(
+        LATENCY,
+        Unit::Seconds,
+        "From acceptance to the end of the opposite write, last minutes; absent without any"
+    );
+    describe_gauge!(PACE, Unit::CountPerSecond, "Changes applied, by the side that was written, last minutes");
+    describe_gauge!(LEDGER, Unit::Count, "Accepted records by what became of them");
+    describe_gauge!(CALLS, Unit::Count, "Calls made since the vendor's day began");
+    describe_gauge!(LIMIT, Unit::Count, "Calls that may be made in a day");
+    describe_gauge!(CIRCUIT, Unit::Count, "1 while calls are held back because the vendor is down");
+    describe_gauge!(SILENCE, Unit::Seconds, "Since a source was last heard of; absent when that is long ago");
+    describe_counter!(
+        "campaign_sync_vendor_calls_total",
+        Unit::Count,
+        "Calls made by this process, by vendor, endpoint and outcome"
+    );
+}
+
+impl ApiState {
+    /// Sets every gauge to what holds now; leaves them as they are when the database does not answer.
+    pub async fn measure(&self) {
+        match Stats::collect(self).await {
+            Ok(stats) => record(&stats),
+            Err(_) => tracing::warn!("the metrics are older than they look: the database does not answer"),
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Prometheus knows no other numbers")]
+fn record(stats: &Stats) {
+    for (state, count) in &stats.mappings {
+        gauge!(MAPPINGS, "state" => *state).set(*count as f64);
+    }
+    for (state, count) in &stats.members {
+        gauge!(MEMBERS, "state" => *state).set(*count as f64);
+    }
+    for (outcome, count) in &stats.ledger {
+        gauge!(LEDGER, "outcome" => *outcome).set(*count as f64);
+    }
+    let open = &stats.outbox;
+    let states = [
+        ("available", open.available),
+        ("running", open.running),
+        ("retryable", open.retryable),
+        ("parked", open.parked),
+    ];
+    for (state, count) in states {
+        gauge!(CHANGES, "state" => state).set(count as f64);
+    }
+    gauge!(OLDEST).set(open.oldest_age_seconds.unwrap_or(0) as f64);
+    let latency = &stats.latency_ms;
+    for (quantile, millis) in [("0.5", latency.p50), ("0.95", latency.p95), ("0.99", latency.p99)] {
+        gauge!(LATENCY, "quantile" => quantile).set(millis.map_or(f64::NAN, |millis| millis as f64 / 1000.0));
+    }
+    let pace = &stats.throughput;
+    for (side, minute) in [("salesforce", pace.to_salesforce_per_minute), ("marketo", pace.to_marketo_per_minute)] {
+        gauge!(PACE, "side" => side).set(minute / 60.0);
+    }
+    let now = stats.generated_at.millis();
+    for (name, vendor) in [("marketo", &stats.vendors.marketo), ("salesforce", &stats.vendors.salesforce)] {
+        let or_unknown = |value: Option<u64>| value.map_or(f64::NAN, |value| value as f64);
+        gauge!(CALLS, "vendor" => name).set(or_unknown(vendor.calls_today));
+        gauge!(LIMIT, "vendor" => name).set(or_unknown(vendor.limit));
+        gauge!(CIRCUIT, "vendor" => name).set(f64::from(u8::from(vendor.circuit == Some("open"))));
+        let silence = vendor.last_event_at.map(|at| (now - at.millis()).max(0) as f64 / 1000.0);
+        gauge!(SILENCE, "source" => name).set(silence.unwrap_or(f64::NAN));
+    }
+}

@@ -1,0 +1,320 @@
+// The dashboard as people use it: a real browser, the demo as a process of its own. Each test stands on what those before it left.
+import assert from "node:assert/strict";
+import { mkdirSync } from "node:fs";
+import { after, before, test } from "node:test";
+
+import { axe, browser, demo, eventually } from "./service.mjs";
+
+const WIDE = { width: 1280, height: 860 };
+const NARROW = { width: 390, height: 844 };
+// With PICTURES set, pictures of pages are written there.
+const pictures = process.env.PICTURES;
+
+let service, chromium, context, page, mapping;
+
+before(async () => {
+  [service, chromium] = await Promise.all([demo(), browser()]);
+  ({ context, page } = await visit());
+  mapping = (await service.api("GET", "/mappings")).data[0].id;
+  await eventually("the first sync", async () => {
+    const runs = (await service.api("GET", `/mappings/${mapping}/runs`)).data;
+    return runs.every((run) => run.state !== "running");
+  }, 60_000);
+});
+
+after(async () => {
+  await chromium?.close();
+  await service?.stop();
+});
+
+// A browser of its own; whatever a page complains of fails the test that is running.
+async function visit(options = {}) {
+  const context = await chromium.newContext({ viewport: WIDE, colorScheme: "light", ...options });
+  context.setDefaultTimeout(30_000);
+  const page = await context.newPage();
+  page.complaints = [];
+  page.on("console", (message) => {
+    if (message.type() === "error" && !message.text().includes("status of 4")) page.complaints.push(message.text());
+  });
+  page.on("pageerror", (error) => page.complaints.push(String(error)));
+  return { context, page };
+}
+
+async function logIn(page, key = service.key, next = "/") {
+  await page.goto(`${service.url}/login?next=${encodeURIComponent(next)}`);
+  await page.getByLabel("API key").fill(key);
+  await page.getByRole("button", { name: "Log in" }).click();
+}
+
+async function open(path) {
+  await page.goto(service.url + path);
+  return page;
+}
+
+async function picture(name, target = page) {
+  if (!pictures) return;
+  mkdirSync(pictures, { recursive: true });
+  await target.screenshot({ path: `${pictures}/${name}.png` });
+}
+
+// Nothing that axe-core finds, and nothing that sticks out of the window.
+async function sound(target, name) {
+  await target.addScriptTag({ content: "" }).catch(() => {});
+  const found = await target.evaluate(async (source) => {
+    if (!window.axe) (0, eval)(source);
+    return (await window.axe.run(document, { resultTypes: ["violations"] })).violations.map((one) => `${one.id}: ${one.nodes.map((node) => node.target.join(" ") + " " + (node.any[0]?.message ?? "")).join("; ")}`);
+  }, axe);
+  assert.deepEqual(found, [], name);
+  const overhang = await target.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
+  assert.ok(overhang <= 0, `${name} is ${overhang} pixels too wide`);
+}
+
+test("who is not logged in is asked for a key, and led back to where they wanted to go", async () => {
+  await open("/changes?state=parked");
+  assert.equal(new URL(page.url()).pathname, "/login");
+  await page.getByLabel("API key").fill("cs_" + "x".repeat(40));
+  await page.getByRole("button", { name: "Log in" }).click();
+  assert.match(await page.getByRole("alert").textContent(), /not known/);
+  await page.getByLabel("API key").fill(service.key);
+  await page.getByRole("button", { name: "Log in" }).click();
+  assert.equal(new URL(page.url()).pathname + new URL(page.url()).search, "/changes?state=parked");
+  const cookies = await context.cookies();
+  const session = cookies.find((cookie) => cookie.name === "campaign_sync_session");
+  assert.ok(session.httpOnly && session.sameSite === "Strict");
+  assert.ok(!session.value.includes(service.key) && !Buffer.from(session.value, "base64url").includes(service.key));
+});
+
+test("every page is sound, wide and narrow, light and dark", async () => {
+  const member = (await service.api("GET", `/mappings/${mapping}/members?limit=1`)).data[0].id;
+  const change = (await service.api("GET", "/changes?limit=1")).data[0]?.id;
+  const paths = [
+    "/", "/mappings", `/mappings/${mapping}`, `/mappings/${mapping}/members`, `/mappings/${mapping}/edit`, `/mappings/${mapping}/remove`,
+    `/members/${member}`, "/changes", ...(change ? [`/changes/${change}`] : []), "/changes/bulk?action=retry&state=parked", "/approvals",
+    "/subscriptions", "/vendors", "/checklist", "/audit", "/settings", "/mappings/new", "/mappings/new?program=1044",
+    "/mappings/00000000-0000-7000-8000-000000000000",
+  ];
+  for (const scheme of [{ viewport: WIDE, colorScheme: "light" }, { viewport: NARROW, colorScheme: "dark" }]) {
+    const other = await visit({ ...scheme, bypassCSP: true, storageState: await context.storageState() });
+    for (const path of paths) {
+      await other.page.goto(service.url + path);
+      await other.page.waitForFunction(() => window.htmx);
+      const name = `${path} ${scheme.colorScheme}`;
+      await sound(other.page, name);
+      const file = (path === "/" ? "overview" : path.slice(1).replace(/[0-9a-f]{8}-[0-9a-f-]+/, "one").replace(/[^a-z]+/gi, "-"));
+      if (pictures) await other.page.screenshot({ path: `${pictures}/${file}-${scheme.colorScheme}.png`, fullPage: true });
+    }
+    assert.deepEqual(other.page.complaints, []);
+    await other.context.close();
+  }
+});
+
+test("a page says what it may do, and is small", async () => {
+  const answer = await page.request.get(service.url + "/");
+  const policy = answer.headers()["content-security-policy"];
+  assert.match(policy, /default-src 'none'/);
+  assert.ok(!policy.includes("unsafe"));
+  assert.equal(answer.headers()["cache-control"], "no-store");
+  assert.ok(!/<script(?![^>]*src=)|style="|\son[a-z]+="/.test(await answer.text()), "something is inline");
+  let bytes = 0;
+  const fresh = await visit({ storageState: await context.storageState() });
+  const session = await fresh.context.newCDPSession(fresh.page);
+  await session.send("Network.enable");
+  session.on("Network.loadingFinished", (event) => (bytes += event.encodedDataLength));
+  await fresh.page.goto(service.url + "/", { waitUntil: "load" });
+  await eventually("the files", async () => bytes > 20_000);
+  assert.ok(bytes < 150_000, `${bytes} bytes`);
+  await fresh.context.close();
+});
+
+test("the overview shows what the API says, and charts or tables of it", async () => {
+  await open("/");
+  const tiles = await page.locator("#tiles .tile").allTextContents();
+  assert.ok(tiles.some((tile) => tile.includes("Members in agreement")), tiles.join());
+  const stats = await service.api("GET", "/stats");
+  assert.ok(tiles.find((tile) => tile.includes("Mappings live")).includes(String(stats.mappings.active)));
+  for (const chart of await page.locator("figure.chart").all()) assert.equal(await chart.locator("canvas").count(), 1);
+});
+
+test("a page follows what happens", async () => {
+  await open("/");
+  await page.locator('#live[data-state="on"]').waitFor();
+  const received = async () => Number((await page.locator("tfoot td").first().textContent()).replaceAll(",", ""));
+  const first = await received();
+  await eventually("a newer figure on the open page", async () => (await received()) > first, 30_000);
+  assert.ok(Number(await page.locator("html").getAttribute("data-read")) > 0);
+});
+
+test("the theme is chosen, kept, and used without JavaScript too", async () => {
+  await open("/mappings");
+  const ground = () => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const light = await ground();
+  await page.getByRole("button", { name: "Dark" }).click();
+  await page.locator('html[data-theme="dark"]').waitFor();
+  const dark = await ground();
+  assert.notEqual(light, dark);
+  await page.reload();
+  assert.equal(await ground(), dark);
+  await page.getByRole("button", { name: "Light" }).click();
+  await page.locator('html[data-theme="light"]').waitFor();
+  assert.equal(await ground(), light);
+  await page.getByRole("button", { name: "Auto" }).click();
+  await page.locator('html[data-theme="auto"]').waitFor();
+});
+
+test("a program is mapped step by step, with statuses that differ", async () => {
+  await service.act("POST", "/marketo/channels", {
+    name: "Roadshow", applicable_program_type: "event",
+    statuses: [{ name: "Invited", step: 10 }, { name: "Signed up", step: 20 }, { name: "Attended", step: 30, success: true }],
+  });
+  const program = (await service.act("POST", "/marketo/programs", { name: "Spring Roadshow", channel: "Roadshow", kind: "Event" })).id;
+  const { ids } = await service.act("POST", "/marketo/people", [1, 2, 3, 4, 5, 6].map((n) => ({ firstName: "Rita", lastName: `Road ${n}`, email: `road${n}@roadshow.example`, company: "Road" })));
+  await service.act("POST", `/marketo/programs/${program}/members`, { lead_ids: ids, status: "Signed up" });
+  const campaign = (await service.act("POST", "/salesforce/records/Campaign", { Name: "Spring Roadshow", IsActive: true })).id;
+  await open("/mappings");
+  const started = Date.now();
+  await page.getByRole("link", { name: "New mapping" }).click();
+  if (await page.getByLabel("Search by name or id").count()) {
+    await page.getByLabel("Search by name or id").fill("spring");
+    await page.locator("#found").getByRole("link", { name: /Spring Roadshow/ }).click();
+    await page.locator("#found").getByRole("link", { name: /Spring Roadshow/ }).click();
+  } else {
+    await page.getByLabel("Program id").fill(String(program));
+    await page.getByRole("button", { name: "Continue" }).click();
+    await page.getByLabel("Campaign id").fill(campaign);
+    await page.getByRole("button", { name: "Continue" }).click();
+  }
+  await page.getByRole("heading", { name: "Statuses side by side" }).waitFor();
+  await picture("wizard");
+  await page.getByLabel("Invited becomes in the campaign").selectOption("Sent");
+  await page.getByLabel("Signed up becomes in the campaign").selectOption("Sent");
+  await page.getByLabel("Attended becomes in the campaign").selectOption("Responded");
+  await page.getByLabel("Salesforce wins Salesforce's status").check();
+  if (await page.getByRole("button", { name: "See what would happen" }).count()) {
+    await page.getByRole("button", { name: "See what would happen" }).click();
+    await page.locator("#plan").waitFor();
+    assert.equal(await page.getByLabel("Signed up becomes in the campaign").inputValue(), "Sent");
+  }
+  await page.getByRole("button", { name: "Map and start the first sync" }).click();
+  await page.getByRole("heading", { name: "Do both sides agree?" }).waitFor();
+  assert.ok(Date.now() - started < 120_000);
+  const id = new URL(page.url()).pathname.split("/").pop();
+  const made = await service.api("GET", `/mappings/${id}`);
+  assert.equal(made.policies.conflict, "salesforce_wins");
+  assert.deepEqual(made.status_map.map((row) => [row.program_status, row.campaign_status, row.direction]), [
+    ["Invited", "Sent", "both"], ["Signed up", "Sent", "to_salesforce"], ["Attended", "Responded", "both"],
+  ]);
+  await eventually("everybody on both sides, on the open page", async () => /In sync\s*6/.test(await page.locator(".sides").textContent()), 40_000);
+  roadshow = { id, program, ids };
+});
+
+let roadshow;
+
+test("removals that wait are approved", async () => {
+  for (const id of roadshow.ids.slice(0, 4)) await service.act("DELETE", `/marketo/programs/${roadshow.program}/members/${id}`);
+  await open(`/mappings/${roadshow.id}`);
+  await page.getByRole("button", { name: "Compare and mend" }).click();
+  await page.getByText("Comparing both sides").waitFor();
+  await eventually("the guard", async () => (await service.api("GET", "/guards")).data.length > 0, 30_000);
+  await open("/approvals");
+  await page.getByRole("heading", { name: "4 removals wait for a decision" }).waitFor();
+  await page.getByText("Who it is about").click();
+  assert.equal(await page.locator("section.warn-edge tbody tr").count(), 4);
+  await picture("approvals");
+  await page.getByRole("button", { name: "Approve 4 removals" }).click();
+  await page.locator("#flash").waitFor();
+  await eventually("the removals", async () => {
+    const { bridge } = await service.api("GET", `/mappings/${roadshow.id}`);
+    return bridge.salesforce_members === 2 && bridge.in_sync === 2;
+  }, 30_000);
+});
+
+test("a change that failed is retried, alone and all at once after a count", async () => {
+  await service.act("PATCH", "/salesforce/options", { read_only_objects: ["CampaignMember"] });
+  const held = async () => (await service.api("GET", "/changes?state=parked&state=retryable")).data;
+  await eventually("changes that fail", async () => (await held()).length > 1, 30_000);
+  await service.act("PATCH", "/salesforce/options", { read_only_objects: [] });
+  const [one] = await held();
+  await open(`/changes/${one.id}`);
+  await page.getByRole("heading", { name: "What is known" }).waitFor();
+  await page.getByRole("button", { name: "Retry now" }).click();
+  await page.locator("#flash").waitFor();
+  await eventually("the change", async () => ["completed"].includes((await service.api("GET", `/changes/${one.id}`)).state), 30_000);
+  const state = (await held())[0]?.state ?? "parked";
+  await open(`/changes?state=${state}`);
+  await page.getByRole("button", { name: "Retry…" }).click();
+  await page.getByRole("heading", { name: /Retry \d+ changes\?/ }).waitFor();
+  const all = page.getByRole("button", { name: /^Retry \d+$/ });
+  if (await all.count()) {
+    await all.click();
+    await page.locator("#flash.good").waitFor();
+  }
+  await eventually("nothing held", async () => (await held()).filter((change) => change.error).length === 0, 30_000);
+});
+
+test("a member explains itself, and a diverged one is resolved", async () => {
+  await service.api("PATCH", `/mappings/${roadshow.id}`, { policies: { conflict: "hold", regression: "hold" } });
+  const members = (await service.api("GET", `/mappings/${roadshow.id}/members`)).data.filter((one) => one.marketo_status);
+  const member = members[0];
+  await service.act("POST", `/marketo/programs/${roadshow.program}/members`, { lead_ids: [member.person.marketo_id], status: "Attended" });
+  await service.api("POST", `/mappings/${roadshow.id}/reconcile`, {});
+  const now = async () => service.api("GET", `/members/${member.id}`);
+  await eventually("Attended on both sides", async () => (await now()).salesforce_status === "Responded", 30_000);
+  await service.act("PATCH", `/salesforce/record/${(await now()).campaign_member_id}`, { Status: "Sent" });
+  await eventually("the two to differ", async () => {
+    await service.api("POST", `/mappings/${roadshow.id}/reconcile`, {});
+    return eventually("diverged", async () => (await now()).sync_state === "diverged", 6_000).catch(() => false);
+  }, 30_000);
+  await open(`/members/${member.id}`);
+  await page.getByRole("heading", { name: "Why it is as it is" }).waitFor();
+  assert.ok((await page.locator(".timeline li").count()) > 0);
+  await picture("member");
+  const right = page.getByRole("button", { name: "Marketo: Attended" });
+  await right.click();
+  await page.locator("#flash").waitFor();
+  await eventually("both the same", async () => (await now()).sync_state === "in_sync" && (await now()).salesforce_status === "Responded", 30_000);
+});
+
+test("without JavaScript everything can be read and done", async () => {
+  const plain = await visit({ javaScriptEnabled: false });
+  await logIn(plain.page, service.key, "/mappings");
+  await plain.page.getByLabel("Name").fill("roadshow");
+  await plain.page.getByRole("button", { name: "Apply" }).click();
+  assert.equal(await plain.page.locator("#list tbody tr").count(), 1);
+  await plain.page.goto(`${service.url}/mappings/${roadshow.id}`);
+  await plain.page.getByRole("button", { name: "Pause" }).click();
+  await plain.page.getByText("Paused. Changes are received").waitFor();
+  assert.equal((await service.api("GET", `/mappings/${roadshow.id}`)).state, "paused");
+  await plain.page.getByRole("button", { name: "Resume" }).click();
+  await plain.page.getByText("Active again").waitFor();
+  await plain.context.close();
+});
+
+test("a key of lesser scope sees why it may not, and a forged form does nothing", async () => {
+  const { key } = await service.api("POST", "/keys", { name: "reader", scopes: ["read"] });
+  const reader = await visit();
+  await logIn(reader.page, key, "/settings");
+  await reader.page.getByRole("heading", { name: "Insufficient scope" }).waitFor();
+  const forged = await reader.page.request.post(`${service.url}/settings/switch`, { form: { enabled: "false", csrf: "AAAA" } });
+  assert.equal(forged.status(), 403);
+  const own = await page.request.post(`${service.url}/settings/switch`, { form: { enabled: "false" } });
+  assert.equal(own.status(), 403);
+  assert.equal((await service.api("GET", "/settings/campaign-sync")).enabled, true);
+  await reader.context.close();
+});
+
+test("tables come as files", async () => {
+  const answer = await page.request.get(`${service.url}/mappings/${mapping}/members.csv`);
+  assert.match(answer.headers()["content-disposition"], /members\.csv/);
+  const { bridge } = await service.api("GET", `/mappings/${mapping}`);
+  const lines = (await answer.text()).trim().split(/\r?\n/);
+  assert.ok(lines[0].startsWith("id,mapping_id") && lines.length > bridge.in_sync, `${lines.length} lines`);
+});
+
+test("whoever logs out is out", async () => {
+  await open("/");
+  await page.getByRole("button", { name: "Log out" }).click();
+  await page.getByLabel("API key").waitFor();
+  await open("/mappings");
+  assert.equal(new URL(page.url()).pathname, "/login");
+  assert.deepEqual(page.complaints, []);
+});
