@@ -34,8 +34,8 @@ use super::client::{Answer, Call, InvalidSettings, Line, Usage};
 use super::errors::{Fault, Verdict, of_salesforce, of_status};
 use super::token::{Held, TokenSlot};
 use super::{
-    Campaign, CampaignMember, ConnectorError, ListedCampaign, NewCampaign, NewLead, NewMember, Pace, Page, RecordResults,
-    Salesforce, SalesforceIdentity, SalesforcePerson, Vendor, wire,
+    Campaign, CampaignMember, ConnectorError, ListedCampaign, NewCampaign, NewLead, NewMember, Pace, Page,
+    RecordResults, Salesforce, SalesforceIdentity, SalesforcePerson, Vendor, wire,
 };
 use crate::domain::clock::Clock;
 use crate::domain::ids::SalesforceId;

@@ -24,7 +24,14 @@ pub const MOST_LEADS: usize = 100;
 /// When the next attempt is due after the `attempt`th, counted from 1, has failed at `now`; none when the delivery is `max_age`
 /// old by then. The last attempt is made at that age, so that a long pause does not shorten it. Times are epoch milliseconds.
 #[must_use]
-pub fn next_attempt(attempt: u32, started: i64, now: i64, max_age: Duration, asked: Option<Duration>, seed: u64) -> Option<i64> {
+pub fn next_attempt(
+    attempt: u32,
+    started: i64,
+    now: i64,
+    max_age: Duration,
+    asked: Option<Duration>,
+    seed: u64,
+) -> Option<i64> {
     let end = started.saturating_add(millis(max_age));
     if now >= end {
         return None;

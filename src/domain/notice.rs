@@ -81,7 +81,8 @@ impl Notice {
                 "the receiver answered 410 Gone; enable the subscription to go on, and replay what it missed".to_owned()
             }
             Self::SubscriptionDisabled { reason: DisabledReason::Failing, .. } => {
-                "the receiver has taken nothing for days; mend it, enable the subscription, and replay what it missed".to_owned()
+                "the receiver has taken nothing for days; mend it, enable the subscription, and replay what it missed"
+                    .to_owned()
             }
         }
     }

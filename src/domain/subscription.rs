@@ -133,7 +133,11 @@ mod tests {
             (Wanted { program_ids: vec![7], ..all.clone() }, false, false),
             (Wanted { statuses: list(&["Attended"]), ..all.clone() }, true, true),
             (Wanted { old_statuses: list(&["Attended"]), ..all.clone() }, false, false),
-            (Wanted { old_statuses: list(&["Registered"]), new_statuses: list(&["Attended"]), ..all.clone() }, true, false),
+            (
+                Wanted { old_statuses: list(&["Registered"]), new_statuses: list(&["Attended"]), ..all.clone() },
+                true,
+                false,
+            ),
             (Wanted { statuses: list(&["attended"]), ..all.clone() }, false, false),
             (Wanted { types: list(&["sync.mapping.failed"]), ..all }, false, false),
         ] {

@@ -122,7 +122,9 @@ async fn stream_events(State(api): State<ApiState>, headers: HeaderMap, mut give
     given.end()?;
     let last_seen = headers.get(LAST_EVENT_ID).map(|id| {
         let position = id.to_str().ok().and_then(|id| id.trim().parse().ok()).filter(|position: &i64| *position >= 0);
-        position.ok_or_else(|| Refusal::field("Last-Event-ID", "invalid", "has to be the id of an event that was sent here"))
+        position.ok_or_else(|| {
+            Refusal::field("Last-Event-ID", "invalid", "has to be the id of an event that was sent here")
+        })
     });
     let after = match (last_seen.transpose()?, since) {
         (Some(position), _) | (None, Some(Since::Position(position))) => position,

@@ -70,10 +70,16 @@ pub(super) fn shown(body: String, replayed: bool) -> String {
 pub enum Outcome {
     Delivered,
     /// To be tried again at this time, epoch milliseconds.
-    Retry { due_at: i64 },
-    Failed { reason: &'static str },
+    Retry {
+        due_at: i64,
+    },
+    Failed {
+        reason: &'static str,
+    },
     /// Nobody could be told, and nobody will be.
-    Skipped { reason: &'static str },
+    Skipped {
+        reason: &'static str,
+    },
 }
 
 /// One attempt, made or not worth making.
@@ -109,8 +115,7 @@ pub struct Health {
 /// Locks a subscription that is still leased under this fence, until the transaction ends.
 pub(super) async fn hold(tx: &mut Tx, lease: &DeliveryLease) -> Result<bool, StoreError> {
     let lock = tx.backend().for_update();
-    let sql =
-        format!("SELECT id FROM subscriptions WHERE id = $1 AND fence = $2 AND lease_owner IS NOT NULL {lock}");
+    let sql = format!("SELECT id FROM subscriptions WHERE id = $1 AND fence = $2 AND lease_owner IS NOT NULL {lock}");
     Ok(!tx.fetch::<(String,)>(&sql, args![&lease.subscription_id, lease.fence]).await?.is_empty())
 }
 
@@ -154,7 +159,9 @@ impl Store {
         let sql = "SELECT url, smart_campaign_id, failing_since, not_before FROM subscriptions
                    WHERE id = $1 AND fence = $2 AND state = 'enabled'";
         let id = &lease.subscription_id;
-        let found = self.db.fetch_optional::<(Option<String>, Option<i64>, Option<i64>, Option<i64>)>(sql, args![id, lease.fence]);
+        let found = self
+            .db
+            .fetch_optional::<(Option<String>, Option<i64>, Option<i64>, Option<i64>)>(sql, args![id, lease.fence]);
         let Some((url, smart_campaign_id, failing_since, not_before)) = found.await? else { return Ok(None) };
         let target = target(id, url, smart_campaign_id)?;
         let secrets = match target {
@@ -258,7 +265,15 @@ impl Store {
                     AND deliveries.started_at <> r.started_at AND deliveries.attempts < r.attempt";
         tx.execute_rows(anew, &Rows::new(columns, &rows)?, vec![]).await?;
         let made = attempts.iter().filter_map(|a| {
-            Some((&a.delivery_id, a.attempt?, a.at, a.code, a.latency_ms, &a.error, a.body.as_ref().filter(|b| !b.is_empty())))
+            Some((
+                &a.delivery_id,
+                a.attempt?,
+                a.at,
+                a.code,
+                a.latency_ms,
+                &a.error,
+                a.body.as_ref().filter(|b| !b.is_empty()),
+            ))
         });
         let made: Vec<_> = made.collect();
         if made.is_empty() {

@@ -40,7 +40,8 @@ pub struct Attempt {
     pub body: Option<String>,
 }
 
-const DELIVERY: &str = "SELECT id, subscription_id, event_id, type, position, state, reason, attempts, due_at, created_at, completed_at
+const DELIVERY: &str =
+    "SELECT id, subscription_id, event_id, type, position, state, reason, attempts, due_at, created_at, completed_at
     FROM deliveries";
 
 impl Store {
@@ -62,8 +63,7 @@ impl Store {
             }
             None => "",
         };
-        let sql =
-            format!("{DELIVERY} WHERE subscription_id = $1 AND id < $2 {of_state} ORDER BY id DESC LIMIT $3");
+        let sql = format!("{DELIVERY} WHERE subscription_id = $1 AND id < $2 {of_state} ORDER BY id DESC LIMIT $3");
         self.db.fetch(&sql, arguments).await
     }
 
@@ -87,7 +87,8 @@ impl Store {
             tx.fetch("SELECT subscription_id FROM deliveries WHERE id = $1", args![id]).await?;
         let Some((subscription,)) = subscription.into_iter().next() else { return Ok(false) };
         lock(&mut tx, &subscription).await?;
-        let sql = "UPDATE deliveries SET state = CASE WHEN attempts = 0 THEN 'pending' ELSE 'retrying' END, reason = NULL,
+        let sql =
+            "UPDATE deliveries SET state = CASE WHEN attempts = 0 THEN 'pending' ELSE 'retrying' END, reason = NULL,
                      due_at = $2, started_at = $2, completed_at = NULL WHERE id = $1";
         let found = tx.execute(sql, args![id, self.now()]).await? > 0;
         self.due_by_hand(tx, subscription).await?;
@@ -98,7 +99,8 @@ impl Store {
     pub async fn retry_failed(&self, subscription_id: &str, since: Option<i64>) -> Result<u64, StoreError> {
         let mut tx = self.db.begin().await?;
         lock(&mut tx, subscription_id).await?;
-        let sql = "UPDATE deliveries SET state = 'retrying', reason = NULL, due_at = $2, started_at = $2, completed_at = NULL
+        let sql =
+            "UPDATE deliveries SET state = 'retrying', reason = NULL, due_at = $2, started_at = $2, completed_at = NULL
                    WHERE subscription_id = $1 AND state = 'failed' AND created_at > $3";
         let count = tx.execute(sql, args![subscription_id, self.now(), since.unwrap_or(-1)]).await?;
         self.due_by_hand(tx, subscription_id.to_owned()).await?;

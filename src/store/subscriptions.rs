@@ -77,7 +77,8 @@ struct SubscriptionRow {
     updated_at: i64,
 }
 
-const SUBSCRIPTION: &str = "SELECT id, url, smart_campaign_id, description, wanted, state, reason, since_position, stopped_position,
+const SUBSCRIPTION: &str =
+    "SELECT id, url, smart_campaign_id, description, wanted, state, reason, since_position, stopped_position,
     failing_since, last_success_at, created_at, updated_at FROM subscriptions";
 
 /// Where a row says that events go.

@@ -56,7 +56,8 @@ async fn found(api: &ApiState, id: &str) -> Answer<Subscription> {
 
 fn new_secret() -> Answer<String> {
     let mut bytes = [0; SECRET];
-    let no_randomness = |_| Refusal::new(500, "internal", "Internal error", "there is no randomness to make a secret from");
+    let no_randomness =
+        |_| Refusal::new(500, "internal", "Internal error", "there is no randomness to make a secret from");
     rand::fill(&mut bytes).map_err(no_randomness)?;
     Ok(format!("whsec_{}", STANDARD.encode(bytes)))
 }
@@ -229,7 +230,8 @@ async fn rotate(
         None => OVERLAP,
         Some("0s" | "0") => 0,
         Some(text) => {
-            let overlap = parse_duration(text).map_err(|error| Refusal::field("overlap", "invalid", error.to_string()))?;
+            let overlap =
+                parse_duration(text).map_err(|error| Refusal::field("overlap", "invalid", error.to_string()))?;
             i64::try_from(overlap.as_millis()).unwrap_or(i64::MAX)
         }
     };

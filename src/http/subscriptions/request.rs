@@ -86,7 +86,11 @@ impl Asked {
             within(field, given.len(), wrong);
             for (n, status) in given.iter().enumerate() {
                 if status.is_empty() || status.chars().count() > LONGEST_TEXT {
-                    wrong.add(format!("{field}[{n}]"), "invalid", "has to be the name of a status, 1 to 255 characters");
+                    wrong.add(
+                        format!("{field}[{n}]"),
+                        "invalid",
+                        "has to be the name of a status, 1 to 255 characters",
+                    );
                 }
             }
             *kept = given;
@@ -166,7 +170,10 @@ fn check_url(text: &str, private: Private, wrong: &mut Wrong) -> Option<Target> 
         None => true,
     };
     if refused && !private.0 {
-        bad("private", "is a private or local address, which is not delivered to (limits.allow_private_targets)".to_owned());
+        bad(
+            "private",
+            "is a private or local address, which is not delivered to (limits.allow_private_targets)".to_owned(),
+        );
     }
     (wrong.0.len() == before).then(|| Target::Url(url.into()))
 }

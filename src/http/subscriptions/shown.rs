@@ -142,13 +142,14 @@ struct AttemptBody {
 impl DeliveryBody {
     /// With those of the attempts that are its own.
     pub(super) fn of(delivery: Delivery, attempts: &[Attempt]) -> Self {
-        let attempts = attempts.iter().filter(|attempt| attempt.delivery_id == delivery.id).map(|attempt| AttemptBody {
-            at: Time::of(attempt.at),
-            code: attempt.code,
-            latency_ms: attempt.latency_ms,
-            error: attempt.error.clone(),
-            body: attempt.body.clone(),
-        });
+        let attempts =
+            attempts.iter().filter(|attempt| attempt.delivery_id == delivery.id).map(|attempt| AttemptBody {
+                at: Time::of(attempt.at),
+                code: attempt.code,
+                latency_ms: attempt.latency_ms,
+                error: attempt.error.clone(),
+                body: attempt.body.clone(),
+            });
         let open = matches!(delivery.state.as_str(), "pending" | "retrying");
         Self {
             attempts: attempts.collect(),

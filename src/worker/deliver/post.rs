@@ -133,7 +133,9 @@ impl Post {
         let asked = answered.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         Reply {
             code: Some(status.as_u16()),
-            error: status.is_redirection().then(|| "redirect: it is not followed; subscribe the new address".to_owned()),
+            error: status
+                .is_redirection()
+                .then(|| "redirect: it is not followed; subscribe the new address".to_owned()),
             retry_after: asked.and_then(|asked| asked_pause(asked, self.clock.now())),
             body: Some(beginning(answered).await),
             latency_ms: 0,

@@ -97,8 +97,7 @@ impl Deliverer {
             let answered = self.campaigns.request_campaign(campaign, &people[part.clone()], &tokens).await;
             let took = self.store.clock().monotonic().saturating_sub(started);
             let took = i64::try_from(took.as_millis()).unwrap_or(i64::MAX);
-            let unknown =
-                matches!(&answered, Err(ConnectorError::Refused { code, .. }) if code == UNKNOWN_PERSON);
+            let unknown = matches!(&answered, Err(ConnectorError::Refused { code, .. }) if code == UNKNOWN_PERSON);
             if unknown && part.len() > 1 {
                 let middle = part.start + part.len() / 2;
                 parts.extend([middle..part.end, part.start..middle]);
@@ -133,9 +132,9 @@ impl Deliverer {
                 health.refused = true;
                 self.again(delivery, now, None)
             }
-            Err(ConnectorError::RateLimited { retry_after, .. } | ConnectorError::QuotaExhausted { retry_after, .. }) => {
-                again(Some(*retry_after))
-            }
+            Err(
+                ConnectorError::RateLimited { retry_after, .. } | ConnectorError::QuotaExhausted { retry_after, .. },
+            ) => again(Some(*retry_after)),
             Err(ConnectorError::Unavailable { retry_after, .. }) => again(*retry_after),
             Err(ConnectorError::Unauthorized { .. }) => again(None),
         };

@@ -51,9 +51,8 @@ impl Worker {
         for (n, person) in linked.into_iter().zip(self.store.link_all(&links, &InHand::new()).await?) {
             match person {
                 Some(person) => {
-                    let same = |p: &&Person| {
-                        p.marketo_id == person.marketo_id || p.salesforce_id == person.salesforce_id
-                    };
+                    let same =
+                        |p: &&Person| p.marketo_id == person.marketo_id || p.salesforce_id == person.salesforce_id;
                     if known.iter().filter(same).any(|p| p.id != person.id) {
                         pass.joined.insert(person.id.clone());
                     }

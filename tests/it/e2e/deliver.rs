@@ -14,7 +14,9 @@ use crate::support::{Receiver, eventually, on_both};
 /// attributes).
 fn assert_is_cloud_event(event: &Value) {
     let object = event.as_object().unwrap();
-    let text = |name: &str| object[name].as_str().filter(|text| !text.is_empty()).unwrap_or_else(|| panic!("{name}: {event:#}"));
+    let text = |name: &str| {
+        object[name].as_str().filter(|text| !text.is_empty()).unwrap_or_else(|| panic!("{name}: {event:#}"))
+    };
     assert_eq!(text("specversion"), "1.0");
     for name in ["id", "source", "type"] {
         text(name);

@@ -78,7 +78,10 @@ impl Receiver {
     pub async fn closed() -> Self {
         let receiver = Self::good().await;
         receiver.task.abort();
-        eventually("the port to be closed", Duration::from_secs(10), async || receiver.task.is_finished().then_some(())).await;
+        eventually("the port to be closed", Duration::from_secs(10), async || {
+            receiver.task.is_finished().then_some(())
+        })
+        .await;
         receiver
     }
 
