@@ -3,6 +3,8 @@
 //! Owns start and stop. Everything that runs is started here and ended here, in an order in which nothing accepted is
 //! lost: first no new work is claimed, then requests end, then what was accepted is stored.
 
+mod comparison;
+
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -41,6 +43,8 @@ use crate::worker::points::Points;
 use crate::worker::poll::{Allowance, PollSettings, Poller};
 use crate::worker::{Settings, Vendors, Worker};
 use crate::{http, webhook};
+
+pub use comparison::reconcile;
 
 /// Lanes that one process works at the same time: enough to keep the vendors' concurrency busy.
 const WORKERS: usize = 4;

@@ -51,6 +51,14 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Compare a mapping, or all of them, and mend what differs. Prints the differences; exit code 1 when some remain.
+    Reconcile {
+        /// Id of the mapping; all of them unless given.
+        mapping: Option<uuid::Uuid>,
+        /// Only say what would be done; exit code 1 when that is anything.
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// API keys.
     #[command(subcommand)]
     Keys(Keys),
@@ -68,6 +76,7 @@ impl Command {
         match self {
             // What they do is told in words.
             Self::Check { .. } => "off",
+            Self::Reconcile { .. } => "error",
             #[cfg(feature = "sandbox")]
             Self::Demo(_) => "warn",
             _ => "info",
@@ -180,6 +189,11 @@ async fn run(command: Command, mut config: Config) -> anyhow::Result<ExitCode> {
         Command::Openapi => print!("{}", http::openapi_json()?),
         Command::Config => print!("{}", config.effective()?),
         Command::Check { json } => return check(&config, json).await,
+        Command::Reconcile { mapping, dry_run } => {
+            let mapping = mapping.map(|id| id.to_string());
+            let good = app::reconcile(&config, mapping.as_deref(), dry_run, told_to_stop()?).await?;
+            return Ok(ExitCode::from(u8::from(!good)));
+        }
         Command::Keys(keys) => return manage_keys(keys, &config).await,
         #[cfg(feature = "sandbox")]
         Command::Demo(demo) => return Ok(ExitCode::from(u8::from(!demo.run(told_to_stop()?).await?))),

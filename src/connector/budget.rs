@@ -13,6 +13,7 @@ use jiff::tz::TimeZone;
 use jiff::{ToSpan, civil::Date};
 use tokio::sync::Notify;
 
+use super::Pace;
 use crate::domain::clock::Clock;
 
 /// How the waiting is done: the runtime's timer, or in tests a step of the manual clock.
@@ -81,6 +82,8 @@ struct State {
     tickets: u64,
     day: Option<Date>,
     calls_today: u64,
+    /// Since the start.
+    calls: u64,
     shared_limit: Option<u64>,
     paused_until: Duration,
     exhausted_until: Duration,
@@ -192,6 +195,7 @@ impl Budget {
         }
         state.in_flight += 1;
         state.calls_today += 1;
+        state.calls += 1;
         state.queue.remove(&ticket);
         Turn::Taken
     }
@@ -247,6 +251,22 @@ impl Budget {
         let mut state = self.state();
         self.begin_day(&mut state);
         state.calls_today
+    }
+
+    /// How fast calls may follow each other, and how many are left of this day; `remaining` is what the vendor last said.
+    #[must_use]
+    pub fn pace_of_calls(&self, remaining: Option<u64>) -> Pace {
+        let daily = self.daily_limit();
+        let left = daily.map(|daily| daily.saturating_sub(self.calls_today()));
+        let window = self.limits.window.filter(|(_, span)| !span.is_zero());
+        Pace {
+            per_second: window.map(|(calls, span)| f64::from(calls) / span.as_secs_f64()),
+            call_millis: None,
+            calls: Some(self.state().calls),
+            left_today: [left, remaining].into_iter().flatten().min(),
+            daily,
+            day_ends_in: self.until_midnight(),
+        }
     }
 
     /// The most calls that we allow ourselves in a day, where that is known.

@@ -12,10 +12,10 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response};
 use tracing::Instrument;
 
-use super::Vendor;
 use super::budget::{Budget, Limits, Priority, Wait, Withheld};
 use super::circuit::{Circuit, CircuitState};
 use super::errors::{Fault, Verdict};
+use super::{Pace, Vendor};
 use crate::domain::clock::Clock;
 
 /// Largest answer that is read. A full page of 2,000 rows is below 4 MB; anything like this is not the vendor.
@@ -119,6 +119,8 @@ pub(super) struct Line {
 
 #[derive(Default)]
 struct Seen {
+    /// What calls take, a moving average.
+    call_millis: Option<u64>,
     remaining: Option<u64>,
     clock_ahead: Option<i64>,
     last_error: Option<(Timestamp, String)>,
@@ -145,6 +147,11 @@ impl Line {
 
     pub fn http(&self) -> &reqwest::Client {
         &self.http
+    }
+
+    pub fn pace(&self) -> Pace {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        Pace { call_millis: seen.call_millis, ..self.budget.pace_of_calls(seen.remaining) }
     }
 
     pub fn usage(&self) -> Usage {
@@ -211,10 +218,10 @@ impl Line {
             false => None,
         };
         let pass = self.circuit.enter().map_err(|after| self.kept_back(after))?;
-        let sent = self.clock.now();
+        let (sent, began) = (self.clock.now(), self.clock.monotonic());
         let outcome = match self.send(request).await {
             Ok(answer) => {
-                self.note(&answer, sent);
+                self.note(&answer, sent, began);
                 read(&answer)
                     .map_err(|fault| Fault { retry_after: fault.retry_after.or(answer.retry_after()), ..fault })
             }
@@ -229,13 +236,17 @@ impl Line {
         Fault { retry_after: Some(after), sent: false, ..Fault::unreadable(message) }
     }
 
-    fn note(&self, answer: &Answer, sent: Timestamp) {
+    fn note(&self, answer: &Answer, sent: Timestamp, began: Duration) {
+        let took = self.clock.monotonic().saturating_sub(began).as_millis();
+        let took = u64::try_from(took).unwrap_or(u64::MAX);
         let usage = answer.api_usage();
         if let Some((_, granted)) = usage {
             self.budget.granted(granted);
         }
         let ahead = answer.ahead(sent, self.clock.now());
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        // Over the last ten calls or so.
+        seen.call_millis = Some(seen.call_millis.map_or(took, |before| (before * 9 + took).div_ceil(10)));
         seen.remaining = usage.map(|(used, granted)| granted.saturating_sub(used)).or(seen.remaining);
         seen.clock_ahead = ahead.or(seen.clock_ahead);
     }

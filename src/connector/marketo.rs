@@ -36,8 +36,8 @@ use super::client::{Answer, Call, InvalidSettings, Line, Usage};
 use super::errors::{Fault, MARKETO_WINDOW, Verdict, of_token};
 use super::token::TokenSlot;
 use super::{
-    Channel, ConnectorError, Marketo, MarketoPerson, NewPerson, Page, PersonKey, Program, ProgramMember, RecordResults,
-    Vendor,
+    Channel, ConnectorError, Marketo, MarketoPerson, NewPerson, Pace, Page, PersonKey, Program, ProgramMember,
+    RecordResults, Vendor,
 };
 use crate::domain::clock::Clock;
 use crate::domain::ids::{MarketoId, ProgramId};
@@ -240,6 +240,10 @@ fn refused_with(error: &ConnectorError, codes: &[&str]) -> bool {
 
 #[async_trait]
 impl Marketo for MarketoClient {
+    fn pace(&self) -> Pace {
+        self.shared.line.pace()
+    }
+
     async fn program(&self, id: ProgramId) -> Result<Option<Program>, ConnectorError> {
         self.read_program(id).await
     }

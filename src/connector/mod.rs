@@ -15,6 +15,7 @@ mod circuit;
 mod client;
 mod errors;
 pub mod marketo;
+mod pace;
 pub mod provision;
 pub mod salesforce;
 mod smart_campaigns;
@@ -30,6 +31,7 @@ use jiff::Timestamp;
 pub use campaign::{Campaign, CampaignMemberStatus, ListedCampaign, NewCampaign};
 pub use circuit::CircuitState;
 pub use client::{InvalidSettings, Usage};
+pub use pace::Pace;
 pub use smart_campaigns::SmartCampaigns;
 
 use crate::domain::ids::{MarketoId, PersonType, ProgramId, SalesforceId};
@@ -198,6 +200,10 @@ pub struct SalesforceIdentity {
 /// What the service asks of Salesforce.
 #[async_trait]
 pub trait Salesforce: Send + Sync {
+    /// How fast it can be asked; nothing where that is not known.
+    fn pace(&self) -> Pace {
+        Pace::default()
+    }
     /// Ids of our user and organisation, learnt from the token answer (`id` URL); read once and kept.
     async fn identity(&self) -> Result<SalesforceIdentity, ConnectorError>;
     /// Campaigns by id with their statuses. What was asked and is not in the answer does not exist.
@@ -345,6 +351,10 @@ pub enum PersonKey {
 /// What the service asks of Marketo.
 #[async_trait]
 pub trait Marketo: Send + Sync {
+    /// How fast it can be asked; nothing where that is not known.
+    fn pace(&self) -> Pace {
+        Pace::default()
+    }
     /// A program, or none when Marketo says that there is none.
     async fn program(&self, id: ProgramId) -> Result<Option<Program>, ConnectorError>;
     /// The programs of a page of Marketo's listing, counted from 0, in its order. They can be searched in no other way.

@@ -34,8 +34,8 @@ use super::client::{Answer, Call, InvalidSettings, Line, Usage};
 use super::errors::{Fault, Verdict, of_salesforce, of_status};
 use super::token::{Held, TokenSlot};
 use super::{
-    Campaign, CampaignMember, ConnectorError, ListedCampaign, NewCampaign, NewLead, NewMember, Page, RecordResults,
-    Salesforce, SalesforceIdentity, SalesforcePerson, Vendor, wire,
+    Campaign, CampaignMember, ConnectorError, ListedCampaign, NewCampaign, NewLead, NewMember, Pace, Page,
+    RecordResults, Salesforce, SalesforceIdentity, SalesforcePerson, Vendor, wire,
 };
 use crate::domain::clock::Clock;
 use crate::domain::ids::SalesforceId;
@@ -254,6 +254,10 @@ fn refused_with(error: &ConnectorError, expected: &str) -> bool {
 
 #[async_trait]
 impl Salesforce for SalesforceClient {
+    fn pace(&self) -> Pace {
+        self.shared.line.pace()
+    }
+
     async fn identity(&self) -> Result<SalesforceIdentity, ConnectorError> {
         self.read_identity().await
     }

@@ -30,7 +30,9 @@ pub(super) async fn once(State(api): State<ApiState>, request: Request, next: Ne
     let given = given
         .ok_or_else(|| Refusal::field("Idempotency-Key", "invalid", "has to be 1 to 255 printable ASCII characters"))?;
     let actor = request.extensions().get::<Caller>().map_or("", |caller| caller.actor.as_str());
-    let key = hashed(format!("{actor}\n{}\n{given}", request.uri().path()).as_bytes());
+    // With its parameters: a dry run is another request.
+    let path = request.uri().path_and_query().map_or(request.uri().path(), |path| path.as_str());
+    let key = hashed(format!("{actor}\n{path}\n{given}").as_bytes());
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, api.most_bytes).await.map_err(|_| refused_bytes(StatusCode::PAYLOAD_TOO_LARGE))?;
     match api.store.begin_request(&key, &hashed(&body)).await? {

@@ -20,6 +20,7 @@ mod idempotency;
 mod mappings;
 mod members;
 mod metrics;
+mod plans;
 mod refusal;
 mod resolve;
 mod runs;
@@ -28,6 +29,7 @@ mod stats;
 mod stream;
 mod subscriptions;
 mod table;
+mod timeseries;
 
 use std::any::Any;
 use std::sync::Arc;
@@ -164,6 +166,7 @@ fn operations() -> (OpenApiRouter<ApiState>, OpenApiRouter<ApiState>) {
         .merge(mappings::routes())
         .merge(browse::routes())
         .merge(guards::routes())
+        .merge(plans::routes())
         .merge(runs::routes())
         .merge(members::routes())
         .merge(resolve::routes())
@@ -175,6 +178,7 @@ fn operations() -> (OpenApiRouter<ApiState>, OpenApiRouter<ApiState>) {
         .merge(flow_actions::routes())
         .merge(filter::routes())
         .merge(stats::routes())
+        .merge(timeseries::routes())
         .merge(diagnostics::routes());
     (operations, administration::routes())
 }

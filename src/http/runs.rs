@@ -31,12 +31,20 @@ struct RunBody {
     kind: String,
     /// `running`, `completed`, `failed`.
     state: String,
-    /// What it is doing: `salesforce` and `marketo` are read, then everybody is decided (`decide`); `undo`.
+    /// What it is doing: `salesforce` and `marketo` are read, then everybody is decided (`decide`); before that the rows of the plan
+    /// that it applies are looked at (`check`); `undo`.
     #[schema(example = "decide")]
     stage: &'static str,
     /// By name: members read on each side, decided, changed, to be tried again.
     #[schema(example = json!({"salesforce_read": 120, "marketo_read": 118, "decided": 121, "changed": 4}))]
     counts: BTreeMap<String, i64>,
+    progress: ProgressBody,
+    /// What was found different, by the side that was to follow (`missing`, `different`, `surplus` there) and, under `both`, by the
+    /// reason for which members are held.
+    #[schema(example = json!({"salesforce": {"missing": 3, "different": 1}, "both": {"regression": 1}}))]
+    differences: BTreeMap<String, BTreeMap<String, i64>>,
+    /// The plan that it applies.
+    plan_id: Option<String>,
     /// Why it waits or has failed.
     message: Option<String>,
     /// Members that an undo has left where they are, the first thousand; shown of one run.
@@ -46,9 +54,45 @@ struct RunBody {
     completed_at: Option<Time>,
 }
 
+/// How far a run is.
+#[derive(Serialize, ToSchema)]
+#[schema(as = RunProgress)]
+struct ProgressBody {
+    salesforce_read: i64,
+    /// How many there are, where the vendor tells; null when it does not.
+    salesforce_expected: Option<i64>,
+    marketo_read: i64,
+    marketo_expected: Option<i64>,
+    decided: i64,
+    changed: i64,
+    held: i64,
+    /// Still to be decided; null until both sides are read.
+    remaining: Option<i64>,
+}
+
+impl ProgressBody {
+    fn of(counts: &BTreeMap<String, i64>) -> Self {
+        let far = |what: &str| counts.get(what).copied();
+        let so_far = |what: &str| far(what).unwrap_or(0);
+        Self {
+            salesforce_read: so_far("salesforce_read"),
+            salesforce_expected: far("salesforce_expected"),
+            marketo_read: so_far("marketo_read"),
+            marketo_expected: far("marketo_expected"),
+            decided: so_far("decided"),
+            changed: so_far("changed"),
+            held: so_far("held"),
+            remaining: far("members").map(|members| (members - so_far("decided")).max(0)),
+        }
+    }
+}
+
 impl From<Run> for RunBody {
     fn from(run: Run) -> Self {
         Self {
+            progress: ProgressBody::of(&run.counts),
+            differences: run.differences,
+            plan_id: run.plan_id,
             id: run.id,
             mapping_id: run.mapping_id,
             campaign_id: run.lane,

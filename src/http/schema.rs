@@ -18,6 +18,7 @@ use crate::domain::merge::{Base, Reason, Rule, Side, SyncState};
 use crate::domain::status::{RowDirection, StatusRow};
 use crate::domain::subscription::SubscriptionState;
 use crate::domain::warning::{Warning, WarningCode};
+use crate::store::figures::Metric;
 
 macro_rules! lists {
     ($($list:ty),+ $(,)?) => {$(
@@ -45,7 +46,8 @@ lists!(
     Scope,
     CheckState,
     SubscriptionState,
-    WarningCode
+    WarningCode,
+    Metric
 );
 
 /// A moment, in RFC 3339 and UTC.

@@ -66,13 +66,15 @@ pub struct GuardLimits {
     pub members: i64,
     /// more than this share of the mapping, in percent;
     pub percent: i64,
-    /// within this many milliseconds. More than half of a mapping of five or more trips as well, and a side that reads as empty.
+    /// within this many milliseconds. More than half of a mapping of five or more trips as well, and so does a side that reads as
+    /// empty, unless the share is 100.
     pub window: i64,
 }
 
 impl GuardLimits {
     /// Whether `removals` of `total` members are too many to be carried out unasked.
-    fn trips(&self, removals: i64, total: i64) -> bool {
+    #[must_use]
+    pub fn trips(&self, removals: i64, total: i64) -> bool {
         (removals > self.members && removals * 100 > self.percent * total) || (total >= 5 && removals * 2 > total)
     }
 }

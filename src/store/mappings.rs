@@ -41,7 +41,7 @@ pub struct Found {
 }
 
 /// One program, one campaign.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mapping {
     pub id: String,
     pub program_id: ProgramId,

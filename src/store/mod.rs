@@ -10,6 +10,7 @@ pub mod deliveries;
 pub mod delivery_log;
 mod dialect;
 mod fan_out;
+pub mod figures;
 pub mod filter;
 pub mod flow_actions;
 pub mod guards;
@@ -17,11 +18,14 @@ pub mod ingest;
 pub mod intents;
 pub mod keys;
 pub mod lanes;
+pub mod links;
 pub mod looks;
 pub mod mappings;
 pub mod members;
 pub mod outbox;
 pub mod people;
+pub mod plan_rows;
+pub mod plans;
 mod polled;
 pub mod polls;
 pub mod record;
@@ -81,6 +85,8 @@ pub struct Store {
     pub events: Arc<Notify>,
     /// Woken after each commit that ended flow actions.
     pub commands: Arc<Notify>,
+    /// Woken after each commit that brought a plan on.
+    pub plans: Arc<Notify>,
     /// Woken after each commit that made deliveries due.
     pub deliveries: Arc<Notify>,
 }
@@ -93,8 +99,8 @@ impl Store {
     pub async fn connect(url: &str, max_connections: u32, clock: Clock) -> Result<Self, StoreError> {
         let db = Db::connect(url, max_connections).await?;
         let ids = Arc::new(Mutex::new(ContextV7::new()));
-        let [work, events, commands, deliveries] = std::array::from_fn(|_| Arc::default());
-        Ok(Self { db, clock, ids, work, events, commands, deliveries })
+        let [work, events, commands, plans, deliveries] = std::array::from_fn(|_| Arc::default());
+        Ok(Self { db, clock, ids, work, events, commands, plans, deliveries })
     }
 
     /// Brings the schema up to date.

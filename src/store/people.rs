@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use super::dialect::{Rows, Tx, args};
 use super::lanes::lock_lanes;
-use super::outbox::{Kind, NewWork, Subject, enqueue};
+use super::links::{InHand, Link, join_all};
 use super::{Store, StoreError};
 use crate::domain::ids::{MarketoId, SalesforceId};
 
@@ -90,13 +90,11 @@ impl Store {
     /// People by either id, made known where they are not.
     pub async fn ensure_people(&self, halves: &[Half]) -> Result<Vec<Person>, StoreError> {
         let known = self.people(halves).await?;
-        let is_known = |half: &Half| {
-            known.iter().any(|p| match half {
-                Half::Marketo(id) => p.marketo_id == Some(*id),
-                Half::Salesforce(id) => p.salesforce_id.as_ref() == Some(id),
-            })
+        let halves_of = |p: &Person| {
+            [p.marketo_id.map(Half::Marketo), p.salesforce_id.clone().map(Half::Salesforce)].into_iter().flatten()
         };
-        let mut fresh: Vec<&Half> = halves.iter().filter(|half| !is_known(half)).collect();
+        let seen: HashSet<Half> = known.iter().flat_map(halves_of).collect();
+        let mut fresh: Vec<&Half> = halves.iter().filter(|half| !seen.contains(half)).collect();
         fresh.sort();
         fresh.dedup();
         if fresh.is_empty() {
@@ -131,37 +129,21 @@ impl Store {
         Ok(all)
     }
 
-    /// Gives a person both ids. Where the other half is known as somebody else, who has no half of this side, the two rows
-    /// become one and their memberships are joined; the other campaigns they are in are looked at again.
+    /// Gives one person both ids, as `link_all` does.
     ///
     /// # Errors
-    /// `Conflict` when either id, or the person, is linked to a third; and when the person was joined with another meanwhile.
+    /// `Conflict` where that cannot be.
     pub async fn link(
         &self,
         person_id: &str,
         marketo: MarketoId,
         salesforce: &SalesforceId,
     ) -> Result<Person, StoreError> {
-        let halves = [Half::Marketo(marketo), Half::Salesforce(salesforce.clone())];
-        let taken = |p: &Person| {
-            p.marketo_id.is_some_and(|id| id != marketo) || p.salesforce_id.as_ref().is_some_and(|id| id != salesforce)
-        };
-        let mut tx = self.db.begin().await?;
-        let holders = lock_people(&mut tx, person_id, &halves).await?;
-        if let Some(other) = holders.iter().find(|p| taken(p)) {
-            return Err(StoreError::Conflict(format!("{salesforce} or {marketo} is linked to person {}", other.id)));
-        }
-        for other in holders.iter().filter(|p| p.id != person_id) {
-            join(self, &mut tx, &other.id, person_id, false).await?;
-        }
-        tx.execute(
-            "UPDATE people SET marketo_id = $2, salesforce_id = $3, updated_at = $4 WHERE id = $1",
-            args![person_id, marketo, salesforce.as_str(), self.now()],
-        )
-        .await?;
-        let linked = find_within(&mut tx, &halves[..1]).await?.pop();
-        tx.commit().await?;
-        linked.ok_or_else(|| gone(person_id))
+        let link = Link { person_id: person_id.to_owned(), marketo, salesforce: salesforce.clone() };
+        let linked = self.link_all(&[link], &InHand::new()).await?.pop().flatten();
+        linked.ok_or_else(|| {
+            StoreError::Conflict(format!("{salesforce} or {marketo} is linked to somebody else, or the person is gone"))
+        })
     }
 
     /// Follows a merge or a conversion: the person is known by another id of one side from now on. Somebody who has that id
@@ -181,7 +163,8 @@ impl Store {
                 true => (stays, holder),
                 false => (holder, stays),
             };
-            join(self, &mut tx, &loser.id, &winner.id, merged).await?;
+            let pair = (loser.id.clone(), winner.id.clone(), merged);
+            join_all(self, &mut tx, &[pair], &InHand::new()).await?;
             // What the other knew of the far side, this one may not know yet.
             tx.execute(
                 "UPDATE people SET marketo_id = COALESCE(marketo_id, $2), salesforce_id = COALESCE(salesforce_id, $3) WHERE id = $1",
@@ -226,9 +209,9 @@ impl Store {
         if !holders.iter().any(|p| p.id == goes.id) {
             return Err(gone(&goes.id));
         }
-        for other in holders.iter().filter(|p| p.id != stays) {
-            join(self, &mut tx, &other.id, stays, true).await?;
-        }
+        let others: Vec<_> =
+            holders.iter().filter(|p| p.id != stays).map(|p| (p.id.clone(), stays.to_owned(), true)).collect();
+        join_all(self, &mut tx, &others, &InHand::new()).await?;
         tx.execute(
             "UPDATE people SET marketo_id = $2, salesforce_id = $3, updated_at = $4 WHERE id = $1",
             args![stays, marketo, salesforce.as_str(), self.now()],
@@ -281,7 +264,7 @@ fn find(halves: &[Half]) -> Result<Vec<(&'static str, Rows)>, StoreError> {
     Ok(statements)
 }
 
-fn distinct(mut found: Vec<PersonRow>) -> Result<Vec<Person>, StoreError> {
+pub(super) fn distinct(mut found: Vec<PersonRow>) -> Result<Vec<Person>, StoreError> {
     found.sort_by(|a, b| a.id.cmp(&b.id));
     found.dedup_by(|a, b| a.id == b.id);
     found.into_iter().map(Person::try_from).collect()
@@ -311,70 +294,10 @@ async fn lock_people(tx: &mut Tx, person_id: &str, halves: &[Half]) -> Result<Ve
     Ok(holders)
 }
 
-async fn find_within(tx: &mut Tx, halves: &[Half]) -> Result<Vec<Person>, StoreError> {
+pub(super) async fn find_within(tx: &mut Tx, halves: &[Half]) -> Result<Vec<Person>, StoreError> {
     let mut found = Vec::new();
     for (sql, rows) in find(halves)? {
         found.extend(tx.fetch_rows::<PersonRow>(sql, &rows, vec![]).await?);
     }
     distinct(found)
-}
-
-/// Makes one person of two. Where both are in a campaign, the row of the winner stays, and what the other knew of a side
-/// that the winner's row did not is kept: a recorded Salesforce value must not be forgotten, or its removal would go untold.
-/// The bases of `merged` people are void; of others one that stands alone goes on, and two say nothing.
-async fn join(store: &Store, tx: &mut Tx, loser: &str, winner: &str, merged: bool) -> Result<(), StoreError> {
-    let campaigns: Vec<(String,)> =
-        tx.fetch("SELECT campaign_id FROM members WHERE person_id = $1", args![loser]).await?;
-    tx.execute(
-        "UPDATE members SET
-           marketo = CASE WHEN members.marketo IS NULL OR members.marketo = '' THEN l.marketo ELSE members.marketo END,
-           salesforce = CASE WHEN members.salesforce IS NULL OR members.salesforce = '' THEN l.salesforce ELSE members.salesforce END,
-           campaign_member_id = COALESCE(members.campaign_member_id, l.campaign_member_id),
-           added_to_marketo = members.added_to_marketo OR l.added_to_marketo,
-           added_to_salesforce = members.added_to_salesforce OR l.added_to_salesforce,
-           edited_in_marketo = members.edited_in_marketo OR l.edited_in_marketo
-             OR (COALESCE(members.marketo, '') > '' AND COALESCE(l.marketo, '') > '' AND members.added_to_marketo <> l.added_to_marketo),
-           edited_in_salesforce = members.edited_in_salesforce OR l.edited_in_salesforce
-             OR (COALESCE(members.salesforce, '') > '' AND COALESCE(l.salesforce, '') > ''
-               AND members.added_to_salesforce <> l.added_to_salesforce),
-           base_marketo = CASE WHEN $3 THEN NULL WHEN members.base_marketo IS NULL THEN l.base_marketo
-             WHEN l.base_marketo IS NULL THEN members.base_marketo END,
-           base_salesforce = CASE WHEN $3 THEN NULL WHEN members.base_salesforce IS NULL THEN l.base_salesforce
-             WHEN l.base_salesforce IS NULL THEN members.base_salesforce END,
-           sent = COALESCE(members.sent, l.sent), after_merge = members.after_merge OR l.after_merge OR $3
-         FROM (SELECT campaign_id, marketo, salesforce, campaign_member_id, added_to_marketo, added_to_salesforce,
-                 edited_in_marketo, edited_in_salesforce, base_marketo, base_salesforce, sent, after_merge
-               FROM members WHERE person_id = $1) AS l
-         WHERE members.person_id = $2 AND members.campaign_id = l.campaign_id",
-        args![loser, winner, merged],
-    )
-    .await?;
-    tx.execute(
-        "DELETE FROM members WHERE person_id = $1 AND campaign_id IN (SELECT campaign_id FROM members WHERE person_id = $2)",
-        args![loser, winner],
-    )
-    .await?;
-    tx.execute(
-        "UPDATE members SET person_id = $2, after_merge = after_merge OR $3,
-           base_marketo = CASE WHEN $3 THEN NULL ELSE base_marketo END,
-           base_salesforce = CASE WHEN $3 THEN NULL ELSE base_salesforce END WHERE person_id = $1",
-        args![loser, winner, merged],
-    )
-    .await?;
-    tx.execute("DELETE FROM people WHERE id = $1", args![loser]).await?;
-    let now = store.now();
-    let again: Vec<_> = campaigns
-        .into_iter()
-        .map(|(lane,)| NewWork {
-            lane,
-            // Nobody sent it, so the ledger does not count it as received.
-            mapping_id: None,
-            kind: Kind::Hint,
-            subject: Subject::Person(winner.to_owned()),
-            source: "policy",
-            payload: None,
-            due_at: now,
-        })
-        .collect();
-    enqueue(store, tx, &again).await.map(drop)
 }

@@ -33,6 +33,14 @@ pub struct Recorded {
     pub history: Vec<(&'static str, serde_json::Value)>,
 }
 
+/// A row of the outbox, and the member whom it was about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    pub change_id: String,
+    pub lane: String,
+    pub member_id: String,
+}
+
 /// The outcome of a batch.
 #[derive(Debug, Default)]
 pub struct Batch {
@@ -41,6 +49,8 @@ pub struct Batch {
     pub mappings: HashMap<String, Mapping>,
     pub members: Vec<Recorded>,
     pub settled: Vec<Settled>,
+    /// Rows that end here and the members whom they were about: what was heard is told in their history.
+    pub heard: Vec<Heard>,
     /// Work in the batch's own lanes; for another lane `Store::enqueue` comes first.
     pub work: Vec<NewWork>,
     pub runs: Vec<Run>,
@@ -94,6 +104,8 @@ impl Store {
         let work = batch.work.into_iter().filter(|w| ours.contains(w.lane.as_str()));
         let work: Vec<_> = work.chain(again).collect();
         enqueue(self, &mut tx, &work).await?;
+        let heard: Vec<_> = batch.heard.iter().filter(|h| ours.contains(h.lane.as_str())).collect();
+        store_heard(&mut tx, &heard).await?;
         self.store_history(&mut tx, &members).await?;
         let done: Vec<_> = held.iter().filter(|lease| !batch.keep.contains(&lease.lane)).cloned().collect();
         give_back(self, &mut tx, &done).await?;
@@ -309,6 +321,23 @@ impl Store {
         .await?;
         fan_out(self, tx, &telling).await
     }
+}
+
+/// Tells members' histories of every record that became, or was merged into, the rows that end; of one that ends a second
+/// time not again.
+async fn store_heard(tx: &mut Tx, heard: &[&Heard]) -> Result<(), StoreError> {
+    if heard.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<_> = heard.iter().map(|h| (&h.change_id, &h.member_id)).collect();
+    let sql = "INSERT INTO history (member_id, at, kind, detail)
+         SELECT n.member_id, n.at, 'hint', n.detail FROM (
+           SELECT r.member_id, i.id, i.received_at AS at, '{\"source\":\"' || i.source || '\",\"hint\":' || i.hint || '}' AS detail
+           FROM {rows} JOIN inbox i ON i.change_id = r.change_id JOIN members m ON m.id = r.member_id) n
+         WHERE NOT EXISTS (SELECT 1 FROM history h WHERE h.member_id = n.member_id AND h.kind = 'hint' AND h.at = n.at
+           AND h.detail = n.detail)
+         ORDER BY n.id";
+    tx.execute_rows(sql, &Rows::new("change_id text, member_id text", &rows)?, vec![]).await.map(drop)
 }
 
 /// Work for a member whose person was joined with another while it was worked off: the next pass finds who that is now.

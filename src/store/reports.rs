@@ -171,7 +171,7 @@ impl Store {
 }
 
 /// Nearest rank.
-fn percentile(sorted: &[i64], percent: usize) -> Option<i64> {
+pub(super) fn percentile(sorted: &[i64], percent: usize) -> Option<i64> {
     sorted.get((sorted.len() * percent).div_ceil(100).saturating_sub(1)).copied()
 }
 

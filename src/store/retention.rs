@@ -90,7 +90,7 @@ impl Store {
 
     /// The id from which on records of the inbox are not older than a time. Their ids grow with time, which spares an index for each
     /// delivery.
-    async fn inbox_before(&self, time: i64) -> Result<i64, StoreError> {
+    pub(super) async fn inbox_before(&self, time: i64) -> Result<i64, StoreError> {
         let ends = "SELECT (SELECT MIN(id) FROM inbox), (SELECT MAX(id) FROM inbox)";
         let Some((Some(mut old), Some(newest))) =
             self.db.fetch_optional::<(Option<i64>, Option<i64>)>(ends, vec![]).await?

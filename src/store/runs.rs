@@ -12,6 +12,9 @@ use super::{Store, StoreError, read_json, write_json};
 /// What a run has done so far, by name: `salesforce_read`, `marketo_read`, `decided`, `changed`.
 pub type Counts = BTreeMap<String, i64>;
 
+/// By side (`marketo`, `salesforce`, or `both` for what is held), then by reason.
+pub type Differences = BTreeMap<String, BTreeMap<String, i64>>;
+
 /// One run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
@@ -27,6 +30,10 @@ pub struct Run {
     /// Where the stage goes on; none at its beginning.
     pub cursor: Option<String>,
     pub counts: Counts,
+    /// What it has found different: side, reason, how many.
+    pub differences: Differences,
+    /// The plan that it applies.
+    pub plan_id: Option<String>,
     /// Grows when the run is begun anew.
     pub generation: i64,
     pub attempts: i64,
@@ -48,6 +55,8 @@ pub enum Stage {
     Decide,
     /// Takes back what this service has added; an undo has no other stage.
     Undo,
+    /// Looks whether the rows of the plan that it applies still hold, before it reads.
+    Check,
 }
 
 /// A member that an undo has left where it is.
@@ -69,11 +78,12 @@ impl Stage {
             Self::Marketo => "marketo",
             Self::Decide => "decide",
             Self::Undo => "undo",
+            Self::Check => "check",
         }
     }
 
-    fn parse(text: &str) -> Result<Self, StoreError> {
-        [Self::Salesforce, Self::Marketo, Self::Decide, Self::Undo]
+    pub(super) fn parse(text: &str) -> Result<Self, StoreError> {
+        [Self::Salesforce, Self::Marketo, Self::Decide, Self::Undo, Self::Check]
             .into_iter()
             .find(|stage| stage.as_str() == text)
             .ok_or_else(|| StoreError::Corrupt(format!("runs.stage {text:?}")))
@@ -90,6 +100,8 @@ struct RunRow {
     stage: String,
     cursor: Option<String>,
     counts: String,
+    differences: String,
+    plan_id: Option<String>,
     generation: i64,
     attempts: i64,
     due_at: i64,
@@ -98,7 +110,7 @@ struct RunRow {
     completed_at: Option<i64>,
 }
 
-const RUN: &str = "id, lane, mapping_id, kind, state, stage, cursor, counts, generation, attempts, due_at, message, created_at, completed_at";
+const RUN: &str = "id, lane, mapping_id, kind, state, stage, cursor, counts, differences, plan_id, generation, attempts, due_at, message, created_at, completed_at";
 
 impl TryFrom<RunRow> for Run {
     type Error = StoreError;
@@ -107,6 +119,8 @@ impl TryFrom<RunRow> for Run {
         Ok(Self {
             stage: Stage::parse(&row.stage)?,
             counts: read_json("runs.counts", &row.counts)?,
+            differences: read_json("runs.differences", &row.differences)?,
+            plan_id: row.plan_id,
             id: row.id,
             lane: row.lane,
             mapping_id: row.mapping_id,
@@ -169,7 +183,7 @@ pub(super) async fn start_run(
     let now = store.now();
     lock_lanes(tx, [lane]).await?;
     let sql =
-        "UPDATE runs SET stage = 'salesforce', cursor = NULL, counts = '{}', message = NULL, due_at = $2, attempts = 0, generation = generation + 1
+        "UPDATE runs SET stage = 'salesforce', cursor = NULL, counts = '{}', differences = '{}', message = NULL, due_at = $2, attempts = 0, generation = generation + 1
                WHERE mapping_id = $1 AND state = 'running' AND kind <> 'undo' RETURNING id";
     let going_on: Vec<(String,)> = tx.fetch(sql, args![mapping_id, now]).await?;
     let id = match going_on.into_iter().next() {
@@ -206,9 +220,10 @@ pub(super) async fn start_first_read(store: &Store, tx: &mut Tx, lane: &str) -> 
 /// Stores where a run stands, in the transaction of what the page brought; false when it was begun anew meanwhile.
 pub(super) async fn save_run(tx: &mut Tx, run: &Run) -> Result<bool, StoreError> {
     let counts = write_json("runs.counts", &run.counts)?;
+    let differences = write_json("runs.differences", &run.differences)?;
     let saved = tx.execute(
         "UPDATE runs SET state = $2, stage = $3, cursor = $4, counts = $5, attempts = $6, due_at = $7, message = $8,
-           completed_at = $9 WHERE id = $1 AND generation = $10",
+           completed_at = $9, differences = $11 WHERE id = $1 AND generation = $10",
         args![
             &run.id,
             &run.state,
@@ -219,7 +234,8 @@ pub(super) async fn save_run(tx: &mut Tx, run: &Run) -> Result<bool, StoreError>
             run.due_at,
             run.message.clone(),
             run.completed_at,
-            run.generation
+            run.generation,
+            differences
         ],
     );
     Ok(saved.await? > 0)

@@ -5,8 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::sync::settle;
 use super::sync::{Item, Missing, Order};
-use super::{PassError, Worker, settle};
+use super::{PassError, Worker};
 use crate::connector::{ConnectorError, MarketoPerson, PersonKey, SalesforcePerson};
 use crate::domain::flow_action::Command;
 use crate::domain::ids::PersonType;

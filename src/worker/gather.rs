@@ -1,12 +1,12 @@
 //! From rows of the outbox to the members that they are about.
 //!
 //! Owns what ends without a read because it says nothing new, and what a hint tells that no read can show any more. Must not
-//! decide anything about a member.
+//! decide anything about a member, nor read a vendor but to learn whose a campaign member is.
 
 use std::collections::HashMap;
 
-use super::sync::{Item, Pass};
-use super::{PassError, Worker, sync::settle};
+use super::sync::{Item, Pass, heard, settle};
+use super::{PassError, Worker};
 use crate::domain::hint::{Hint, Operation};
 use crate::domain::merge::SyncState;
 use crate::domain::own_writes::Edit;
@@ -84,6 +84,7 @@ impl Worker {
             let member = match (stored.remove(&pair), &change.subject) {
                 (Some(member), _) if self.says_nothing_new(change, &member) && !again(changes, n) => {
                     settled.push(settle(change, End::NoOp));
+                    pass.heard.push(heard(change, &member.id));
                     stored.insert(pair, member);
                     continue;
                 }

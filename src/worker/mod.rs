@@ -5,13 +5,17 @@
 
 mod commands;
 pub mod deliver;
+mod figures;
+mod forecast;
 mod gather;
 pub mod maintenance;
+mod plan;
 pub mod points;
 pub mod poll;
 mod reconcile;
 mod refresh;
 mod route;
+mod scan;
 mod sweep;
 mod sync;
 mod undo;
@@ -31,12 +35,15 @@ use crate::store::mappings::Mapping;
 use crate::store::record::Batch;
 use crate::store::{Store, StoreError};
 use points::{Interrupted, Point, Points};
-use sync::{Pass, settle};
+use sync::Pass;
 
 /// Rows in one pass: five full Salesforce calls.
 const BATCH: usize = 1000;
 /// The longest that a worker sleeps, so that work of another replica, and a clock that was moved, are noticed.
 const NAP: Duration = Duration::from_millis(500);
+
+/// Turns of which one is a plan's, whatever else is due.
+const PLAN_TURNS: u32 = 16;
 
 /// What a worker goes by.
 #[derive(Clone, Debug)]
@@ -79,6 +86,7 @@ pub struct Worker {
     points: Points,
     user: Arc<OnceLock<SalesforceId>>,
     fields: refresh::KnownFields,
+    told: Arc<figures::Told>,
 }
 
 /// Both vendors, at one priority.
@@ -102,8 +110,8 @@ impl Worker {
         points: Points,
     ) -> Self {
         let owner = store.new_id();
-        let (user, fields) = (Arc::default(), Arc::default());
-        Self { store, marketo, salesforce, settings, others: None, owner, points, user, fields }
+        let (user, fields, told) = Default::default();
+        Self { store, marketo, salesforce, settings, others: None, owner, points, user, fields, told }
     }
 
     /// With the vendors as flow actions call them, before all others, and as whole reads do, behind all others.
@@ -130,10 +138,10 @@ impl Worker {
     /// Works until told to stop; the batch in hand is finished first.
     pub async fn run(self, stop: CancellationToken) {
         let mut failures: u32 = 0;
-        let mut swept = None;
+        let (mut swept, mut turns) = (None, 0);
         while !stop.is_cancelled() {
             self.sweep(&mut swept).await;
-            match self.step().await {
+            match self.turn(&mut turns).await {
                 Ok(0) => {
                     failures = 0;
                     tokio::select! {
@@ -159,6 +167,16 @@ impl Worker {
                     let _ = tokio::time::timeout(pause, stop.cancelled()).await;
                 }
             }
+        }
+    }
+
+    /// A claim, or a page of a plan where nothing is due; of many turns one is a plan's in any case.
+    async fn turn(&self, turns: &mut u32) -> Result<usize, PassError> {
+        *turns = turns.wrapping_add(1);
+        let planned = if turns.is_multiple_of(PLAN_TURNS) { self.plan().await? } else { 0 };
+        match self.step().await? {
+            0 if planned == 0 => self.plan().await,
+            done => Ok(done + planned),
         }
     }
 
@@ -221,6 +239,7 @@ impl Worker {
         let mut finished = self.finish(&mut pass, &claim.changes);
         finished.work.extend(std::mem::take(&mut pass.stale).into_iter().map(|lane| self.store.read_again(lane)));
         settled.extend(finished.settled);
+        let heard = std::mem::take(&mut pass.heard).into_iter().chain(finished.heard).collect();
         self.points.reach(Point::Unrecorded)?;
         // What the pass renewed, and the lanes that go on with a run.
         let leases = std::mem::take(&mut claim.leases);
@@ -232,6 +251,7 @@ impl Worker {
                 mappings: mappings.clone(),
                 members: finished.members,
                 settled,
+                heard,
                 work: finished.work,
                 keep,
                 ..Batch::default()

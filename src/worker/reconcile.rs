@@ -4,26 +4,23 @@
 //! by what was shown; everybody else by name, through the pass that live hints take. A scan removes nobody: who was not
 //! seen is asked for.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use super::refresh::Refreshed;
+use super::scan::{Trouble, showed_nobody};
 use super::sync::{Item, Pass};
 use super::{PassError, Worker};
-use crate::connector::{CampaignMember, ConnectorError, MarketoPerson, ProgramMember};
-use crate::domain::ids::SalesforceId;
 use crate::domain::merge::{Base, Side};
 use crate::domain::retry;
-use crate::domain::trigger::{DetectedBy, Origin, Seen, transition};
-use crate::store::StoreError;
+use crate::domain::trigger::{DetectedBy, Seen};
 use crate::store::lanes::{Claim, Lease};
 use crate::store::mappings::Mapping;
 use crate::store::members::Member;
-use crate::store::people::{Half, Person};
 use crate::store::record::{Batch, Recorded};
 use crate::store::runs::{Run, Stage};
 
 /// Members decided in one step.
-const PAGE: i64 = 500;
+pub(super) const PAGE: i64 = 500;
 
 impl Worker {
     /// One page of a run; live work of the lane comes in between.
@@ -58,7 +55,7 @@ impl Worker {
                     return self.save(batch, run).await;
                 }
                 Err(error) => {
-                    self.run_failed(&mut run, &error);
+                    self.run_failed(&mut run, &error.into());
                     return self.save(batch, run).await;
                 }
             }
@@ -67,9 +64,10 @@ impl Worker {
             (Stage::Salesforce, _) => self.scan_salesforce(&mut run, &mut batch).await?,
             (Stage::Marketo, Some(mapping)) => self.scan_marketo(&mut run, mapping, &mut batch).await?,
             (Stage::Decide, Some(_)) => self.decide_page(&mut run, claim, mappings, &mut batch).await?,
+            (Stage::Check, Some(mapping)) => self.check_page(&mut run, claim, mapping).await?,
             (Stage::Undo, Some(mapping)) => {
                 (run.message, run.due_at) = (None, self.store.now());
-                self.undo_page(&mut run, claim, mapping, mappings, &mut batch).await?
+                self.undo_page(&mut run, claim, mapping, mappings, &mut batch).await?.map_err(Trouble::from)
             }
             (_, None) => {
                 self.end_run(&mut run, "completed", None);
@@ -81,7 +79,10 @@ impl Worker {
             Ok(()) => {
                 (run.attempts, run.message, run.due_at) = (0, None, self.store.now());
             }
-            Err(error) => self.run_failed(&mut run, &error),
+            Err(trouble) => {
+                batch = Batch { leases: batch.leases, ..Batch::default() };
+                self.run_failed(&mut run, &trouble);
+            }
         }
         self.save(batch, run).await
     }
@@ -93,20 +94,27 @@ impl Worker {
         Ok(())
     }
 
-    fn run_failed(&self, run: &mut Run, error: &ConnectorError) {
-        if matches!(error, ConnectorError::Refused { code, .. } if code == "INVALID_QUERY_LOCATOR") {
-            // The listing that the cursor belongs to is gone: this stage begins anew.
-            run.cursor = None;
-            return;
-        }
+    /// A run whose page could not be read waits and reads it again; whatever happens, nobody is removed for it.
+    fn run_failed(&self, run: &mut Run, trouble: &Trouble) {
         run.attempts += 1;
-        run.message = Some(error.to_string());
-        if matches!(error, ConnectorError::Refused { .. }) && run.attempts >= 5 {
-            return self.end_run(run, "failed", Some(&error.to_string()));
+        run.message = Some(trouble.to_string());
+        if trouble.begins_anew() {
+            let side = if run.stage == Stage::Marketo { Side::Marketo } else { Side::Salesforce };
+            run.cursor = None;
+            run.counts.retain(|what, _| !what.starts_with(side.as_str()) || what.ends_with("_restarted"));
+            add(run, &format!("{side}_restarted"), 1);
         }
-        let attempts = u32::try_from(run.attempts).unwrap_or(u32::MAX);
+        if trouble.ends_after(run.attempts) {
+            return self.end_run(run, "failed", Some(&trouble.to_string()));
+        }
+        run.due_at = self.store.now() + self.pause_after(run.attempts);
+    }
+
+    /// How long a whole read waits after so many attempts, in milliseconds.
+    pub(super) fn pause_after(&self, attempts: i64) -> i64 {
+        let attempts = u32::try_from(attempts).unwrap_or(u32::MAX);
         let pause = retry::backoff(attempts, self.settings.retry_base, self.settings.lease * 2, self.seed());
-        run.due_at = self.store.now() + i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
+        i64::try_from(pause.as_millis()).unwrap_or(i64::MAX)
     }
 
     pub(super) fn end_run(&self, run: &mut Run, state: &str, message: Option<&str>) {
@@ -115,136 +123,13 @@ impl Worker {
         run.completed_at = Some(self.store.now());
     }
 
-    async fn scan_salesforce(&self, run: &mut Run, batch: &mut Batch) -> Result<Result<(), ConnectorError>, PassError> {
-        let campaign: SalesforceId =
-            run.lane.parse().map_err(|e| StoreError::Corrupt(format!("runs.lane of {}: {e}", run.id)))?;
-        let page = match self.salesforce.member_page(&campaign, run.cursor.as_deref()).await {
-            Ok(page) => page,
-            Err(error) => return Ok(Err(error)),
-        };
-        let rows: Vec<(SalesforceId, CampaignMember)> =
-            page.rows.into_iter().filter_map(|row| Some((row.person()?.clone(), row))).collect();
-        add(run, "salesforce_read", rows.len());
-        self.follow_rows(rows.iter().map(|(_, row)| row)).await?;
-        let halves: Vec<Half> = rows.iter().map(|(id, _)| Half::Salesforce(id.clone())).collect();
-        let people = self.store.ensure_people(&halves).await?;
-        let by_id: HashMap<SalesforceId, Person> =
-            people.into_iter().filter_map(|p| Some((p.salesforce_id.clone()?, p))).collect();
-        self.keep_new_emails(rows.iter().map(|(id, row)| (by_id.get(id), row.email.as_ref()))).await?;
-        let mut members = self.members_of_people(&run.lane, by_id.values()).await?;
-        let baseline = batch.leases.iter().any(|lease| lease.baseline);
-        let watched = !batch.mappings.contains_key(&run.lane);
-        let scan = scan_name(run);
-        for (id, row) in rows {
-            let Some(mut member) = by_id.get(&id).and_then(|person| members.remove(&person.id)) else { continue };
-            let seen = match &member.salesforce {
-                Seen::Unknown if baseline => Seen::Absent,
-                seen => seen.clone(),
-            };
-            let now = Seen::Status(row.status.clone());
-            let ours = row.last_modified_by.is_some() && row.last_modified_by == self.user_id();
-            let origin = match (ours, &member.sent) {
-                (false, _) => Origin::Salesforce,
-                (true, Some(_)) => Origin::Marketo,
-                // What the merge writes it announces; a flow action does not.
-                (true, None) => Origin::FlowAction,
-            };
-            let event = transition(&seen, &now).map(|t| (t, DetectedBy::Reconciliation, origin));
-            let changed = member.salesforce != now;
-            member.saw(Side::Salesforce, now);
-            member.campaign_member_id = Some(row.id);
-            member.salesforce_modstamp = row.system_modstamp.map(jiff::Timestamp::as_millisecond);
-            member.salesforce_scan = Some(scan.clone());
-            if watched {
-                (member.sync_state, member.reason) = ("in_sync".to_owned(), None);
-            } else if changed {
-                (member.sync_state, member.reason) = ("pending".to_owned(), Some("waiting".to_owned()));
-            }
-            batch.members.push(Recorded { member, events: event.into_iter().collect(), history: Vec::new() });
-        }
-        run.cursor = page.next;
-        if run.cursor.is_none() {
-            run.stage = Stage::Marketo;
-            batch.baselines.push(run.lane.clone());
-        }
-        Ok(Ok(()))
-    }
-
-    async fn scan_marketo(
-        &self,
-        run: &mut Run,
-        mapping: &Mapping,
-        batch: &mut Batch,
-    ) -> Result<Result<(), ConnectorError>, PassError> {
-        let page = match self.marketo.member_page(mapping.program_id, run.cursor.as_deref()).await {
-            Ok(page) => page,
-            Err(error) => return Ok(Err(error)),
-        };
-        add(run, "marketo_read", page.rows.len());
-        let halves: Vec<Half> = page.rows.iter().map(|(person, _)| Half::Marketo(person.id)).collect();
-        let people = self.store.ensure_people(&halves).await?;
-        let by_id: HashMap<i64, Person> = people.into_iter().filter_map(|p| Some((p.marketo_id?, p))).collect();
-        let emails = page.rows.iter().map(|(person, _)| (by_id.get(&person.id), person.email.as_ref()));
-        self.keep_new_emails(emails).await?;
-        let mut members = self.members_of_people(&run.lane, by_id.values()).await?;
-        let scan = scan_name(run);
-        for (MarketoPerson { id, email, .. }, ProgramMember { status, .. }) in page.rows {
-            let Some(mut member) = by_id.get(&id).and_then(|person| members.remove(&person.id)) else { continue };
-            let now = Seen::Status(status);
-            if member.marketo != now {
-                (member.sync_state, member.reason) = ("pending".to_owned(), Some("waiting".to_owned()));
-            }
-            member.saw(Side::Marketo, now);
-            member.marketo_scan = Some(scan.clone());
-            member.person.email = email.or(member.person.email);
-            batch.members.push(Recorded { member, events: Vec::new(), history: Vec::new() });
-        }
-        run.cursor = page.next;
-        if run.cursor.is_none() {
-            run.stage = Stage::Decide;
-        }
-        Ok(Ok(()))
-    }
-
-    /// Stores the addresses that a page shows, where they are not what is stored.
-    async fn keep_new_emails<'a>(
-        &self,
-        shown: impl Iterator<Item = (Option<&'a Person>, Option<&'a String>)>,
-    ) -> Result<(), PassError> {
-        let new = |(person, email): (Option<&Person>, Option<&String>)| {
-            let (person, email) = (person?, email?);
-            (person.email.as_ref() != Some(email)).then(|| (person.id.clone(), email.clone()))
-        };
-        let emails: Vec<_> = shown.filter_map(new).collect();
-        if !emails.is_empty() {
-            self.store.keep_emails(&emails).await?;
-        }
-        Ok(())
-    }
-
-    /// The members of people in a campaign, by person; new ones for those who have none.
-    async fn members_of_people(
-        &self,
-        lane: &str,
-        people: impl Iterator<Item = &Person> + Clone,
-    ) -> Result<BTreeMap<String, Member>, PassError> {
-        let pairs: Vec<_> = people.clone().map(|p| (lane.to_owned(), p.id.clone())).collect();
-        let mut members: BTreeMap<String, Member> =
-            self.store.members_of(&pairs).await?.into_iter().map(|m| (m.person.id.clone(), m)).collect();
-        for person in people {
-            let fresh = || Member::new(self.store.new_id(), lane.to_owned(), person.clone());
-            members.entry(person.id.clone()).or_insert_with(fresh);
-        }
-        Ok(members)
-    }
-
     async fn decide_page(
         &self,
         run: &mut Run,
         claim: &Claim,
         mappings: &HashMap<String, Mapping>,
         batch: &mut Batch,
-    ) -> Result<Result<(), ConnectorError>, PassError> {
+    ) -> Result<Result<(), Trouble>, PassError> {
         let after = run.cursor.clone().unwrap_or_default();
         let members = self.store.member_page(&run.lane, &after, PAGE).await?;
         let Some(last) = members.last().map(|m| m.id.clone()) else {
@@ -252,9 +137,9 @@ impl Worker {
             return Ok(Ok(()));
         };
         let Some(mapping) = mappings.get(&run.lane) else { return Ok(Ok(())) };
-        let scan = scan_name(run);
-        add(run, "decided", members.len());
-        let (agreed, open): (Vec<_>, Vec<_>) = members.into_iter().partition(|m| agrees(m, &scan, mapping));
+        let scans = [Side::Marketo, Side::Salesforce].map(|side| scan_name(run, side));
+        let decided = size(members.len());
+        let (agreed, open): (Vec<_>, Vec<_>) = members.into_iter().partition(|m| agrees(m, &scans, mapping));
         batch.members.extend(agreed.into_iter().map(|member| Recorded {
             member: adopt(member),
             events: Vec::new(),
@@ -264,8 +149,13 @@ impl Worker {
         let baseline = batch.leases.iter().any(|lease| lease.baseline);
         let items = open.into_iter().map(|member| Item::new(member, baseline)).collect();
         let mut pass = Pass::new(items, batch.leases.clone(), claim.deadline, mappings, DetectedBy::Reconciliation);
+        let nobody = [Side::Marketo, Side::Salesforce].into_iter().filter(|side| showed_nobody(&run.counts, *side));
+        pass.empty.extend(nobody);
         if !pass.items.is_empty() {
             self.process(&mut pass).await?;
+        }
+        if let Some(error) = pass.unread.take() {
+            return Ok(Err(error.into()));
         }
         self.fail_mappings(&pass).await?;
         if pass.failed.contains_key(&run.lane) {
@@ -280,8 +170,14 @@ impl Worker {
             .filter(|item| matches!(item.fate, super::sync::Fate::Retry { .. }))
             .map(|item| self.look_again(&run.lane, item.member.person.id.clone()))
             .collect();
-        add(run, "changed", pass.items.iter().filter(|item| item.wrote).count());
-        add(run, "retried", again.len());
+        add(run, "decided", decided);
+        add(run, "changed", size(pass.items.iter().filter(|item| item.wrote).count()));
+        add(run, "retried", size(again.len()));
+        for (side, reason) in pass.items.iter().filter_map(Item::difference) {
+            add(run, "held", i64::from(side.is_none()));
+            let side = side.map_or("both", Side::as_str);
+            *run.differences.entry(side.to_owned()).or_default().entry(reason.to_owned()).or_default() += 1;
+        }
         let finished = self.finish(&mut pass, &[]);
         batch.members.extend(finished.members);
         batch.work.extend(again);
@@ -292,21 +188,26 @@ impl Worker {
     }
 }
 
-fn add(run: &mut Run, what: &str, n: usize) {
-    *run.counts.entry(what.to_owned()).or_default() += i64::try_from(n).unwrap_or(i64::MAX);
+fn size(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
 }
 
-fn scan_name(run: &Run) -> String {
-    format!("{}.{}", run.id, run.generation)
+pub(super) fn add(run: &mut Run, what: &str, n: i64) {
+    *run.counts.entry(what.to_owned()).or_default() += n;
+}
+
+/// The mark of a scan: another one when the run, or the listing of this side, is begun anew.
+pub(super) fn scan_name(run: &Run, side: Side) -> String {
+    let restarted = run.counts.get(&format!("{side}_restarted")).copied().unwrap_or_default();
+    format!("{}.{}.{restarted}", run.id, run.generation)
 }
 
 /// Whether both scans of this run showed the member, with values that mean the same and are no news to its base.
-fn agrees(member: &Member, scan: &str, mapping: &Mapping) -> bool {
-    let shown = |by: &Option<String>| by.as_deref() == Some(scan);
+fn agrees(member: &Member, [marketo, salesforce]: &[String; 2], mapping: &Mapping) -> bool {
     match (&member.marketo, &member.salesforce) {
         (Seen::Status(m), Seen::Status(s)) => {
-            shown(&member.marketo_scan)
-                && shown(&member.salesforce_scan)
+            member.marketo_scan.as_ref() == Some(marketo)
+                && member.salesforce_scan.as_ref() == Some(salesforce)
                 && mapping.status_map.same(m, s)
                 && !member.after_merge
                 && !member.frozen

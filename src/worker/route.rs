@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
+use super::Worker;
+use super::sync::settle;
 use super::{PassError, sync::fate_of};
-use super::{Worker, settle};
 use crate::connector::CampaignMember;
 use crate::domain::hint::Source;
 use crate::domain::ids::SalesforceId;

@@ -27,5 +27,8 @@ impl Worker {
         if let Err(error) = self.store.sweep_comparisons(interval).await {
             tracing::warn!(%error, "the comparisons that are due could not be started");
         }
+        if let Err(error) = self.sum_up().await {
+            tracing::warn!(%error, "the figures of the last minute could not be summed");
+        }
     }
 }

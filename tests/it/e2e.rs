@@ -4,6 +4,7 @@
 //! events are told. `world` sets up and compares; the other files are the cases. No case knows which database it got.
 
 mod check;
+mod comparison;
 mod deliver;
 mod deliver_bad;
 mod documents;
@@ -24,10 +25,12 @@ mod merge_rows;
 mod new_campaign;
 mod one_way_fields;
 mod overtaken;
+mod plan;
 mod polling;
 mod resolve;
 mod rows;
 mod running;
+mod scans;
 mod statuses_later;
 mod stream;
 mod subscriber;

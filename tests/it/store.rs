@@ -2,6 +2,7 @@
 //!
 //! Stands on the public methods; looks into the tables only to recount what the store counts by itself.
 
+mod bridge;
 mod campaigns;
 mod commands;
 mod deliveries;

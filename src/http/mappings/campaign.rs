@@ -126,12 +126,15 @@ async fn earlier(api: &ApiState, intent: &CampaignIntent) -> Answer<Option<Campa
     Ok(api.salesforce.campaigns(std::slice::from_ref(&id)).await?.pop())
 }
 
+/// A second campaign of a name would be found by nobody.
+pub(super) async fn refuse_taken(api: &ApiState, name: &str) -> Answer<()> {
+    let Some(same) = api.salesforce.campaigns_named(name).await?.into_iter().next() else { return Ok(()) };
+    let message = format!("Salesforce has a campaign {name:?} already: give its campaign_id {same}, or another name");
+    Err(Refusal::field("create_campaign.name", "taken", message))
+}
+
 async fn new_campaign(api: &ApiState, intent: &CampaignIntent, plan: &Plan<'_>) -> Answer<SalesforceId> {
-    if let Some(same) = api.salesforce.campaigns_named(&plan.name).await?.first() {
-        let message =
-            format!("Salesforce has a campaign {:?} already: give its campaign_id {same}, or another name", plan.name);
-        return Err(Refusal::field("create_campaign.name", "taken", message));
-    }
+    refuse_taken(api, &plan.name).await?;
     let fields = api.salesforce.campaign_fields().await?;
     if !fields.createable {
         let detail =

@@ -3,7 +3,7 @@
 //! Asks the vendors by reading alone: whatever is refused has changed nothing on either side. What has to be made for a
 //! mapping is made by `campaign`, once nothing is left to be refused.
 
-use super::campaign::{Plan, add_statuses, begin, create, name_of, wanted_statuses};
+use super::campaign::{Plan, add_statuses, begin, create, name_of, refuse_taken, wanted_statuses};
 use super::pair::{Pair, read, read_program};
 use super::shown::{MappingPatch, NewMapping};
 use super::status_match;
@@ -18,6 +18,7 @@ use crate::http::ApiState;
 use crate::http::refusal::{Answer, Refusal};
 use crate::problem::FieldError;
 use crate::store::mappings::{Found, Mapping, MappingFilter, Options};
+use crate::store::plans::Draft;
 
 /// Membership of these sends mail.
 const MAILING_TYPES: [&str; 2] = ["engagement", "email"];
@@ -27,9 +28,13 @@ pub(super) fn already_mapped(mapping_id: String) -> Refusal {
     Refusal::new(409, "already-mapped", "Already mapped", detail).with("mapping_id", mapping_id)
 }
 
+/// Stands for a campaign that is still to be made; no campaign has it.
+const NO_CAMPAIGN: &str = "701000000000000AAA";
+
 /// The mapping that a request describes, once both vendors agree that it can be. Where it asks for that, the campaign or
-/// its missing statuses are created, which is the last step: whatever is refused has changed nothing.
-pub(super) async fn new_mapping(api: &ApiState, new: NewMapping) -> Answer<Mapping> {
+/// its missing statuses are created, which is the last step: whatever is refused has changed nothing. In a dry run they are
+/// only named.
+pub(super) async fn draft(api: &ApiState, new: NewMapping, dry_run: bool) -> Answer<Draft> {
     if new.program_id < 1 {
         return Err(Refusal::field("program_id", "invalid", "has to be a number above 0"));
     }
@@ -38,12 +43,16 @@ pub(super) async fn new_mapping(api: &ApiState, new: NewMapping) -> Answer<Mappi
             let message = "is for a campaign that is to be made: leave out either this or campaign_id";
             Err(Refusal::field("create_campaign", "contradiction", message))
         }
-        Some(_) => with_new_campaign(api, new).await,
-        None => with_campaign(api, new).await,
+        Some(_) => with_new_campaign(api, new, dry_run).await,
+        None => with_campaign(api, new, dry_run).await,
     }
 }
 
-async fn with_campaign(api: &ApiState, new: NewMapping) -> Answer<Mapping> {
+fn labels(wanted: &[Wanted]) -> Vec<String> {
+    wanted.iter().map(|status| status.label.clone()).collect()
+}
+
+async fn with_campaign(api: &ApiState, new: NewMapping, dry_run: bool) -> Answer<Draft> {
     let campaign_id = campaign_id(new.campaign_id.as_deref())?;
     refuse_mapped(api, new.program_id, Some(&campaign_id)).await?;
     let (mut pair, mut campaign) = read(api, new.program_id, &campaign_id).await?;
@@ -56,14 +65,15 @@ async fn with_campaign(api: &ApiState, new: NewMapping) -> Answer<Mapping> {
     };
     let (status_map, custom_map) = translations(api, &pair, new.status_map.clone(), &policies, &lacking).await?;
     check_gate(&pair.steps(), &status_map, &policies)?;
-    if !lacking.is_empty() {
+    if !lacking.is_empty() && !dry_run {
         campaign = add_statuses(api, &campaign_id, &lacking).await?;
         pair.campaign = Some(campaign.clone());
     }
-    Ok(mapping(api, &new, (pair, campaign), policies, (status_map, custom_map)))
+    let mapping = mapping(api, &new, (pair, campaign), policies, (status_map, custom_map));
+    Ok(Draft { mapping, new_statuses: labels(&lacking), new_campaign: false })
 }
 
-async fn with_new_campaign(api: &ApiState, new: NewMapping) -> Answer<Mapping> {
+async fn with_new_campaign(api: &ApiState, new: NewMapping, dry_run: bool) -> Answer<Draft> {
     refuse_mapped(api, new.program_id, None).await?;
     let (program, channel) = read_program(api, new.program_id).await?;
     let policies = new.policies.merge(&api.policies);
@@ -74,12 +84,21 @@ async fn with_new_campaign(api: &ApiState, new: NewMapping) -> Answer<Mapping> {
     let wanted = wanted_statuses(&pair, given.as_ref(), "create_campaign")?;
     let (status_map, custom_map) = translations(api, &pair, new.status_map.clone(), &policies, &wanted).await?;
     check_gate(&pair.steps(), &status_map, &policies)?;
-    let costs = api.marketo.program_costs(&pair.program).await?;
-    let intent = begin(api, new.program_id).await?;
-    let plan = Plan { program: &pair.program, costs, name, wanted };
-    let campaign = create(api, &intent, &plan).await?;
+    let new_statuses = labels(&wanted);
+    let campaign = if dry_run {
+        refuse_taken(api, &name).await?;
+        let id = NO_CAMPAIGN.parse().map_err(|_| Refusal::not_found("campaign"))?;
+        let (campaign_type, statuses) = (Some(pair.program.channel.clone()), Vec::new());
+        Campaign { id, name, is_active: true, campaign_type, actual_cost: None, statuses }
+    } else {
+        let costs = api.marketo.program_costs(&pair.program).await?;
+        let intent = begin(api, new.program_id).await?;
+        let plan = Plan { program: &pair.program, costs, name, wanted };
+        create(api, &intent, &plan).await?
+    };
     pair.campaign = Some(campaign.clone());
-    Ok(mapping(api, &new, (pair, campaign), policies, (status_map, custom_map)))
+    let mapping = mapping(api, &new, (pair, campaign), policies, (status_map, custom_map));
+    Ok(Draft { mapping, new_statuses, new_campaign: dry_run })
 }
 
 fn options(new: &NewMapping) -> Options {

@@ -19,10 +19,11 @@ use utoipa_axum::routes;
 use super::ApiState;
 use super::auth::Caller;
 use super::extract::{Id, Json, List, Parameters};
+use super::plans::{draft_of, planned};
 use super::refusal::{Answer, Refusal};
 use crate::domain::mapping::MappingState;
 use crate::store::mappings::{Created, Mapping, MappingFilter};
-use shown::{MappingAnswer, MappingBody, MappingDetail, MappingPatch, NewMapping, RunStarted};
+use shown::{MappingAnswer, MappingBody, MappingDetail, MappingPatch, NewMapping, Planned, RunStarted};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::default()
@@ -39,7 +40,7 @@ fn etag(mapping: &Mapping) -> [(header::HeaderName, String); 1] {
     [(header::ETAG, format!("\"{}\"", mapping.version))]
 }
 
-async fn found(api: &ApiState, id: &str) -> Answer<Mapping> {
+pub(super) async fn found(api: &ApiState, id: &str) -> Answer<Mapping> {
     api.store.mapping(id).await?.ok_or_else(|| Refusal::not_found("mapping"))
 }
 
@@ -56,7 +57,7 @@ fn check_version(headers: &HeaderMap, mapping: &Mapping) -> Answer<()> {
     Err(Refusal::new(412, "precondition-failed", "Precondition failed", detail))
 }
 
-fn refuse_removing(mapping: &Mapping) -> Answer<()> {
+pub(super) fn refuse_removing(mapping: &Mapping) -> Answer<()> {
     if mapping.state != MappingState::Removing {
         return Ok(());
     }
@@ -72,10 +73,16 @@ fn refuse_removing(mapping: &Mapping) -> Answer<()> {
 /// With `create_campaign` the campaign is made: active, its type the channel, its cost the period costs, its statuses those of
 /// the program. When a request is cut off half-way, repeat it: it goes on with the campaign that it has made. With
 /// `provision_statuses` the statuses that the campaign lacks are created, now and whenever the channel gains one.
+///
+/// With `dry_run=true` nothing is made or written on either side: the answer has the plan of the first sync.
 #[utoipa::path(
     post, path = "/mappings", operation_id = "create_mapping", tag = "mappings", request_body = NewMapping,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition within 24 hours give the first answer again")),
+    params(
+        ("dry_run" = Option<bool>, Query, description = "Only say what would be done"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition within 24 hours give the first answer again"),
+    ),
     responses(
+        (status = 200, description = "What would be done, with `dry_run`", body = Planned),
         (status = 201, description = "Made; the first sync has started", body = MappingAnswer,
             headers(("Location" = String, description = "Path of the mapping"), ("ETag" = String, description = "Its version"))),
         (status = 409, description = "`already-mapped` (with `mapping_id`), or `native-sync-active`"),
@@ -87,11 +94,16 @@ fn refuse_removing(mapping: &Mapping) -> Answer<()> {
 async fn create(
     State(api): State<ApiState>,
     Extension(caller): Extension<Caller>,
-    given: Parameters,
+    mut given: Parameters,
     Json(new): Json<NewMapping>,
 ) -> Answer<Response> {
+    let dry_run = is_dry_run(&mut given)?;
     given.end()?;
-    let mapping = compatible::new_mapping(&api, new).await?;
+    if dry_run {
+        let draft = compatible::draft(&api, new, true).await?;
+        return Ok(Json(Planned { plan: planned(&api, &draft, None).await? }).into_response());
+    }
+    let mapping = compatible::draft(&api, new, false).await?.mapping;
     match api.store.create_mapping(mapping, &caller.actor).await? {
         Created::New { mapping, run_id } => {
             let location = [(header::LOCATION, format!("{}/mappings/{}", super::BASE, mapping.id))];
@@ -263,21 +275,32 @@ async fn set_state(api: &ApiState, caller: &Caller, id: &str, state: MappingStat
     Ok((etag(&mapping), Json(MappingBody::of(mapping))).into_response())
 }
 
+fn is_dry_run(given: &mut Parameters) -> Answer<bool> {
+    Ok(given.one_of("dry_run", &["true", "false"])?.is_some_and(|dry_run| dry_run == "true"))
+}
+
 /// Compare both sides and mend
 ///
-/// A run that goes on already is begun anew.
+/// A run that goes on already is begun anew. With `dry_run=true` nothing is written: the answer has the plan.
 #[utoipa::path(
-    post, path = "/mappings/{id}/reconcile", operation_id = "reconcile_mapping", tag = "mappings", params(("id" = uuid::Uuid, Path)),
-    responses((status = 202, description = "Started", body = RunStarted))
+    post, path = "/mappings/{id}/reconcile", operation_id = "reconcile_mapping", tag = "mappings",
+    params(("id" = uuid::Uuid, Path), ("dry_run" = Option<bool>, Query, description = "Only say what would be done")),
+    responses(
+        (status = 200, description = "What would be done, with `dry_run`", body = Planned),
+        (status = 202, description = "Started", body = RunStarted),
+        (status = 409, description = "The mapping is being taken back, or campaign sync is off (`conflict`)"),
+        (status = 502, description = "A vendor refuses to answer (`vendor-error`)"),
+    )
 )]
-async fn reconcile(
-    State(api): State<ApiState>,
-    Id(id): Id,
-    given: Parameters,
-) -> Answer<(StatusCode, Json<RunStarted>)> {
+async fn reconcile(State(api): State<ApiState>, Id(id): Id, mut given: Parameters) -> Answer<Response> {
+    let dry_run = is_dry_run(&mut given)?;
     given.end()?;
     let mapping = found(&api, &id).await?;
     refuse_removing(&mapping)?;
+    if dry_run {
+        let plan = planned(&api, &draft_of(mapping), Some(&id)).await?;
+        return Ok(Json(Planned { plan }).into_response());
+    }
     let run_id = api.store.start_run(&mapping.id, mapping.campaign_id.as_str(), "reconciliation").await?;
-    Ok((StatusCode::ACCEPTED, Json(RunStarted { run_id })))
+    Ok((StatusCode::ACCEPTED, Json(RunStarted { run_id })).into_response())
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
+use super::super::plans::PlanBody;
 use super::super::schema::Time;
 use crate::domain::catalogue::{Subject, find};
 use crate::domain::mapping::{MappingState, Policies, PolicyPatch};
@@ -176,4 +177,10 @@ impl From<Bridge> for BridgeBody {
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct RunStarted {
     pub run_id: String,
+}
+
+/// What would be done.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct Planned {
+    pub plan: PlanBody,
 }

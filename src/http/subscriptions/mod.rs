@@ -79,7 +79,7 @@ async fn create(
     Json(asked): Json<Asked>,
 ) -> Answer<Response> {
     given.end()?;
-    let mut new = asked.new(api.private)?;
+    let mut new = asked.creation(api.private)?;
     new.secret = match new.target {
         Target::Url(_) => Some(new_secret()?),
         Target::SmartCampaign(_) => None,

@@ -193,7 +193,7 @@ fn check_description(text: &str, wrong: &mut Wrong) {
 
 impl Asked {
     /// A new subscription.
-    pub(super) fn new(self, private: Private) -> Answer<NewSubscription> {
+    pub(super) fn creation(self, private: Private) -> Answer<NewSubscription> {
         let mut wrong = Wrong::default();
         let target = match (&self.url, self.marketo_smart_campaign_id) {
             (Some(url), None) => check_url(url, private, &mut wrong),

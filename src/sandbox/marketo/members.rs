@@ -259,6 +259,10 @@ pub fn by_program(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
     let size = call.batch_size(world)?;
     let list = format!("leads:{program_id}");
     let after = call.param("nextPageToken").map_or(Ok(0), |token| paging::read(&list, token))?;
+    if world.options.empty_pages > 0 {
+        world.options.empty_pages -= 1;
+        return Ok(Answer::Page { records: Vec::new(), next: Some(paging::issue(&list, after)), more: None });
+    }
     let mut rows: Vec<&Member> = world.memberships.of_program(program_id, after).take(size + 1).collect();
     let more = rows.len() > size;
     rows.truncate(size);

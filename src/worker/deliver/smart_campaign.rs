@@ -3,6 +3,8 @@
 //! Owns the tokens that its flow can use. An event about somebody whom Marketo does not know is passed over: there is nobody to
 //! request the campaign for.
 
+use std::ops::Range;
+
 use serde::Deserialize;
 
 use super::Deliverer;
@@ -89,7 +91,7 @@ impl Deliverer {
             request.tokens.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         let people: Vec<MarketoId> = request.people.iter().map(|(_, person)| *person).collect();
         let mut ended = Vec::with_capacity(due.len());
-        let mut parts = vec![0..due.len()];
+        let mut parts = Vec::from([Range { start: 0, end: due.len() }]);
         while let Some(part) = parts.pop() {
             let started = self.store.clock().monotonic();
             let answered = self.campaigns.request_campaign(campaign, &people[part.clone()], &tokens).await;

@@ -11,10 +11,9 @@ use crate::connector::{
     ConnectorError, MARKETO_BATCH, NewLead, NewPerson, Reaction, RecordError, RecordResults, SALESFORCE_BATCH,
     SalesforcePerson, Vendor,
 };
-use crate::domain::ids::{MarketoId, PersonType, SalesforceId};
+use crate::domain::ids::{PersonType, SalesforceId};
 use crate::domain::merge::{Reason, Side};
 use crate::domain::person::Choice;
-use crate::store::StoreError;
 use crate::store::intents::Intent;
 use crate::store::people::Half;
 use crate::worker::points::Point;
@@ -47,13 +46,11 @@ impl Worker {
             let mut created = Vec::new();
             for ((n, key), result) in each(pass, &chunk, result) {
                 match result {
-                    Ok(id) => created.push((n, key, id)),
+                    Ok(id) => created.push((n, key, Half::Salesforce(id))),
                     Err(error) => self.lead_not_created(pass, n, key, &error).await?,
                 }
             }
-            for (n, key, id) in created {
-                self.link_created(pass, n, Side::Salesforce, key, Half::Salesforce(id)).await?;
-            }
+            self.link_all_created(pass, Side::Salesforce, created).await?;
         }
         Ok(())
     }
@@ -151,9 +148,10 @@ impl Worker {
             self.keep_leases(pass).await?;
             let result = self.marketo.create_people(&people).await;
             self.points.reach(Point::Created)?;
+            let mut created = Vec::new();
             for ((n, key), result) in each(pass, &chunk, result) {
                 match result {
-                    Ok(id) => self.link_created(pass, n, Side::Marketo, key, Half::Marketo(id)).await?,
+                    Ok(id) => created.push((n, key, Half::Marketo(id))),
                     Err(error) => {
                         match error.reaction {
                             Reaction::Retry => pass.items[n].again(Vendor::Marketo, &error),
@@ -167,6 +165,7 @@ impl Worker {
                     }
                 }
             }
+            self.link_all_created(pass, Side::Marketo, created).await?;
         }
         Ok(())
     }
@@ -277,41 +276,7 @@ impl Worker {
         Ok(left)
     }
 
-    async fn link_created(
-        &self,
-        pass: &mut Pass,
-        n: usize,
-        side: Side,
-        key: &str,
-        half: Half,
-    ) -> Result<(), PassError> {
-        let person = &pass.items[n].member.person;
-        let pair: Option<(MarketoId, SalesforceId)> = match (&half, person.marketo_id, &person.salesforce_id) {
-            (Half::Salesforce(id), Some(marketo), _) => Some((marketo, id.clone())),
-            (Half::Marketo(id), _, Some(salesforce)) => Some((*id, salesforce.clone())),
-            _ => None,
-        };
-        let person_id = person.id.clone();
-        // Known already, by a hint of its own: what is recorded of it is not what this pass has read.
-        let joins = self.holder(&half, &person_id).await?.is_some();
-        let linked = match pair {
-            Some((marketo, salesforce)) => self.store.link(&person_id, marketo, &salesforce).await,
-            // Known by an address alone until now.
-            None => self.store.follow(&person_id, &half).await,
-        };
-        match linked {
-            Ok(person) => {
-                pass.joined.extend(joins.then(|| person.id.clone()));
-                pass.items[n].member.person = person;
-                pass.moved = true;
-            }
-            Err(StoreError::Conflict(_)) => pass.items[n].park(Reason::AmbiguousPerson),
-            Err(error) => return Err(error.into()),
-        }
-        self.conclude(side, key).await
-    }
-
-    async fn conclude(&self, side: Side, key: &str) -> Result<(), PassError> {
+    pub(super) async fn conclude(&self, side: Side, key: &str) -> Result<(), PassError> {
         Ok(self.store.conclude(&self.owner, side, &[key.to_owned()]).await?)
     }
 }
@@ -331,27 +296,33 @@ type Wanted<'a> = (usize, &'a str);
 /// Items whose decision adds somebody to a side where nobody is that person, with the keys of their intents. The second of two
 /// who share one waits: by then it is known who the first has become.
 fn one_of_each(pass: &mut Pass, side: Side, missing: &Missing) -> Vec<(usize, String)> {
-    let needs = |n: &usize| {
-        let item = &pass.items[*n];
-        let adds = item.action().is_some_and(|a| a.needs_person() && a.side() == Some(side));
-        adds && item.missing.as_ref() == Some(missing)
-    };
-    let wanted: Vec<usize> = pass.open().into_iter().filter(needs).collect();
     let mut first: BTreeMap<String, usize> = BTreeMap::new();
-    for n in wanted {
-        let person = &pass.items[n].member.person;
-        let key = match (&person.email, side) {
-            (Some(email), _) => format!("email:{}", email.to_lowercase()),
-            (None, Side::Salesforce) => format!("marketo:{}", person.marketo_id.unwrap_or_default()),
-            (None, Side::Marketo) => {
-                format!("salesforce:{}", person.salesforce_id.as_ref().map_or("", SalesforceId::as_str))
-            }
-        };
+    for (n, key) in keyed(pass, side, missing) {
         if *first.entry(key).or_insert(n) != n {
             pass.items[n].retry(Reason::Waiting, Some(Duration::from_secs(1)));
         }
     }
     first.into_iter().map(|(key, n)| (n, key)).collect()
+}
+
+/// Everybody who would have to be created on a side, with the keys of their intents.
+pub(super) fn keyed(pass: &Pass, side: Side, missing: &Missing) -> Vec<(usize, String)> {
+    let needs = |n: &usize| {
+        let item = &pass.items[*n];
+        let adds = item.action().is_some_and(|a| a.needs_person() && a.side() == Some(side));
+        adds && item.missing.as_ref() == Some(missing)
+    };
+    let key = |n: usize| {
+        let person = &pass.items[n].member.person;
+        match (&person.email, side) {
+            (Some(email), _) => format!("email:{}", email.to_lowercase()),
+            (None, Side::Salesforce) => format!("marketo:{}", person.marketo_id.unwrap_or_default()),
+            (None, Side::Marketo) => {
+                format!("salesforce:{}", person.salesforce_id.as_ref().map_or("", SalesforceId::as_str))
+            }
+        }
+    };
+    pass.open().into_iter().filter(needs).map(|n| (n, key(n))).collect()
 }
 
 /// The result for each of a chunk; a call that failed as a whole is each one's failure, and leaves the intents standing.

@@ -29,6 +29,9 @@ impl Worker {
             }
             self.break_loop(item);
         }
+        if pass.dry.is_some() {
+            return Ok(());
+        }
         self.guard_removals(pass).await?;
         self.announce(pass).await
     }
@@ -61,11 +64,15 @@ impl Worker {
         for (lane, proposed) in removals {
             let Some(mapping) = pass.mappings.get(&lane) else { continue };
             let members: Vec<_> = proposed.iter().map(|(_, id, side)| (id.clone(), *side)).collect();
-            let limits = &self.settings.guard;
+            let mut limits = self.settings.guard;
+            if limits.percent < 100 && members.iter().any(|(_, side)| pass.empty.contains(&side.other())) {
+                // The other side reads as empty: perhaps it only does not show us anybody.
+                (limits.members, limits.percent) = (-1, -1);
+            }
             let is_undo = pass.items[proposed[0].0].decision.as_ref().is_some_and(|d| d.rule == Rule::Undo);
             let allowed = match is_undo {
-                true => self.store.guard_undo(&mapping.id, &lane, &members, limits).await?,
-                false => self.store.guard(&mapping.id, &lane, &members, limits).await?,
+                true => self.store.guard_undo(&mapping.id, &lane, &members, &limits).await?,
+                false => self.store.guard(&mapping.id, &lane, &members, &limits).await?,
             };
             for (n, id, _) in proposed {
                 if !allowed.contains(&id) {

@@ -10,7 +10,7 @@ use crate::domain::retry;
 use crate::domain::trigger::{DetectedBy, Origin, Seen, read_then_written};
 use crate::store::lanes::Claimed;
 use crate::store::outbox::{Kind, NewWork, Subject};
-use crate::store::record::{End, Recorded, Settled};
+use crate::store::record::{End, Heard, Recorded, Settled};
 use crate::worker::Worker;
 
 /// Pause before a row is tried again that ran into somebody else's work, in milliseconds.
@@ -21,6 +21,7 @@ pub(super) const SOON: i64 = 200;
 pub(in crate::worker) struct Finished {
     pub members: Vec<Recorded>,
     pub settled: Vec<Settled>,
+    pub heard: Vec<Heard>,
     /// Members to be looked at again in their lanes.
     pub work: Vec<NewWork>,
 }
@@ -43,6 +44,9 @@ impl Worker {
             let end = self.end_of(&mut item, changes);
             for n in &item.causes {
                 finished.settled.push(settle(&changes[*n], end.clone()));
+                if !matches!(end, End::Retry { .. } | End::Later { .. }) {
+                    finished.heard.push(heard(&changes[*n], &item.member.id));
+                }
             }
             match item.fate {
                 Fate::Joined { into } => {
@@ -235,8 +239,33 @@ impl Worker {
                 }),
             ));
         }
+        history.extend(written_entry(&action, wrote, &member, end));
         Recorded { member, events, history }
     }
+}
+
+/// What was written, and what the vendor said to it.
+fn written_entry(
+    action: &Action,
+    wrote: bool,
+    member: &crate::store::members::Member,
+    end: &End,
+) -> Option<(&'static str, serde_json::Value)> {
+    let side = action.side()?;
+    let refused = error_of(end);
+    if !wrote && refused.is_null() {
+        return None;
+    }
+    let held = match side {
+        Side::Marketo => &member.marketo,
+        Side::Salesforce => &member.salesforce,
+    };
+    let held = if let Seen::Status(status) = held { json!(status) } else { serde_json::Value::Null };
+    let answer = if refused.is_null() { json!("accepted") } else { refused };
+    Some((
+        "written",
+        json!({"side": side, "action": describe(action)["name"], "status": action.status(), "answer": answer, "held": held}),
+    ))
 }
 
 /// The source of our next look at a member: a poll where nothing but polls brought us here, so that what is found is told as found by one.
@@ -254,6 +283,11 @@ fn arrived_before(item: &Item, us: Option<&crate::domain::ids::SalesforceId>) ->
     item.member.sent.is_some()
         && item.decision.as_ref().is_some_and(|d| d.action == Action::Nothing && d.reason.is_none())
         && (item.row.is_none() || item.row.as_ref().and_then(|r| r.last_modified_by.as_ref()) == us)
+}
+
+/// What a row told of a member, for its history.
+pub(in crate::worker) fn heard(change: &Claimed, member: &str) -> Heard {
+    Heard { change_id: change.id.clone(), lane: change.lane.clone(), member_id: member.to_owned() }
 }
 
 pub(in crate::worker) fn settle(change: &Claimed, end: End) -> Settled {
@@ -287,7 +321,7 @@ fn error_of(end: &End) -> serde_json::Value {
         End::Retry { error: Some(e), .. }
         | End::Parked { error: Some(e), .. }
         | End::GivenUp { error: Some(e), .. } => {
-            json!({"vendor": e.vendor, "code": e.code})
+            json!({"vendor": e.vendor, "code": e.code, "message": e.message})
         }
         _ => serde_json::Value::Null,
     }

@@ -88,14 +88,19 @@ impl Worker {
     /// The person is known by another id from now on. False when that cannot be, and the member's fate is set.
     pub(super) async fn move_to(&self, pass: &mut Pass, n: usize, to: Half) -> Result<bool, PassError> {
         let person = pass.items[n].member.person.clone();
-        let holder = self.holder(&to, &person.id).await?;
-        if let Some(holder) = holder.as_ref().filter(|holder| are_two(holder, &person, &to)) {
-            match self.merged_there_too(holder, &person, &to).await {
-                Ok(Some(far)) => return self.unite(pass, n, holder, to, far).await,
+        let own = if pass.dry.is_some() { pass.items[n].member.id.clone() } else { person.id.clone() };
+        let holder = self.holders(pass, std::slice::from_ref(&to)).await?.into_iter().find(|p| p.id != own);
+        if let Some(two) = holder.as_ref().filter(|holder| are_two(holder, &person, &to)) {
+            match self.merged_there_too(two, &person, &to).await {
+                Ok(Some(_)) if pass.dry.is_some() => return self.move_in_plan(pass, n, to, holder).await,
+                Ok(Some(far)) => return self.unite(pass, n, two, to, far).await,
                 Ok(None) => second_record(pass, n, &to),
                 Err(error) => pass.items[n].fail(&error),
             }
             return Ok(false);
+        }
+        if pass.dry.is_some() {
+            return self.move_in_plan(pass, n, to, holder).await;
         }
         if let (Some(holder), Half::Salesforce(_), Seen::Status(_)) = (&holder, &to, &pass.items[n].seen)
             && self.is_recorded(&pass.items[n].member.campaign_id, holder).await?

@@ -8,9 +8,8 @@ use super::{Fate, Item, Missing, Pass};
 use crate::connector::ConnectorError;
 use crate::domain::ids::{MarketoId, SalesforceId};
 use crate::domain::mapping::AmbiguousPerson;
-use crate::domain::merge::{Reading, Reason};
+use crate::domain::merge::Reading;
 use crate::domain::person::{Choice, Followed, follow};
-use crate::store::StoreError;
 use crate::store::people::Half;
 use crate::worker::{PassError, Worker};
 
@@ -19,6 +18,9 @@ impl Worker {
     pub(super) async fn identify(&self, pass: &mut Pass) -> Result<(), PassError> {
         self.identify_in_salesforce(pass).await?;
         self.identify_in_marketo(pass).await?;
+        if pass.dry.is_some() {
+            return Ok(());
+        }
         self.keep_emails(pass).await?;
         self.reload(pass).await
     }
@@ -77,10 +79,11 @@ impl Worker {
             }
         };
         let halves: Vec<_> = found.records.keys().cloned().map(Half::Salesforce).collect();
-        let holders = self.store.people(&halves).await?;
+        let holders = self.holders(pass, &halves).await?;
         let holder = |id: &SalesforceId| {
             holders.iter().find(|p| p.salesforce_id.as_ref() == Some(id)).and_then(|p| p.marketo_id)
         };
+        let mut links = Vec::new();
         for n in unknown {
             let policies = pass.mappings.get(&pass.items[n].member.campaign_id).map(|m| m.policies.clone());
             let (Some(marketo_id), Some(person)) =
@@ -93,11 +96,11 @@ impl Worker {
             let may_create = policies.as_ref().is_none_or(|p| p.create_leads);
             let claimed = |id: &SalesforceId| claims.iter().any(|(record, by)| record == id && *by != marketo_id);
             match found.evidence(&person, taken, claimed).choose(policy, may_create) {
-                Choice::Link(id) => self.link(pass, n, marketo_id, &id).await?,
+                Choice::Link(id) => links.push((n, marketo_id, id)),
                 other => pass.items[n].missing = Some(Missing::Salesforce(other)),
             }
         }
-        Ok(())
+        self.link_found(pass, links).await
     }
 
     /// For those known to Salesforce only.
@@ -145,9 +148,10 @@ impl Worker {
             }
         };
         let halves: Vec<_> = found.ids().into_iter().map(Half::Marketo).collect();
-        let holders = self.store.people(&halves).await?;
+        let holders = self.holders(pass, &halves).await?;
         let holder =
             |id: MarketoId| holders.iter().find(|p| p.marketo_id == Some(id)).and_then(|p| p.salesforce_id.clone());
+        let mut links = Vec::new();
         for (n, person) in living {
             let policy = pass
                 .mappings
@@ -155,34 +159,11 @@ impl Worker {
                 .map_or(AmbiguousPerson::Park, |m| m.policies.ambiguous_person);
             let taken = |id: MarketoId| holder(id).is_some_and(|other| other != person.id);
             match found.evidence(&person, taken).choose(policy, true) {
-                Choice::Link(id) => self.link(pass, n, id, &person.id).await?,
+                Choice::Link(id) => links.push((n, id, person.id)),
                 other => pass.items[n].missing = Some(Missing::Marketo(other)),
             }
         }
-        Ok(())
-    }
-
-    async fn link(
-        &self,
-        pass: &mut Pass,
-        n: usize,
-        marketo: MarketoId,
-        salesforce: &SalesforceId,
-    ) -> Result<(), PassError> {
-        let person_id = pass.items[n].member.person.id.clone();
-        match self.store.link(&person_id, marketo, salesforce).await {
-            Ok(person) => {
-                pass.items[n].member.person = person;
-                pass.moved = true;
-            }
-            // Another lane was faster, with another answer or the same: the next attempt sees which.
-            Err(StoreError::Conflict(_)) => {
-                pass.items[n].retry(Reason::Waiting, None);
-                pass.moved = true;
-            }
-            Err(error) => return Err(error.into()),
-        }
-        Ok(())
+        self.link_found(pass, links).await
     }
 
     /// Linking may have joined rows: takes the members as they are now, one item each.
@@ -243,6 +224,6 @@ fn unlinked(pass: &Pass, missing: impl Fn(&Item) -> bool) -> Vec<usize> {
 fn fail(pass: &mut Pass, items: &[usize], error: &ConnectorError) {
     for n in items {
         pass.items[*n].marketo = Reading::Unreadable;
-        pass.items[*n].fail(error);
     }
+    pass.not_read(items, error);
 }

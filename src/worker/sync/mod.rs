@@ -5,7 +5,9 @@
 
 mod candidates;
 mod create;
+mod created;
 mod decide;
+mod dry;
 mod finish;
 mod follow;
 mod identify;
@@ -23,16 +25,17 @@ use crate::connector::{
     Campaign, CampaignMember, ConnectorError, MarketoPerson, RecordError, SalesforcePerson, Vendor,
 };
 use crate::domain::ids::{MarketoId, SalesforceId};
-use crate::domain::merge::{Action, Base, Decision, Reading, Reason};
+use crate::domain::merge::{Action, Base, Decision, Reading, Reason, Side};
 use crate::domain::own_writes::Edit;
 use crate::domain::person::Choice;
 use crate::domain::trigger::{DetectedBy, Seen};
 use crate::store::lanes::Lease;
 use crate::store::mappings::Mapping;
 use crate::store::members::Member;
-use crate::store::record::VendorError;
+use crate::store::record::{Heard, VendorError};
 
-pub(super) use finish::settle;
+pub(super) use dry::{Dry, made};
+pub(super) use finish::{heard, settle};
 pub(super) use order::Order;
 
 /// A member on its way through a pass.
@@ -132,6 +135,23 @@ impl Item {
         }
     }
 
+    /// What was different about it: the side that was to follow and how it did not, or why it is held.
+    pub(super) fn difference(&self) -> Option<(Option<Side>, &'static str)> {
+        match &self.fate {
+            Fate::Parked { reason, .. } | Fate::Retry { reason, .. } => return Some((None, reason.as_str())),
+            Fate::Joined { .. } | Fate::Lost => return None,
+            Fate::Open => {}
+        }
+        let decision = self.decision.as_ref()?;
+        let how = match decision.action {
+            Action::AddToSalesforce(_) | Action::AddToMarketo(_) => "missing",
+            Action::ChangeInSalesforce(_) | Action::ChangeInMarketo(_) | Action::ReaddToMarketo(_) => "different",
+            Action::RemoveFromSalesforce | Action::RemoveFromMarketo => "surplus",
+            Action::Nothing | Action::Close => return decision.reason.map(|reason| (None, reason.as_str())),
+        };
+        Some((decision.action.side(), how))
+    }
+
     fn retry(&mut self, reason: Reason, after: Option<Duration>) {
         self.fate = Fate::Retry { reason, after, counted: true, error: None };
     }
@@ -208,6 +228,16 @@ pub(super) struct Pass {
     pub stale: BTreeSet<String>,
     /// How the changes that are found came to be noticed.
     pub detected_by: DetectedBy,
+    /// Rows that were settled without a look, and whom they were about.
+    pub heard: Vec<Heard>,
+    /// A page of a whole read: where a call that reads fails, nothing is decided and the page is read again.
+    pub whole: bool,
+    /// Sides whose whole listing showed nobody: what would be removed for that waits for a person.
+    pub empty: BTreeSet<Side>,
+    /// The first call that failed to read.
+    pub unread: Option<ConnectorError>,
+    /// A plan: nothing is written anywhere, and this is what it knows.
+    pub dry: Option<Dry>,
 }
 
 impl Pass {
@@ -229,7 +259,25 @@ impl Pass {
             joined: BTreeSet::new(),
             stale: BTreeSet::new(),
             detected_by,
+            heard: Vec::new(),
+            whole: detected_by == DetectedBy::Reconciliation,
+            empty: BTreeSet::new(),
+            unread: None,
+            dry: None,
         }
+    }
+
+    /// A call that reads failed, for these.
+    fn not_read(&mut self, items: &[usize], error: &ConnectorError) {
+        self.unread.get_or_insert_with(|| error.clone());
+        for n in items {
+            self.items[*n].fail(error);
+        }
+    }
+
+    /// Whether nothing may be decided, because a page of a whole read could not be read as a whole.
+    fn is_cut_short(&self) -> bool {
+        self.whole && self.unread.is_some()
     }
 
     /// Positions of items that are on their way.
@@ -251,9 +299,15 @@ impl Worker {
     pub(super) async fn process(&self, pass: &mut Pass) -> Result<(), PassError> {
         self.identify(pass).await?;
         self.read(pass).await?;
+        if pass.is_cut_short() {
+            return Ok(());
+        }
         self.drop_joined(pass).await?;
         self.points.reach(Point::Read)?;
         self.decide(pass).await?;
+        if pass.dry.is_some() {
+            return self.plan_creations(pass).await;
+        }
         self.decide_orders(pass).await?;
         self.points.reach(Point::Decided)?;
         self.create(pass).await?;
@@ -264,7 +318,7 @@ impl Worker {
 
     /// Items of people who were joined with others since they were loaded: both are looked at anew, as one.
     pub(super) async fn drop_joined(&self, pass: &mut Pass) -> Result<(), PassError> {
-        if !std::mem::take(&mut pass.moved) {
+        if !std::mem::take(&mut pass.moved) || pass.dry.is_some() {
             return Ok(());
         }
         let people: Vec<_> = pass.items.iter().map(|item| item.member.person.id.clone()).collect();

@@ -35,6 +35,9 @@ impl Worker {
         match self.salesforce.campaigns(&ids).await {
             Ok(campaigns) => {
                 pass.campaigns.extend(campaigns.into_iter().map(|c| (c.id.to_string(), c)));
+                if let Some(dry) = &pass.dry {
+                    dry.complete(&mut pass.campaigns);
+                }
                 pass.stale.extend(lanes.iter().filter(|lane| is_stale(pass, lane)).cloned().collect::<Vec<_>>());
                 for lane in lanes {
                     if !pass.campaigns.contains_key(&lane) {
@@ -83,14 +86,14 @@ impl Worker {
         let rows = match self.salesforce.members(&campaigns, &people.into_iter().collect::<Vec<_>>()).await {
             Ok(rows) => by_person(rows),
             Err(error) => {
-                for n in items {
-                    pass.items[n].fail(&error);
-                }
+                pass.not_read(&items, &error);
                 return Ok(Vec::new());
             }
         };
-        pass.joined.extend(self.follow_rows(rows.values()).await?);
-        pass.moved |= !pass.joined.is_empty();
+        if pass.dry.is_none() {
+            pass.joined.extend(self.follow_rows(rows.values()).await?);
+            pass.moved |= !pass.joined.is_empty();
+        }
         let mut again = Vec::new();
         let mut missing = Vec::new();
         for n in items {
@@ -128,9 +131,7 @@ impl Worker {
         let people = match self.read_salesforce_people(missing.iter().map(|(_, id)| id.clone()).collect()).await {
             Ok(people) => people,
             Err(error) => {
-                for (n, _) in missing {
-                    pass.items[n].fail(&error);
-                }
+                pass.not_read(&missing.into_iter().map(|(n, _)| n).collect::<Vec<_>>(), &error);
                 return Ok(again);
             }
         };
@@ -241,9 +242,7 @@ impl Worker {
         let (exists, now) = match read.await {
             Ok(read) => read,
             Err(error) => {
-                for (n, _) in missing {
-                    pass.items[n].fail(&error);
-                }
+                pass.not_read(&missing.into_iter().map(|(n, _)| n).collect::<Vec<_>>(), &error);
                 return Ok(again);
             }
         };
@@ -313,6 +312,7 @@ fn fail_lane(pass: &mut Pass, lane: &str, reason: &str) {
 }
 
 fn fail_items(pass: &mut Pass, which: impl Fn(&Item) -> bool, error: &ConnectorError) {
+    pass.unread.get_or_insert_with(|| error.clone());
     for item in pass.items.iter_mut().filter(|item| item.is_open() && which(item)) {
         item.fate = fate_of(error);
     }

@@ -1,0 +1,200 @@
+//! Figures over time: what happened in each minute, summed once it is over.
+//!
+//! Whoever looks after the service sums the minutes that are over, each once, from what indexes find of that minute; a
+//! request reads sums, and of minutes that nobody has summed yet a few. Must not count what is not of the minute.
+
+use std::collections::BTreeMap;
+
+use super::dialect::{Rows, args};
+use super::{Store, StoreError};
+use crate::domain::closed_list::closed_list;
+
+/// Length of a sum, in milliseconds.
+pub const MINUTE: i64 = 60_000;
+/// Minutes that are summed at once, and that a request sums itself.
+const AT_ONCE: i64 = 120;
+/// How long sums are kept, in milliseconds.
+const KEPT: i64 = 31 * 24 * 60 * MINUTE;
+/// Changes of a minute whose latency is looked at.
+const LATENCIES: i64 = 10_000;
+
+closed_list! {
+    /// What is counted by the minute.
+    pub enum Metric {
+        /// Records accepted by webhook.
+        Received = "received",
+        /// Changes that came from Marketo and were applied.
+        AppliedToSalesforce = "applied_to_salesforce",
+        /// Changes that came from Salesforce and were applied.
+        AppliedToMarketo = "applied_to_marketo",
+        /// Changes that needed nothing.
+        NoOp = "no_op",
+        /// Changes that a younger one saw to.
+        Superseded = "superseded",
+        /// Changes that were parked.
+        Held = "held",
+        /// Changes given up on.
+        Failed = "failed",
+        /// Trigger events.
+        TriggerEvents = "trigger_events",
+        /// Members that runs have found different or held.
+        Drift = "drift",
+        /// Calls to Marketo.
+        MarketoCalls = "marketo_calls",
+        /// Calls to Salesforce.
+        SalesforceCalls = "salesforce_calls",
+        /// Median milliseconds from acceptance to the end of the opposite write.
+        LatencyP50 = "latency_p50_ms",
+        /// The same for 95 of 100.
+        LatencyP95 = "latency_p95_ms",
+        /// Changes that waited at the end of the minute.
+        BacklogDepth = "backlog_depth",
+        /// Age of the oldest of them in seconds.
+        BacklogAge = "backlog_age_seconds",
+    }
+}
+
+impl Metric {
+    /// Whether values of several minutes are added; of the others the greatest counts, and a minute without one has none.
+    #[must_use]
+    pub fn adds_up(self) -> bool {
+        !matches!(self, Self::LatencyP50 | Self::LatencyP95 | Self::BacklogDepth | Self::BacklogAge)
+    }
+}
+
+/// Values of one minute.
+type Sums = BTreeMap<Metric, i64>;
+
+impl Store {
+    /// Sums the minutes that are over and that nobody has summed; how many. One process does, whichever asks first.
+    pub async fn sum_minutes(&self) -> Result<i64, StoreError> {
+        let now = self.now();
+        let over = now - now % MINUTE;
+        let from = self.summed_until().await?.unwrap_or(over - MINUTE).max(over - AT_ONCE * MINUTE);
+        if from >= over {
+            return Ok(0);
+        }
+        let mut rows = Vec::new();
+        for minute in (from..over).step_by(usize::try_from(MINUTE).unwrap_or(1)) {
+            rows.extend(
+                self.sums_of(minute).await?.into_iter().map(|(metric, value)| (minute, metric.as_str(), value)),
+            );
+        }
+        let open = self.open_changes().await?;
+        let depth: i64 = ["available", "running", "retryable"].iter().filter_map(|state| open.count.get(*state)).sum();
+        rows.push((over - MINUTE, Metric::BacklogDepth.as_str(), depth));
+        rows.push((
+            over - MINUTE,
+            Metric::BacklogAge.as_str(),
+            open.oldest.map_or(0, |oldest| (now - oldest).max(0) / 1000),
+        ));
+        let mut tx = self.db.begin().await?;
+        // Whoever moves the mark from where it was found has the minutes.
+        let moved = tx
+            .execute(
+                "INSERT INTO settings (name, value) VALUES ('summed_until', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+                 WHERE CAST(settings.value AS BIGINT) = $2",
+                args![over.to_string(), from],
+            )
+            .await?;
+        if moved == 0 {
+            return Ok(0);
+        }
+        add(&mut tx, &rows).await?;
+        tx.execute("DELETE FROM figures WHERE minute < $1", args![over - KEPT]).await?;
+        tx.commit().await?;
+        Ok((over - from) / MINUTE)
+    }
+
+    /// Adds calls that this process has made in the minute that goes on.
+    pub async fn count_calls(&self, marketo: i64, salesforce: i64) -> Result<(), StoreError> {
+        let now = self.now();
+        let minute = now - now % MINUTE;
+        let calls = [(Metric::MarketoCalls, marketo), (Metric::SalesforceCalls, salesforce)];
+        let rows: Vec<_> =
+            calls.into_iter().filter(|(_, n)| *n > 0).map(|(metric, n)| (minute, metric.as_str(), n)).collect();
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.db.begin().await?;
+        add(&mut tx, &rows).await?;
+        tx.commit().await
+    }
+
+    async fn summed_until(&self) -> Result<Option<i64>, StoreError> {
+        let sql = "SELECT value FROM settings WHERE name = 'summed_until'";
+        Ok(self.db.fetch_optional::<(String,)>(sql, vec![]).await?.and_then(|(value,)| value.parse().ok()))
+    }
+
+    /// Values of a metric by the minute, from `from` up to `to`; minutes without one are left out.
+    pub async fn figures(&self, metric: Metric, from: i64, to: i64) -> Result<BTreeMap<i64, i64>, StoreError> {
+        let sql = "SELECT minute, value FROM figures WHERE metric = $1 AND minute >= $2 AND minute < $3";
+        let stored: Vec<(i64, i64)> = self.db.fetch(sql, args![metric.as_str(), from, to]).await?;
+        let mut values: BTreeMap<i64, i64> = stored.into_iter().collect();
+        // What nobody has summed yet; calls and the backlog are known as they are counted, or not at all.
+        if matches!(metric, Metric::MarketoCalls | Metric::SalesforceCalls | Metric::BacklogDepth | Metric::BacklogAge)
+        {
+            return Ok(values);
+        }
+        let until = to.min(self.now() + 1);
+        let summed = self.summed_until().await?.unwrap_or(until - until % MINUTE - MINUTE);
+        let open = from.max(summed).max(until - AT_ONCE * MINUTE);
+        let open = open - open % MINUTE;
+        for minute in (open..until).step_by(usize::try_from(MINUTE).unwrap_or(1)) {
+            values.extend(self.sums_of(minute).await?.get(&metric).map(|value| (minute, *value)));
+        }
+        Ok(values)
+    }
+
+    /// What happened in one minute.
+    async fn sums_of(&self, minute: i64) -> Result<Sums, StoreError> {
+        let range = || args![minute, minute + MINUTE];
+        let mut sums = Sums::new();
+        let ids = args![self.inbox_before(minute).await?, self.inbox_before(minute + MINUTE).await?];
+        let count = "SELECT COUNT(*) FROM inbox WHERE id >= $1 AND id < $2 AND change_id IS NOT NULL";
+        let received: Vec<(i64,)> = self.db.fetch(count, ids).await?;
+        sums.insert(Metric::Received, received.first().map_or(0, |row| row.0));
+        let ended = "SELECT state, outcome, source, CASE WHEN reason IS NULL THEN 0 ELSE 1 END, COUNT(*) FROM outbox
+                     WHERE completed_at >= $1 AND completed_at < $2 GROUP BY 1, 2, 3, 4";
+        let ended: Vec<(String, Option<String>, String, i32, i64)> = self.db.fetch(ended, range()).await?;
+        for (state, outcome, source, reason, n) in ended {
+            let metric = match (state.as_str(), outcome.as_deref(), source.as_str()) {
+                ("completed", Some("applied"), source) if source.starts_with("salesforce") => Metric::AppliedToMarketo,
+                ("completed", Some("applied"), _) => Metric::AppliedToSalesforce,
+                ("completed", Some("superseded"), _) => Metric::Superseded,
+                ("completed", ..) => Metric::NoOp,
+                ("parked", ..) => Metric::Held,
+                ("discarded", ..) if reason > 0 => Metric::Failed,
+                _ => continue,
+            };
+            *sums.entry(metric).or_default() += n;
+        }
+        let events = "SELECT COUNT(*) FROM trigger_events WHERE created_at >= $1 AND created_at < $2";
+        let events: Vec<(i64,)> = self.db.fetch(events, range()).await?;
+        sums.insert(Metric::TriggerEvents, events.first().map_or(0, |row| row.0));
+        let took = "SELECT completed_at - created_at FROM outbox WHERE completed_at >= $1 AND completed_at < $2
+                    AND state = 'completed' AND outcome = 'applied' ORDER BY completed_at DESC LIMIT $3";
+        let mut args = range();
+        args.push(LATENCIES.into());
+        let mut took: Vec<i64> = self.db.fetch::<(i64,)>(took, args).await?.into_iter().map(|row| row.0).collect();
+        took.sort_unstable();
+        for (metric, percent) in [(Metric::LatencyP50, 50), (Metric::LatencyP95, 95)] {
+            sums.extend(super::reports::percentile(&took, percent).map(|value| (metric, value)));
+        }
+        let runs =
+            "SELECT differences FROM runs WHERE completed_at >= $1 AND completed_at < $2 AND differences <> '{}'";
+        let mut drift = 0;
+        for (differences,) in self.db.fetch::<(String,)>(runs, range()).await? {
+            let differences: super::runs::Differences = super::read_json("runs.differences", &differences)?;
+            drift += differences.values().flat_map(BTreeMap::values).sum::<i64>();
+        }
+        sums.insert(Metric::Drift, drift);
+        Ok(sums)
+    }
+}
+
+async fn add(tx: &mut super::dialect::Tx, rows: &[(i64, &str, i64)]) -> Result<(), StoreError> {
+    let sql = "INSERT INTO figures (minute, metric, value) SELECT minute, metric, value FROM {rows} WHERE true
+               ON CONFLICT (metric, minute) DO UPDATE SET value = figures.value + excluded.value";
+    tx.execute_rows(sql, &Rows::new("minute int, metric text, value int", rows)?, vec![]).await.map(drop)
+}

@@ -1,0 +1,262 @@
+//! Whole reads of both sides, a page at a time, and what makes a page worth believing.
+//!
+//! Owns what a vendor's listing may not do: promise more and never give it, go in a circle. A scan removes nobody; it says who
+//! was shown. Must not decide.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::reconcile::{add, scan_name};
+use super::{PassError, Worker};
+use crate::connector::{CampaignMember, ConnectorError, MarketoPerson, Page, ProgramMember};
+use crate::domain::ids::{ProgramId, SalesforceId};
+use crate::domain::merge::Side;
+use crate::domain::trigger::{DetectedBy, Origin, Seen, transition};
+use crate::store::StoreError;
+use crate::store::mappings::Mapping;
+use crate::store::members::Member;
+use crate::store::people::{Half, Person};
+use crate::store::record::{Batch, Recorded};
+use crate::store::runs::{Counts, Run, Stage};
+
+/// Empty pages in a row after which a listing that promises more is not believed.
+const EMPTY_PAGES: i64 = 20;
+
+/// Why a whole read does not go on.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// A call failed.
+    Vendor(ConnectorError),
+    /// What came cannot be a listing of all members: it is read anew from its beginning.
+    Unsound(String),
+    /// Nothing helps.
+    Final(String),
+}
+
+impl From<ConnectorError> for Trouble {
+    fn from(error: ConnectorError) -> Self {
+        Self::Vendor(error)
+    }
+}
+
+impl std::fmt::Display for Trouble {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Vendor(error) => error.fmt(f),
+            Self::Unsound(text) | Self::Final(text) => f.write_str(text),
+        }
+    }
+}
+
+impl Trouble {
+    /// The listing that a cursor belongs to is gone, or was not one: the stage begins anew.
+    pub(super) fn begins_anew(&self) -> bool {
+        match self {
+            Self::Vendor(ConnectorError::Refused { code, .. }) => code == "INVALID_QUERY_LOCATOR",
+            Self::Vendor(_) | Self::Final(_) => false,
+            Self::Unsound(_) => true,
+        }
+    }
+
+    /// Whether this many attempts are enough: what a vendor refuses it will refuse again.
+    pub(super) fn ends_after(&self, attempts: i64) -> bool {
+        match self {
+            Self::Vendor(ConnectorError::Refused { .. }) | Self::Unsound(_) => attempts >= 5,
+            Self::Vendor(_) => false,
+            Self::Final(_) => true,
+        }
+    }
+}
+
+pub(super) fn circle(side: Side) -> Trouble {
+    Trouble::Unsound(format!(
+        "the listing of {side} goes in a circle: a page showed only members that an earlier one had shown; nobody was removed, and it is read anew"
+    ))
+}
+
+/// Counts what a page brought, and refuses one that is empty once too often.
+fn counted<T>(counts: &mut Counts, side: Side, page: Page<T>) -> Result<Page<T>, Trouble> {
+    *counts.entry(format!("{side}_read")).or_default() += i64::try_from(page.rows.len()).unwrap_or(i64::MAX);
+    if let Some(total) = page.total.and_then(|total| i64::try_from(total).ok()) {
+        counts.insert(format!("{side}_expected"), total);
+    }
+    let empty = format!("{side}_empty_pages");
+    if !page.rows.is_empty() || page.next.is_none() {
+        counts.remove(&empty);
+        return Ok(page);
+    }
+    let in_a_row = counts.entry(empty).or_default();
+    *in_a_row += 1;
+    if *in_a_row < EMPTY_PAGES {
+        return Ok(page);
+    }
+    Err(Trouble::Unsound(format!(
+        "{side} gave {EMPTY_PAGES} empty pages in a row and promised more each time; nobody was removed, and the listing is read anew"
+    )))
+}
+
+/// Whether the listing of a side was read to its end and showed nobody.
+pub(super) fn showed_nobody(counts: &Counts, side: Side) -> bool {
+    counts.get(&format!("{side}_read")) == Some(&0)
+}
+
+impl Worker {
+    /// A page of a campaign's members.
+    pub(super) async fn campaign_page(
+        &self,
+        campaign: &SalesforceId,
+        cursor: Option<&str>,
+        counts: &mut Counts,
+    ) -> Result<Page<CampaignMember>, Trouble> {
+        counted(counts, Side::Salesforce, self.salesforce.member_page(campaign, cursor).await?)
+    }
+
+    /// A page of a program's members, with the persons. This call is not among those that Marketo limits to 100,000 members:
+    /// that limit is of `programs/{id}/members.json` with another filter than `leadId` (Adobe, "Program Members": "Total
+    /// membership size exceeds the limit allowed 100,000 for the filter"); `leads/programs/{id}.json` takes no filter, and its
+    /// page ("Leads": get leads by program) names none. So no bulk extract is needed above it.
+    pub(super) async fn program_page(
+        &self,
+        program: ProgramId,
+        cursor: Option<&str>,
+        counts: &mut Counts,
+    ) -> Result<Page<(MarketoPerson, ProgramMember)>, Trouble> {
+        counted(counts, Side::Marketo, self.marketo.member_page(program, cursor).await?)
+    }
+
+    pub(super) async fn scan_salesforce(
+        &self,
+        run: &mut Run,
+        batch: &mut Batch,
+    ) -> Result<Result<(), Trouble>, PassError> {
+        let campaign: SalesforceId =
+            run.lane.parse().map_err(|e| StoreError::Corrupt(format!("runs.lane of {}: {e}", run.id)))?;
+        let page = match self.campaign_page(&campaign, run.cursor.as_deref(), &mut run.counts).await {
+            Ok(page) => page,
+            Err(error) => return Ok(Err(error)),
+        };
+        let rows: Vec<(SalesforceId, CampaignMember)> =
+            page.rows.into_iter().filter_map(|row| Some((row.person()?.clone(), row))).collect();
+        self.follow_rows(rows.iter().map(|(_, row)| row)).await?;
+        let halves: Vec<Half> = rows.iter().map(|(id, _)| Half::Salesforce(id.clone())).collect();
+        let people = self.store.ensure_people(&halves).await?;
+        let by_id: HashMap<SalesforceId, Person> =
+            people.into_iter().filter_map(|p| Some((p.salesforce_id.clone()?, p))).collect();
+        self.keep_new_emails(rows.iter().map(|(id, row)| (by_id.get(id), row.email.as_ref()))).await?;
+        let mut members = self.members_of_people(&run.lane, by_id.values()).await?;
+        let baseline = batch.leases.iter().any(|lease| lease.baseline);
+        let watched = !batch.mappings.contains_key(&run.lane);
+        let scan = scan_name(run, Side::Salesforce);
+        let mut known = 0;
+        for (id, row) in &rows {
+            let Some(mut member) = by_id.get(id).and_then(|person| members.remove(&person.id)) else { continue };
+            let again = member.salesforce_scan.as_ref() == Some(&scan);
+            known += usize::from(again && member.campaign_member_id.as_ref() == Some(&row.id));
+            let seen = match &member.salesforce {
+                Seen::Unknown if baseline => Seen::Absent,
+                seen => seen.clone(),
+            };
+            let now = Seen::Status(row.status.clone());
+            let ours = row.last_modified_by.is_some() && row.last_modified_by == self.user_id();
+            let origin = match (ours, &member.sent) {
+                (false, _) => Origin::Salesforce,
+                (true, Some(_)) => Origin::Marketo,
+                // What the merge writes it announces; a flow action does not.
+                (true, None) => Origin::FlowAction,
+            };
+            let event = transition(&seen, &now).map(|t| (t, DetectedBy::Reconciliation, origin));
+            let changed = member.salesforce != now;
+            member.saw(Side::Salesforce, now);
+            member.campaign_member_id = Some(row.id.clone());
+            member.salesforce_modstamp = row.system_modstamp.map(jiff::Timestamp::as_millisecond);
+            member.salesforce_scan = Some(scan.clone());
+            if watched {
+                (member.sync_state, member.reason) = ("in_sync".to_owned(), None);
+            } else if changed {
+                (member.sync_state, member.reason) = ("pending".to_owned(), Some("waiting".to_owned()));
+            }
+            batch.members.push(Recorded { member, events: event.into_iter().collect(), history: Vec::new() });
+        }
+        if !rows.is_empty() && known == rows.len() {
+            return Ok(Err(circle(Side::Salesforce)));
+        }
+        run.cursor = page.next;
+        if run.cursor.is_none() {
+            run.stage = Stage::Marketo;
+            batch.baselines.push(run.lane.clone());
+        }
+        Ok(Ok(()))
+    }
+
+    pub(super) async fn scan_marketo(
+        &self,
+        run: &mut Run,
+        mapping: &Mapping,
+        batch: &mut Batch,
+    ) -> Result<Result<(), Trouble>, PassError> {
+        let page = match self.program_page(mapping.program_id, run.cursor.as_deref(), &mut run.counts).await {
+            Ok(page) => page,
+            Err(error) => return Ok(Err(error)),
+        };
+        let halves: Vec<Half> = page.rows.iter().map(|(person, _)| Half::Marketo(person.id)).collect();
+        let people = self.store.ensure_people(&halves).await?;
+        let by_id: HashMap<i64, Person> = people.into_iter().filter_map(|p| Some((p.marketo_id?, p))).collect();
+        let emails = page.rows.iter().map(|(person, _)| (by_id.get(&person.id), person.email.as_ref()));
+        self.keep_new_emails(emails).await?;
+        let mut members = self.members_of_people(&run.lane, by_id.values()).await?;
+        let scan = scan_name(run, Side::Marketo);
+        let (shown, mut known) = (page.rows.len(), 0);
+        for (MarketoPerson { id, email, .. }, ProgramMember { status, .. }) in page.rows {
+            let Some(mut member) = by_id.get(&id).and_then(|person| members.remove(&person.id)) else { continue };
+            known += usize::from(member.marketo_scan.as_ref() == Some(&scan));
+            let now = Seen::Status(status);
+            if member.marketo != now {
+                (member.sync_state, member.reason) = ("pending".to_owned(), Some("waiting".to_owned()));
+            }
+            member.saw(Side::Marketo, now);
+            member.marketo_scan = Some(scan.clone());
+            member.person.email = email.or(member.person.email);
+            batch.members.push(Recorded { member, events: Vec::new(), history: Vec::new() });
+        }
+        if shown > 0 && known == shown {
+            return Ok(Err(circle(Side::Marketo)));
+        }
+        run.cursor = page.next;
+        if run.cursor.is_none() {
+            run.stage = Stage::Decide;
+            add(run, "members", self.store.member_total(&run.lane).await?);
+        }
+        Ok(Ok(()))
+    }
+
+    /// Stores the addresses that a page shows, where they are not what is stored.
+    async fn keep_new_emails<'a>(
+        &self,
+        shown: impl Iterator<Item = (Option<&'a Person>, Option<&'a String>)>,
+    ) -> Result<(), PassError> {
+        let new = |(person, email): (Option<&Person>, Option<&String>)| {
+            let (person, email) = (person?, email?);
+            (person.email.as_ref() != Some(email)).then(|| (person.id.clone(), email.clone()))
+        };
+        let emails: Vec<_> = shown.filter_map(new).collect();
+        if !emails.is_empty() {
+            self.store.keep_emails(&emails).await?;
+        }
+        Ok(())
+    }
+
+    /// The members of people in a campaign, by person; new ones for those who have none.
+    async fn members_of_people(
+        &self,
+        lane: &str,
+        people: impl Iterator<Item = &Person> + Clone,
+    ) -> Result<BTreeMap<String, Member>, PassError> {
+        let pairs: Vec<_> = people.clone().map(|p| (lane.to_owned(), p.id.clone())).collect();
+        let mut members: BTreeMap<String, Member> =
+            self.store.members_of(&pairs).await?.into_iter().map(|m| (m.person.id.clone(), m)).collect();
+        for person in people {
+            let fresh = || Member::new(self.store.new_id(), lane.to_owned(), person.clone());
+            members.entry(person.id.clone()).or_insert_with(fresh);
+        }
+        Ok(members)
+    }
+}
