@@ -1,6 +1,8 @@
-//! Campaigns as they are read and as they are made.
+//! Campaigns and their members as they are read, and campaigns as they are made.
 //!
 //! Owns the types only. Must not know how a campaign is fetched or written.
+
+use jiff::Timestamp;
 
 use crate::domain::ids::SalesforceId;
 
@@ -45,4 +47,29 @@ pub struct NewCampaign {
     /// Left out when none, as a field that is hidden has to be; none within is empty, and not Salesforce's default.
     pub campaign_type: Option<Option<String>>,
     pub actual_cost: Option<f64>,
+}
+
+/// One row of `CampaignMember`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CampaignMember {
+    pub id: SalesforceId,
+    pub campaign_id: SalesforceId,
+    /// Stays set after conversion.
+    pub lead_id: Option<SalesforceId>,
+    pub contact_id: Option<SalesforceId>,
+    /// Empty text when Salesforce holds null.
+    pub status: String,
+    pub is_deleted: bool,
+    pub last_modified_by: Option<SalesforceId>,
+    pub system_modstamp: Option<Timestamp>,
+    /// Of the contact, else of the lead.
+    pub email: Option<String>,
+}
+
+impl CampaignMember {
+    /// The person: contact before lead, since a converted lead's row keeps its `LeadId`. None for an account as member.
+    #[must_use]
+    pub fn person(&self) -> Option<&SalesforceId> {
+        self.contact_id.as_ref().or(self.lead_id.as_ref())
+    }
 }

@@ -28,7 +28,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 
-pub use campaign::{Campaign, CampaignMemberStatus, ListedCampaign, NewCampaign};
+pub use campaign::{Campaign, CampaignMember, CampaignMemberStatus, ListedCampaign, NewCampaign};
 pub use circuit::CircuitState;
 pub use client::{InvalidSettings, Usage};
 pub use pace::Pace;
@@ -125,31 +125,6 @@ pub struct Page<T> {
     pub next: Option<String>,
     /// How many rows the vendor says there are in all, where it does.
     pub total: Option<u64>,
-}
-
-/// One row of `CampaignMember`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CampaignMember {
-    pub id: SalesforceId,
-    pub campaign_id: SalesforceId,
-    /// Stays set after conversion.
-    pub lead_id: Option<SalesforceId>,
-    pub contact_id: Option<SalesforceId>,
-    /// Empty text when Salesforce holds null.
-    pub status: String,
-    pub is_deleted: bool,
-    pub last_modified_by: Option<SalesforceId>,
-    pub system_modstamp: Option<Timestamp>,
-    /// Of the contact, else of the lead.
-    pub email: Option<String>,
-}
-
-impl CampaignMember {
-    /// The person: contact before lead, since a converted lead's row keeps its `LeadId`. None for an account as member.
-    #[must_use]
-    pub fn person(&self) -> Option<&SalesforceId> {
-        self.contact_id.as_ref().or(self.lead_id.as_ref())
-    }
 }
 
 /// A lead or contact, deleted and converted ones included.
