@@ -83,17 +83,22 @@ pub struct Service {
 }
 
 impl Service {
-    /// Runs until told to stop, then ends what is in hand.
-    pub async fn run_until(mut self, told: impl Future<Output = ()>) {
-        tokio::select! {
-            () = told => tracing::info!("stopping"),
-            _ = self.tasks.join_next() => tracing::error!("a part of the service ended by itself"),
+    /// Runs until told to stop, then ends what is in hand; false when a part of it ended by itself before that.
+    pub async fn run_until(mut self, told: impl Future<Output = ()>) -> bool {
+        let whole = tokio::select! {
+            () = told => true,
+            _ = self.tasks.join_next() => false,
+        };
+        match whole {
+            true => tracing::info!("stopping"),
+            false => tracing::error!("a part of the service ended by itself"),
         }
         self.stop.cancel();
         let ended = async { while self.tasks.join_next().await.is_some() {} };
         if tokio::time::timeout(GRACE, ended).await.is_err() {
             tracing::warn!("what was in hand did not end in time; its leases run out");
         }
+        whole
     }
 }
 

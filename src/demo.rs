@@ -14,7 +14,6 @@ use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use anyhow::ensure;
 use clap::Args;
 use secrecy::ExposeSecret;
 
@@ -31,8 +30,8 @@ pub struct Demo {
     /// A fixed script, a comparison of both sides and an end, instead of traffic until ctrl-c.
     #[arg(long)]
     once: bool,
-    /// With `--once`: the figures as one JSON object.
-    #[arg(long, requires = "once")]
+    /// The figures as one JSON object, with `--once`.
+    #[arg(long)]
     json: bool,
     /// Address and port of the service; port 8080 of this machine unless given, a free one with `--once`.
     #[arg(long, value_name = "ADDRESS")]
@@ -126,8 +125,7 @@ impl Demo {
         let started = clock.monotonic();
         let left = || SCRIPT_LIMIT.saturating_sub(clock.monotonic().saturating_sub(started));
         let emulators = traffic.emulators;
-        ensure!(service.settled(emulators, mapping, left()).await?, "the first sync does not end");
-        let mut settled = true;
+        let mut settled = service.settled(emulators, mapping, left()).await?;
         for (what, acts) in SCRIPT {
             for (act, of_200) in acts {
                 let times = (of_200 * usize::try_from(self.people)?).div_ceil(200).min(*of_200 * 5);
@@ -176,7 +174,7 @@ async fn go_on(traffic: &mut Traffic<'_>) {
 fn where_to_look(emulators: &Emulators, service: &Service, mapping: &str) -> anyhow::Result<()> {
     let (url, key, control) = (&service.url, service.key.expose_secret(), &emulators.control_url);
     print(&format!(
-        "\nservice            {url}\nAPI key            {key}\nAPI description    {url}/docs\n\
+        "\ndashboard          {url}/\nAPI key            {key}\nAPI description    {url}/docs\n\
          emulators, to act  {control}\n\n\
          curl -H 'Authorization: Bearer {key}' {url}/api/v1/mappings/{mapping}\n\
          curl {control}/marketo/programs/1044/members\n\

@@ -179,7 +179,7 @@ async fn run(command: Command, mut config: Config) -> anyhow::Result<ExitCode> {
             }
             let options = Options { role: serve.role, migrate: !serve.no_migrate, announce: true, points: points()? };
             let service = app::start(&config, options).await?;
-            service.run_until(told_to_stop()?).await;
+            return Ok(ExitCode::from(u8::from(!service.run_until(told_to_stop()?).await)));
         }
         Command::Migrate => {
             let store = app::connect(&config, Clock::system()).await?;

@@ -90,7 +90,7 @@ pub struct Service {
     pub store: Store,
     client: reqwest::Client,
     stop: oneshot::Sender<()>,
-    task: JoinHandle<()>,
+    task: JoinHandle<bool>,
     _folder: Folder,
 }
 

@@ -21,7 +21,7 @@ use crate::store::{Store, StoreError};
 const KEY_CHARACTERS: usize = 40;
 const PREFIX: &str = "cs_";
 /// For callers that cannot write an `Authorization` header.
-const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+pub(super) const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 const ALPHABET: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 
 closed_list! {

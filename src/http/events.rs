@@ -1,18 +1,71 @@
 //! Trigger events, as a list: the same objects that receivers are sent.
 
 use axum::extract::State;
+use jiff::Timestamp;
 use serde_json::Value;
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::ApiState;
-use super::extract::{Json, List, Parameters, Since};
-use super::refusal::Answer;
-use crate::domain::trigger::TransitionKind;
-use crate::store::triggers::EventFilter;
+use super::extract::{Json, List, Parameters, Since, cursor};
+use super::members::PersonBody;
+use super::refusal::{Answer, Refusal};
+use super::schema::Time;
+use crate::domain::trigger::{DetectedBy, Origin, TransitionKind};
+use crate::store::triggers::{EventFilter, StoredEvent};
+use crate::store::{Store, StoreError};
+
+/// Events that are read at once to find those of a program, and how often for one answer.
+const LOOK: i64 = 500;
+const LOOKS: usize = 20;
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::default().routes(routes!(list))
+}
+
+/// A trigger event: CloudEvents 1.0 in JSON. The same object is posted to receivers.
+#[derive(ToSchema)]
+#[schema(as = TriggerEvent)]
+#[expect(dead_code, reason = "describes what is serialised elsewhere")]
+struct TriggerEventBody {
+    /// `1.0`
+    specversion: String,
+    id: String,
+    /// `/campaigns/` and the campaign.
+    source: String,
+    r#type: TransitionKind,
+    /// The campaign member; left out where its id is not known.
+    subject: String,
+    time: Time,
+    /// `application/json`
+    datacontenttype: String,
+    /// Position in the log, in twenty digits.
+    #[schema(example = "00000000000000000042")]
+    sequence: String,
+    data: TriggerDataBody,
+}
+
+/// What happened, to whom.
+#[derive(ToSchema)]
+#[schema(as = TriggerData)]
+#[expect(dead_code, reason = "describes what is serialised elsewhere")]
+struct TriggerDataBody {
+    campaign_id: String,
+    campaign_name: Option<String>,
+    mapping_id: Option<String>,
+    program_id: Option<i64>,
+    person: PersonBody,
+    /// The new status; of a removed member the last that it held.
+    status: Option<String>,
+    /// Null when it was added.
+    old_status: Option<String>,
+    /// Null when it was removed.
+    new_status: Option<String>,
+    origin: Origin,
+    detected_by: DetectedBy,
+    /// Counts per member, from 1, without gaps.
+    sequence: u64,
 }
 
 /// List trigger events
@@ -23,6 +76,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
     params(
         ("type" = Option<Vec<String>>, Query, description = "`campaign.member.added`, `.removed`, `.status_changed`; several mean any of them, as below"),
         ("campaign_id" = Option<Vec<String>>, Query, description = "Only of these campaigns"),
+        ("program_id" = Option<Vec<i64>>, Query, description = "Only of these programs"),
         ("status" = Option<Vec<String>>, Query, description = "Only with one of these as the status, or the last one held"),
         ("old_status" = Option<Vec<String>>, Query, description = "Only from one of these"),
         ("new_status" = Option<Vec<String>>, Query, description = "Only to one of these"),
@@ -30,7 +84,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
     ),
-    responses((status = 200, description = "Oldest first", body = List<Value>, example = json!({"data": [{
+    responses((status = 200, description = "Oldest first", body = List<TriggerEventBody>, example = json!({"data": [{
         "specversion": "1.0", "id": "0193a3f0-7b1e-7c40-8a52-3d5f1e2c9b10", "source": "/campaigns/7015g000000XYZABCD",
         "type": "campaign.member.status_changed", "subject": "00v5g000000XYZAAA2", "time": "2026-11-23T20:05:01Z",
         "datacontenttype": "application/json", "sequence": "00000000000000000042",
@@ -40,36 +94,86 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
             "detected_by": "write", "sequence": 3}}], "next_cursor": null})))
 )]
 async fn list(State(api): State<ApiState>, mut given: Parameters) -> Answer<Json<List<Value>>> {
-    let mut filter = filter(&mut given)?;
+    let mut filter = Filter::of(&mut given)?;
     let since = given.since()?;
     let page = given.page()?;
     given.end()?;
     let mut after = page.after_position()?.unwrap_or(0);
     match since {
-        Some(Since::Time(time)) => filter.since = Some(time.as_millisecond()),
+        Some(Since::Time(time)) => filter.since(time),
         Some(Since::Position(position)) => after = after.max(position),
         None => {}
     }
-    let rows = api.store.events(&filter, after, page.fetch()).await?;
-    Ok(page.list(
+    let (rows, beyond) = filter.read(&api.store, after, page.fetch()).await?;
+    let Json(mut list) = page.list(
         rows,
         |event| event.position.to_string(),
         |event| {
             let body = event.body();
             serde_json::from_str(&body).unwrap_or(Value::String(body))
         },
-    ))
+    );
+    list.next_cursor = list.next_cursor.or(beyond.map(|position| cursor(&position.to_string())));
+    Ok(Json(list))
 }
 
-/// What the list and the stream are filtered by, but for where they begin.
-pub(super) fn filter(given: &mut Parameters) -> Answer<EventFilter> {
-    let types: Vec<_> = TransitionKind::ALL.iter().map(|kind| kind.as_str()).collect();
-    Ok(EventFilter {
-        types: given.all_of("type", &types)?,
-        campaign_ids: given.salesforce_ids("campaign_id")?,
-        statuses: given.all("status"),
-        old_statuses: given.all("old_status"),
-        new_statuses: given.all("new_status"),
-        since: None,
-    })
+/// What the list and the stream are filtered by.
+pub(super) struct Filter {
+    stored: EventFilter,
+    /// The log is not kept by program: what it tells of others is read and left out.
+    programs: Vec<i64>,
+}
+
+impl Filter {
+    pub(super) fn of(given: &mut Parameters) -> Answer<Self> {
+        let types: Vec<_> = TransitionKind::ALL.iter().map(|kind| kind.as_str()).collect();
+        let invalid = |_| Refusal::field("program_id", "invalid", "has to be a number");
+        let programs = given.all("program_id").into_iter().map(|id| id.parse().map_err(invalid));
+        Ok(Self {
+            programs: programs.collect::<Answer<_>>()?,
+            stored: EventFilter {
+                types: given.all_of("type", &types)?,
+                campaign_ids: given.salesforce_ids("campaign_id")?,
+                statuses: given.all("status"),
+                old_statuses: given.all("old_status"),
+                new_statuses: given.all("new_status"),
+                since: None,
+            },
+        })
+    }
+
+    /// Only later ones than this.
+    pub(super) fn since(&mut self, time: Timestamp) {
+        self.stored.since = Some(time.as_millisecond());
+    }
+
+    /// The events after a position. When too many were left out meanwhile, the position from which to go on; else all were seen.
+    pub(super) async fn read(
+        &self,
+        store: &Store,
+        mut after: i64,
+        limit: i64,
+    ) -> Result<(Vec<StoredEvent>, Option<i64>), StoreError> {
+        if self.programs.is_empty() {
+            return Ok((store.events(&self.stored, after, limit).await?, None));
+        }
+        let most = usize::try_from(limit).unwrap_or(usize::MAX);
+        let mut found = Vec::new();
+        for _ in 0..LOOKS {
+            let rows = store.events(&self.stored, after, LOOK).await?;
+            let Some(last) = rows.last() else { return Ok((found, None)) };
+            after = last.position;
+            found.extend(rows.into_iter().filter(|event| self.is_of_program(event)));
+            if found.len() >= most {
+                found.truncate(most);
+                return Ok((found, None));
+            }
+        }
+        Ok((found, Some(after)))
+    }
+
+    fn is_of_program(&self, event: &StoredEvent) -> bool {
+        let body: Value = serde_json::from_str(&event.body()).unwrap_or_default();
+        body["data"]["program_id"].as_i64().is_some_and(|id| self.programs.contains(&id))
+    }
 }

@@ -14,8 +14,8 @@ use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -108,6 +108,11 @@ fn field_to_blame(text: &str) -> (String, String) {
         _ if text.starts_with("missing field") || text.starts_with("unknown field") => (quoted(), text.to_owned()),
         _ => (String::new(), text.to_owned()),
     }
+}
+
+/// A field in which null is as good as missing.
+pub(super) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(field: D) -> Result<T, D::Error> {
+    Option::deserialize(field).map(Option::unwrap_or_default)
 }
 
 /// An id of ours in the path. What is not even a UUID names nothing that exists.

@@ -23,7 +23,7 @@ use crate::store::members::Member;
 use crate::store::people::{Half, Person};
 
 /// Says of a CSV what `complete` says of JSON.
-const COMPLETE: HeaderName = HeaderName::from_static("x-complete");
+pub(super) const COMPLETE: HeaderName = HeaderName::from_static("x-complete");
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::default().routes(routes!(list)).routes(routes!(of_person))
@@ -179,14 +179,20 @@ fn refuse_untracked(asked: &[String], tracked: &[TrackedCampaign]) -> Answer<()>
 /// Those tracked campaigns that the person is a member of in Salesforce.
 #[utoipa::path(
     get, path = "/people/{marketo_id}/campaigns", operation_id = "list_campaigns_of_person", tag = "filter",
-    params(("marketo_id" = i64, Path, description = "Of the person in Marketo")),
+    params(
+        ("marketo_id" = i64, Path, description = "Of the person in Marketo"),
+        ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+    ),
     responses(
         (status = 200, description = "One for each campaign", body = Found),
         (status = 404, description = "Nobody with this id has been met yet (`not-found`)"),
     )
 )]
-async fn of_person(State(api): State<ApiState>, Path(id): Path<String>, given: Parameters) -> Answer<Json<Found>> {
+async fn of_person(State(api): State<ApiState>, Path(id): Path<String>, mut given: Parameters) -> Answer<Json<Found>> {
+    let page = given.page()?;
     given.end()?;
+    let after = page.after_id()?.unwrap_or_default();
     let unknown = || Refusal::not_found("person known here");
     let id = id.parse().map_err(|_| unknown())?;
     let person = api.store.people(&[Half::Marketo(id)]).await?.pop().ok_or_else(unknown)?;
@@ -196,7 +202,9 @@ async fn of_person(State(api): State<ApiState>, Path(id): Path<String>, given: P
     let ids: Vec<_> = members.iter().map(|member| member.campaign_id.clone()).collect();
     let tracked = api.store.tracked_campaigns(Some(&ids)).await?;
     members.retain(|member| tracked.iter().any(|campaign| campaign.id == member.campaign_id));
-    let data = members.into_iter().map(|member| CampaignMember::of(member, &tracked)).collect();
+    members.retain(|member| member.id > after);
+    let Json(List { data, next_cursor }) =
+        page.list(members, |member| member.id.clone(), |member| CampaignMember::of(member, &tracked));
     let complete = api.store.tracked_campaigns(None).await?.iter().all(|campaign| campaign.complete);
-    Ok(Json(Found { data, next_cursor: None, complete }))
+    Ok(Json(Found { data, next_cursor, complete }))
 }

@@ -9,7 +9,7 @@ use utoipa_axum::routes;
 
 use super::ApiState;
 use super::auth::Caller;
-use super::extract::{Id, Json, List, Optional, Page, Parameters};
+use super::extract::{Id, Json, List, Optional, Page, Parameters, or_default};
 use super::members::PersonBody;
 use super::refusal::{Answer, Refusal};
 use super::schema::Time;
@@ -111,17 +111,36 @@ async fn listed(api: &ApiState, page: &Page, rows: Vec<Guard>) -> Answer<Json<Li
     get, path = "/mappings/{id}/guards", operation_id = "list_guards", tag = "guards",
     params(
         ("id" = uuid::Uuid, Path),
+        ("state" = Option<String>, Query, description = "Only those in this state: `waiting`, `approved`, `discarded`"),
         ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
     ),
     responses((status = 200, description = "In the order they tripped", body = List<GuardBody>))
 )]
 async fn list(State(api): State<ApiState>, Id(id): Id, mut given: Parameters) -> Answer<Json<List<GuardBody>>> {
+    let state = given.one_of("state", &STATES)?;
     let page = given.page()?;
     given.end()?;
     api.store.mapping(&id).await?.ok_or_else(|| Refusal::not_found("mapping"))?;
-    let rows = api.store.guards(&id, &page.after_id()?.unwrap_or_default(), page.fetch()).await?;
+    let rows = guards_of(&api, &id, state.as_deref(), &page).await?;
     listed(&api, &page, rows).await
+}
+
+/// The guards of a mapping on a page; those of one state are picked out here, since a mapping has few.
+async fn guards_of(api: &ApiState, id: &str, state: Option<&str>, page: &Page) -> Answer<Vec<Guard>> {
+    let mut after = page.after_id()?.unwrap_or_default();
+    let mut found = Vec::new();
+    loop {
+        let rows = api.store.guards(id, &after, page.fetch()).await?;
+        let more = rows.len() > page.limit();
+        if let Some(last) = rows.last() {
+            after.clone_from(&last.id);
+        }
+        found.extend(rows.into_iter().filter(|guard| state.is_none_or(|state| guard.state == state)));
+        if !more || found.len() > page.limit() {
+            return Ok(found);
+        }
+    }
 }
 
 /// Approve removals
@@ -147,6 +166,8 @@ async fn approve(
 #[serde(deny_unknown_fields, default)]
 struct Discard {
     /// They are added again where they were removed; else the two sides are kept apart.
+    #[serde(deserialize_with = "or_default")]
+    #[schema(nullable)]
     restore: bool,
 }
 

@@ -18,7 +18,7 @@ use crate::store::keys::{Kept, Repeated};
 
 /// Characters in a key.
 const LONGEST_KEY: usize = 255;
-const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+pub(super) const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// Headers that belong to the answer, and not to the request that it was given to.
 const KEPT_HEADERS: [HeaderName; 3] = [header::CONTENT_TYPE, header::LOCATION, header::ETAG];
 

@@ -255,9 +255,19 @@ fn cors(origins: &[String]) -> CorsLayer {
             header::IF_MATCH,
             REQUEST_ID,
             IDEMPOTENCY_KEY,
+            auth::API_KEY,
             stream::LAST_EVENT_ID,
         ])
-        .expose_headers([header::ETAG, header::LOCATION, header::RETRY_AFTER, REQUEST_ID])
+        .expose_headers([
+            header::ETAG,
+            header::LOCATION,
+            header::LINK,
+            header::RETRY_AFTER,
+            header::WWW_AUTHENTICATE,
+            REQUEST_ID,
+            idempotency::REPLAYED,
+            filter::COMPLETE,
+        ])
 }
 
 #[cfg(test)]

@@ -51,9 +51,13 @@ impl Refusal {
             field => format!("{field}: {}", error.message),
         };
         let detail = errors.iter().map(line).collect::<Vec<_>>().join("; ");
-        let mut refusal = Self::new(422, "invalid-input", "Invalid input", detail);
-        refusal.0.problem = refusal.0.problem.with_errors(errors);
-        refusal
+        Self::new(422, "invalid-input", "Invalid input", detail).blaming(errors)
+    }
+
+    /// With the fields that are to blame.
+    pub(super) fn blaming(mut self, errors: Vec<FieldError>) -> Self {
+        self.0.problem = self.0.problem.with_errors(errors);
+        self
     }
 
     /// 404

@@ -17,6 +17,7 @@ use crate::domain::mapping::{
 use crate::domain::merge::{Base, Reason, Rule, Side, SyncState};
 use crate::domain::status::{RowDirection, StatusRow};
 use crate::domain::subscription::SubscriptionState;
+use crate::domain::trigger::{DetectedBy, Origin, TransitionKind};
 use crate::domain::warning::{Warning, WarningCode};
 use crate::store::figures::Metric;
 
@@ -47,7 +48,10 @@ lists!(
     CheckState,
     SubscriptionState,
     WarningCode,
-    Metric
+    Metric,
+    TransitionKind,
+    Origin,
+    DetectedBy
 );
 
 /// A moment, in RFC 3339 and UTC.

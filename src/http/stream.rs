@@ -18,10 +18,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::ApiState;
-use super::events::filter;
+use super::events::Filter;
 use super::extract::{Parameters, Since};
 use super::refusal::{Answer, Refusal};
-use crate::store::triggers::{EventFilter, StoredEvent};
+use crate::store::triggers::StoredEvent;
 use crate::store::{Store, StoreError};
 
 /// Streams of one process at the same time.
@@ -41,7 +41,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 /// Somebody who listens.
 struct Listener {
     store: Store,
-    filter: EventFilter,
+    filter: Filter,
     /// Everything up to here was sent, or is not wanted.
     after: i64,
     page: VecDeque<StoredEvent>,
@@ -86,9 +86,16 @@ impl Listener {
         if last <= self.after {
             return Ok(());
         }
-        self.page = self.store.events(&self.filter, self.after, PAGE).await?.into();
-        if self.page.is_empty() {
-            self.after = last;
+        while !self.stop.is_cancelled() {
+            let (events, beyond) = self.filter.read(&self.store, self.after, PAGE).await?;
+            self.page = events.into();
+            if !self.page.is_empty() {
+                break;
+            }
+            self.after = beyond.unwrap_or(last);
+            if beyond.is_none() {
+                break;
+            }
         }
         Ok(())
     }
@@ -96,7 +103,7 @@ impl Listener {
 
 /// Listen to trigger events
 ///
-/// Server-sent events with the same filters as the list: `id` is the position, `event` the type, `data` the CloudEvent. A comment
+/// Server-sent events with the same filters as the list: `id` is the position, `event` the type, `data` the CloudEvent, a `TriggerEvent`. A comment
 /// comes every 15 seconds. Begins with the next event, after `since`, or after `Last-Event-ID`, with which browsers come back by
 /// themselves; that is read from the log, so that nothing is missed however long they were away.
 #[utoipa::path(
@@ -104,6 +111,7 @@ impl Listener {
     params(
         ("type" = Option<Vec<String>>, Query, description = "`campaign.member.added`, `.removed`, `.status_changed`; several mean any of them, as below"),
         ("campaign_id" = Option<Vec<String>>, Query, description = "Only of these campaigns"),
+        ("program_id" = Option<Vec<i64>>, Query, description = "Only of these programs"),
         ("status" = Option<Vec<String>>, Query, description = "Only with one of these as the status, or the last one held"),
         ("old_status" = Option<Vec<String>>, Query, description = "Only from one of these"),
         ("new_status" = Option<Vec<String>>, Query, description = "Only to one of these"),
@@ -117,7 +125,7 @@ impl Listener {
     )
 )]
 async fn stream_events(State(api): State<ApiState>, headers: HeaderMap, mut given: Parameters) -> Answer<Response> {
-    let mut filter = filter(&mut given)?;
+    let mut filter = Filter::of(&mut given)?;
     let since = given.since()?;
     given.end()?;
     let last_seen = headers.get(LAST_EVENT_ID).map(|id| {
@@ -129,7 +137,7 @@ async fn stream_events(State(api): State<ApiState>, headers: HeaderMap, mut give
     let after = match (last_seen.transpose()?, since) {
         (Some(position), _) | (None, Some(Since::Position(position))) => position,
         (None, Some(Since::Time(time))) => {
-            filter.since = Some(time.as_millisecond());
+            filter.since(time);
             0
         }
         (None, None) => api.store.last_position().await?,

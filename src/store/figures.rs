@@ -70,8 +70,13 @@ impl Store {
     pub async fn sum_minutes(&self) -> Result<i64, StoreError> {
         let now = self.now();
         let over = now - now % MINUTE;
-        let from = self.summed_until().await?.unwrap_or(over - MINUTE).max(over - AT_ONCE * MINUTE);
+        let stored = self.summed_until().await?;
+        // What is older than this after a pause of the service is left without figures.
+        let from = stored.unwrap_or(over - MINUTE).max(over - AT_ONCE * MINUTE);
         if from >= over {
+            return Ok(0);
+        }
+        if !self.take_minutes(stored.unwrap_or(from), over).await? {
             return Ok(0);
         }
         let mut rows = Vec::new();
@@ -89,21 +94,21 @@ impl Store {
             open.oldest.map_or(0, |oldest| (now - oldest).max(0) / 1000),
         ));
         let mut tx = self.db.begin().await?;
-        // Whoever moves the mark from where it was found has the minutes.
-        let moved = tx
-            .execute(
-                "INSERT INTO settings (name, value) VALUES ('summed_until', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value
-                 WHERE CAST(settings.value AS BIGINT) = $2",
-                args![over.to_string(), from],
-            )
-            .await?;
-        if moved == 0 {
-            return Ok(0);
-        }
         add(&mut tx, &rows).await?;
         tx.execute("DELETE FROM figures WHERE minute < $1", args![over - KEPT]).await?;
         tx.commit().await?;
         Ok((over - from) / MINUTE)
+    }
+
+    /// Whoever moves the mark from where it was found has the minutes; the others need not sum them. A process that dies before it has
+    /// stored them leaves those without figures.
+    async fn take_minutes(&self, from: i64, over: i64) -> Result<bool, StoreError> {
+        let mut tx = self.db.begin().await?;
+        let sql = "INSERT INTO settings (name, value) VALUES ('summed_until', $1) ON CONFLICT (name) DO UPDATE SET value = excluded.value
+                   WHERE CAST(settings.value AS BIGINT) = $2";
+        let moved = tx.execute(sql, args![over.to_string(), from]).await?;
+        tx.commit().await?;
+        Ok(moved > 0)
     }
 
     /// Adds calls that this process has made in the minute that goes on.
@@ -151,7 +156,8 @@ impl Store {
         let range = || args![minute, minute + MINUTE];
         let mut sums = Sums::new();
         let ids = args![self.inbox_before(minute).await?, self.inbox_before(minute + MINUTE).await?];
-        let count = "SELECT COUNT(*) FROM inbox WHERE id >= $1 AND id < $2 AND change_id IS NOT NULL";
+        let count = "SELECT COUNT(*) FROM inbox WHERE id >= $1 AND id < $2 AND change_id IS NOT NULL
+                     AND source IN ('marketo', 'salesforce')";
         let received: Vec<(i64,)> = self.db.fetch(count, ids).await?;
         sums.insert(Metric::Received, received.first().map_or(0, |row| row.0));
         let ended = "SELECT state, outcome, source, CASE WHEN reason IS NULL THEN 0 ELSE 1 END, COUNT(*) FROM outbox

@@ -37,6 +37,7 @@ impl Store {
         let mut tx = self.db.begin().await?;
         let (people, holders) = lock_all(&mut tx, links, &halves).await?;
         let mut taken: HashMap<&str, &Link> = HashMap::new();
+        let mut known_by: HashMap<Half, &Link> = HashMap::new();
         let mut joins: Vec<(String, String, bool)> = Vec::new();
         let mut updates: BTreeMap<&str, (MarketoId, &str)> = BTreeMap::new();
         let mut linked = Vec::with_capacity(links.len());
@@ -49,13 +50,17 @@ impl Store {
                     && p.salesforce_id.as_ref().is_none_or(|id| *id == link.salesforce)
             };
             let free = |id: &str| taken.get(id).is_none_or(|by| *by == link);
-            let own = people.get(&link.person_id).filter(|person| fits(person) && free(&person.id));
+            let halves = [Half::Marketo(link.marketo), Half::Salesforce(link.salesforce.clone())];
+            // Also one that nobody has yet is given once.
+            let unclaimed = halves.iter().all(|half| known_by.get(half).is_none_or(|by| *by == link));
+            let own = people.get(&link.person_id).filter(|person| unclaimed && fits(person) && free(&person.id));
             let Some(person) = own.filter(|_| others.iter().all(|p| fits(p) && free(&p.id))) else {
                 linked.push(None);
                 continue;
             };
             if !taken.contains_key(person.id.as_str()) {
                 taken.insert(&person.id, link);
+                known_by.extend(halves.map(|half| (half, link)));
                 for other in &others {
                     taken.insert(&other.id, link);
                     joins.push((other.id.clone(), person.id.clone(), false));
@@ -178,6 +183,9 @@ async fn join_members(tx: &mut Tx, rows: &Rows) -> Result<(), StoreError> {
              WHEN l.base_marketo IS NULL THEN members.base_marketo END,
            base_salesforce = CASE WHEN r.merged THEN NULL WHEN members.base_salesforce IS NULL THEN l.base_salesforce
              WHEN l.base_salesforce IS NULL THEN members.base_salesforce END,
+           resolution = COALESCE(members.resolution, l.resolution), frozen = members.frozen OR l.frozen,
+           own_writes = CASE WHEN members.sent IS NULL AND l.sent IS NOT NULL THEN l.own_writes
+             ELSE COALESCE(members.own_writes, l.own_writes) END,
            sent = COALESCE(members.sent, l.sent), after_merge = members.after_merge OR l.after_merge OR r.merged
          FROM {rows} JOIN members l ON l.person_id = r.loser
          WHERE members.person_id = r.winner AND members.campaign_id = l.campaign_id",

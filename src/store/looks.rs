@@ -4,6 +4,7 @@
 //! A member has two at the most, so that announcements that are repeated cost nothing. Must not know what a look finds.
 
 use super::dialect::{Rows, args};
+use super::lanes::lock_lanes;
 use super::outbox::{Kind, NewWork, Subject, enqueue};
 use super::{Store, StoreError};
 
@@ -21,6 +22,7 @@ impl Store {
             .flat_map(|(lane, person)| (1_i64..).zip(AFTER).map(move |(nth, after)| (lane, person, nth, now + after)))
             .collect();
         let mut tx = self.db.begin().await?;
+        lock_lanes(&mut tx, members.iter().map(|(lane, _)| lane.as_str())).await?;
         let sql =
             "INSERT INTO later_looks (lane, person_id, nth, due_at) SELECT lane, person_id, nth, due_at FROM {rows}
                    WHERE true ON CONFLICT (lane, person_id, nth) DO UPDATE SET due_at = excluded.due_at";

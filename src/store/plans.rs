@@ -117,6 +117,9 @@ pub enum Applying {
     Not(String),
 }
 
+/// How long hints wait for the rows of a plan that is applied to be checked, in milliseconds.
+const CHECK: i64 = 30_000;
+
 impl Store {
     /// Begins a plan; its id. Plans that are long past are dropped.
     pub async fn create_plan(&self, draft: &Draft, mapping_id: Option<&str>) -> Result<String, StoreError> {
@@ -244,6 +247,9 @@ impl Store {
             }
             halt(self, &mut tx, lane, false).await?;
         }
+        // What waits is about members that the run reads anyway: it comes after the rows were checked, or they would all have drifted.
+        let sql = "UPDATE outbox SET due_at = $2 WHERE lane = $1 AND kind = 'hint' AND state IN ('available', 'retryable') AND due_at < $2";
+        tx.execute(sql, args![lane, now + CHECK]).await?;
         let run = start_run(self, &mut tx, &mapping.id, lane, "reconciliation").await?;
         check_first(&mut tx, &run, &plan.id).await?;
         audit(self, &mut tx, actor, "plan.applied", &plan.id, &mapping.id).await?;

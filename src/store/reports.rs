@@ -100,7 +100,7 @@ impl Store {
     /// Changes that are not done with.
     pub async fn open_changes(&self) -> Result<OpenChanges, StoreError> {
         let sql = "SELECT state, COUNT(*), MIN(created_at) FROM outbox
-                   WHERE state IN ('available', 'running', 'retryable', 'parked') GROUP BY state";
+                   WHERE state IN ('available', 'running', 'retryable', 'parked') AND state <> 'completed' GROUP BY state";
         let rows: Vec<(String, i64, i64)> = self.db.fetch(sql, vec![]).await?;
         let oldest = rows.iter().filter(|(state, ..)| state != "parked").map(|row| row.2).min();
         Ok(OpenChanges { oldest, count: rows.into_iter().map(|(state, count, _)| (state, count)).collect() })

@@ -169,7 +169,7 @@ async fn change(
 
 /// Remove people from a campaign
 ///
-/// Whoever is no member is skipped. Nobody is created. Otherwise as `add-to-campaign`, without a status.
+/// Whoever is no member is skipped. Nobody is created. Otherwise as `add-to-campaign`; a status is not heeded.
 #[utoipa::path(
     post, path = "/flow-actions/remove-from-campaign", operation_id = "remove_from_campaign", tag = "flow actions", request_body = FlowActionRequest,
     params(

@@ -32,7 +32,7 @@ const LONGEST_ADDRESS: usize = 254;
 pub(in crate::http) struct FlowActionRequest {
     /// Any campaign that our user sees, mapped or not; 15 or 18 characters.
     campaign_id: String,
-    /// One of the campaign's statuses; left out of a removal.
+    /// One of the campaign's statuses; a removal heeds none.
     status: Option<String>,
     /// At most 10,000.
     people: Option<Vec<NamedPerson>>,
@@ -121,19 +121,11 @@ impl FlowActionRequest {
         if campaign_id.object() != Some(SalesforceObject::Campaign) {
             return Err(Refusal::field("campaign_id", "invalid", "is not the id of a campaign: those begin with 701"));
         }
-        let status = self.status.filter(|status| !status.is_empty());
-        match (action, &status) {
-            (FlowAction::Remove, Some(_)) => {
-                return Err(Refusal::field("status", "unused", "a removal has no status: leave it out"));
-            }
-            (FlowAction::Add | FlowAction::Change, None) => {
-                return Err(Refusal::field(
-                    "status",
-                    "required",
-                    "is missing: one of the campaign's statuses is needed",
-                ));
-            }
-            _ => {}
+        // One body does for all three; a removal heeds no status.
+        let status = self.status.filter(|status| action != FlowAction::Remove && !status.is_empty());
+        if action != FlowAction::Remove && status.is_none() {
+            let message = "is missing: one of the campaign's statuses is needed";
+            return Err(Refusal::field("status", "required", message));
         }
         let program_id = self.program_id.filter(|id| !id.is_empty());
         let invalid = || Refusal::field("program_id", "invalid", "has to be a whole number above 0");

@@ -199,12 +199,21 @@ async fn translations(
         return Ok((map, custom));
     }
     let found = status_match::suggest(pair, found);
-    if custom {
-        return Err(Refusal::invalid(found.iter().map(|difference| blame(difference, &map)).collect()));
+    let errors = match custom {
+        true => found.iter().map(|difference| blame(difference, &map)).collect(),
+        false => Vec::new(),
+    };
+    // A row that is wrong is the request's fault; a status that is left over is how the two sides differ.
+    if custom && found.iter().any(|difference| difference.problem != Problem::Untranslated) {
+        return Err(Refusal::invalid(errors));
     }
-    let detail = "the statuses of program and campaign do not match by name; rename them, or give a status_map";
+    let detail = match custom {
+        true => "the status_map leaves statuses of program or campaign without a translation; give each of them a row",
+        false => "the statuses of program and campaign do not match by name; rename them, or give a status_map",
+    };
     let differences = status_match::with_members(api, pair, found).await;
-    Err(Refusal::new(422, "incompatible-statuses", "Incompatible statuses", detail).with("differences", differences))
+    let refusal = Refusal::new(422, "incompatible-statuses", "Incompatible statuses", detail).blaming(errors);
+    Err(refusal.with("differences", differences))
 }
 
 /// What keeps a map from being used in this direction with these campaign statuses.
@@ -274,14 +283,20 @@ pub(super) async fn changed_mapping(api: &ApiState, mapping: &Mapping, patch: Ma
         }
     }
     changed.policies = patch.policies.merge(&mapping.policies);
-    if changed.policies.direction != mapping.policies.direction || patch.status_map.is_some() {
+    changed.options = Options {
+        provision_statuses: patch.provision_statuses.unwrap_or(mapping.options.provision_statuses),
+        allow_native_sync: patch.allow_native_sync.unwrap_or(mapping.options.allow_native_sync),
+        allow_program_type: patch.allow_program_type.unwrap_or(mapping.options.allow_program_type),
+    };
+    let asks = changed.policies.direction != mapping.policies.direction || changed.options != mapping.options;
+    if asks || patch.status_map.is_some() {
         let (mut pair, _) = read(api, mapping.program_id, &mapping.campaign_id).await?;
         let given = match patch.status_map {
             Some(given) => given,
             None => mapping.custom_map.then(|| mapping.status_map.rows.clone()),
         };
-        refuse_unsuitable(&pair.program, &changed.policies, mapping.options)?;
-        let lacking = match mapping.options.provision_statuses {
+        refuse_unsuitable(&pair.program, &changed.policies, changed.options)?;
+        let lacking = match changed.options.provision_statuses {
             true => {
                 let map = given.clone().map(|rows| StatusMap { rows });
                 pair.lacking(wanted_statuses(&pair, map.as_ref(), "status_map")?)
@@ -310,6 +325,7 @@ pub(super) fn what_changed(before: &Mapping, after: &Mapping) -> String {
     let parts = [
         ("status_map", before.status_map != after.status_map),
         ("policies", before.policies != after.policies),
+        ("options", before.options != after.options),
         ("program_name", before.program_name != after.program_name),
         ("campaign_name", before.campaign_name != after.campaign_name),
     ];

@@ -159,15 +159,16 @@ async fn show(State(api): State<ApiState>, Id(id): Id) -> Answer<Response> {
 /// Change a mapping
 ///
 /// `policies` is laid over what is there, `status_map` replaces the whole map (null goes back to the automatic one). When
-/// either changes, everybody is decided anew in the run that `run_id` names.
+/// either changes, everybody is decided anew in the run that `run_id` names. Both vendors are asked again whether all fits when
+/// the map, the direction, `provision_statuses` or one of what is allowed changes.
 #[utoipa::path(
     patch, path = "/mappings/{id}", operation_id = "change_mapping", tag = "mappings", request_body = MappingPatch,
     params(("id" = uuid::Uuid, Path), ("If-Match" = Option<String>, Header, description = "The version that was seen, as in `ETag`")),
     responses(
         (status = 200, description = "The mapping as it is now", body = MappingAnswer, headers(("ETag" = String, description = "Its version"))),
-        (status = 409, description = "Somebody else changed it at this moment (`conflict`)"),
+        (status = 409, description = "Somebody else changed it at this moment (`conflict`), or `native-sync-active`"),
         (status = 412, description = "It is at another version (`precondition-failed`)"),
-        (status = 422, description = "`invalid-input`, or `incompatible-statuses` (with `differences`)"),
+        (status = 422, description = "`invalid-input`, `unsupported-program-type`, or `incompatible-statuses` (with `differences`)"),
         (status = 502, description = "A vendor refuses to answer (`vendor-error`)"),
         (status = 503, description = "A vendor is down or has no calls left (`vendor-unavailable`), or the database is (`unavailable`)"),
     )
@@ -238,32 +239,53 @@ async fn remove(
 ///
 /// Changes are still received, and applied when it is resumed.
 #[utoipa::path(
-    post, path = "/mappings/{id}/pause", operation_id = "pause_mapping", tag = "mappings", params(("id" = uuid::Uuid, Path)),
+    post, path = "/mappings/{id}/pause", operation_id = "pause_mapping", tag = "mappings",
+    params(("id" = uuid::Uuid, Path), ("If-Match" = Option<String>, Header, description = "The version that was seen, as in `ETag`")),
     responses(
-        (status = 200, description = "Paused", body = MappingBody),
+        (status = 200, description = "Paused", body = MappingBody, headers(("ETag" = String, description = "Its version"))),
         (status = 409, description = "Somebody else changed it at this moment (`conflict`)"),
+        (status = 412, description = "It is at another version (`precondition-failed`)"),
     )
 )]
-async fn pause(State(api): State<ApiState>, Extension(caller): Extension<Caller>, Id(id): Id) -> Answer<Response> {
-    set_state(&api, &caller, &id, MappingState::Paused).await
+async fn pause(
+    State(api): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id,
+    headers: HeaderMap,
+) -> Answer<Response> {
+    set_state(&api, &caller, &id, &headers, MappingState::Paused).await
 }
 
 /// Resume a mapping
 ///
 /// Also one that has failed: everybody is then decided anew.
 #[utoipa::path(
-    post, path = "/mappings/{id}/resume", operation_id = "resume_mapping", tag = "mappings", params(("id" = uuid::Uuid, Path)),
+    post, path = "/mappings/{id}/resume", operation_id = "resume_mapping", tag = "mappings",
+    params(("id" = uuid::Uuid, Path), ("If-Match" = Option<String>, Header, description = "The version that was seen, as in `ETag`")),
     responses(
-        (status = 200, description = "Active", body = MappingBody),
+        (status = 200, description = "Active", body = MappingBody, headers(("ETag" = String, description = "Its version"))),
         (status = 409, description = "Somebody else changed it at this moment (`conflict`)"),
+        (status = 412, description = "It is at another version (`precondition-failed`)"),
     )
 )]
-async fn resume(State(api): State<ApiState>, Extension(caller): Extension<Caller>, Id(id): Id) -> Answer<Response> {
-    set_state(&api, &caller, &id, MappingState::Active).await
+async fn resume(
+    State(api): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id,
+    headers: HeaderMap,
+) -> Answer<Response> {
+    set_state(&api, &caller, &id, &headers, MappingState::Active).await
 }
 
-async fn set_state(api: &ApiState, caller: &Caller, id: &str, state: MappingState) -> Answer<Response> {
+async fn set_state(
+    api: &ApiState,
+    caller: &Caller,
+    id: &str,
+    headers: &HeaderMap,
+    state: MappingState,
+) -> Answer<Response> {
     let mut mapping = found(api, id).await?;
+    check_version(headers, &mapping)?;
     refuse_removing(&mapping)?;
     if mapping.state != state {
         // What happened while it had failed is not known to the last hint.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 
+use super::super::extract::or_default;
 use super::super::plans::PlanBody;
 use super::super::schema::Time;
 use crate::domain::catalogue::{Subject, find};
@@ -29,19 +30,24 @@ pub(in crate::http) struct NewMapping {
     pub create_campaign: Option<NewCampaign>,
     /// Replaces the automatic map, in which a status translates to the one of exactly the same name.
     pub status_map: Option<Vec<StatusRow>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
+    #[schema(nullable)]
     pub policies: PolicyPatch,
     /// Missing campaign statuses are created.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
+    #[schema(nullable)]
     pub provision_statuses: bool,
     /// Although Marketo's own sync has the program.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
+    #[schema(nullable)]
     pub allow_native_sync: bool,
     /// Although membership of the program sends mail (engagement and email programs).
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
+    #[schema(nullable)]
     pub allow_program_type: bool,
     /// Nothing is applied until it is resumed.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
+    #[schema(nullable)]
     pub paused: bool,
 }
 
@@ -62,9 +68,17 @@ pub(in crate::http) struct MappingPatch {
     #[serde(deserialize_with = "present")]
     #[schema(value_type = Option<Vec<StatusRow>>)]
     pub status_map: Option<Option<Vec<StatusRow>>>,
+    #[serde(deserialize_with = "or_default")]
+    #[schema(nullable)]
     pub policies: PolicyPatch,
     pub program_name: Option<String>,
     pub campaign_name: Option<String>,
+    /// Missing campaign statuses are created, from now on.
+    pub provision_statuses: Option<bool>,
+    /// Although Marketo's own sync has the program.
+    pub allow_native_sync: Option<bool>,
+    /// Although membership of the program sends mail.
+    pub allow_program_type: Option<bool>,
 }
 
 /// A field that is there, be it null; one that is missing never gets here.

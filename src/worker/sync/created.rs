@@ -31,7 +31,6 @@ impl Worker {
         created: Vec<Created<'_>>,
     ) -> Result<(), PassError> {
         let mut links = Vec::new();
-        let mut keys = Vec::new();
         let mut linked = Vec::new();
         let mut halves = Vec::new();
         for (n, key, half) in created {
@@ -39,8 +38,7 @@ impl Worker {
             match pair(person, &half) {
                 Some((marketo, salesforce)) => {
                     links.push(Link { person_id: person.id.clone(), marketo, salesforce });
-                    keys.push(key.to_owned());
-                    linked.push(n);
+                    linked.push((n, key.to_owned()));
                     halves.push(half);
                 }
                 None => self.link_created(pass, n, side, key, half).await?,
@@ -48,7 +46,8 @@ impl Worker {
         }
         // Known already, by a hint of its own: what is recorded of it is not what this pass has read.
         let known = self.store.people(&halves).await?;
-        for (n, person) in linked.into_iter().zip(self.store.link_all(&links, &InHand::new()).await?) {
+        let mut keys = Vec::new();
+        for ((n, key), person) in linked.into_iter().zip(self.store.link_all(&links, &InHand::new()).await?) {
             match person {
                 Some(person) => {
                     let same =
@@ -58,7 +57,9 @@ impl Worker {
                     }
                     pass.items[n].member.person = person;
                     pass.moved = true;
+                    keys.push(key);
                 }
+                // The intent stands: whoever takes it over finds who was created, instead of creating another.
                 None => pass.items[n].park(Reason::AmbiguousPerson),
             }
         }

@@ -35,7 +35,6 @@ on_both! {
             ("add-to-campaign", json!({"status": "attended"}), 422, "unknown-status", ""),
             ("change-status", json!({"status": "Attended "}), 422, "unknown-status", ""),
             ("change-status", json!({"status": 7}), 422, "invalid-input", "status"),
-            ("remove-from-campaign", json!({}), 422, "invalid-input", "status"),
             ("add-to-campaign", json!({"people": []}), 422, "invalid-input", "people"),
             ("add-to-campaign", json!({"people": null}), 422, "invalid-input", "people"),
             ("add-to-campaign", json!({"people": null, "leadId": ""}), 422, "invalid-input", "people"),
@@ -103,6 +102,14 @@ on_both! {
         service.post(&format!("changes/{first}/discard"), json!({})).await.expect(200);
         let shown = service.get(&path).await.expect(200).json();
         assert_eq!((&shown["results"][0]["outcome"], &shown["results"][0]["reason"]), (&json!("failed"), &json!("discarded")));
+    }
+
+    async fn a_removal_takes_the_body_of_the_others_and_heeds_no_status(database: TestDatabase) {
+        let service = Service::new(&database).await;
+        for status in [json!("Attended"), json!("never heard of"), json!(""), Value::Null] {
+            let asked = service.post("flow-actions/remove-from-campaign", with(&json!({ "status": status }))).await.expect(202).json();
+            assert_eq!((&asked["action"], &asked["status"]), (&json!("remove_from_campaign"), &Value::Null), "{status}");
+        }
     }
 
     async fn all_rejected_is_final_at_once(database: TestDatabase) {

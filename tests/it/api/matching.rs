@@ -154,6 +154,11 @@ on_both! {
             (vec![], vec![("status_map", "untranslated"); 6]),
             // A second translation in one direction; a row of the other direction is not to blame.
             (with(&[row("Invited", "Registered", "to_salesforce")]), vec![("status_map[3].program_status", "ambiguous")]),
+            // A wrong row together with a hole.
+            (
+                [complete()[..2].to_vec(), vec![row("Attended", "attended", "both")]].concat(),
+                vec![("status_map[2].campaign_status", "unknown"), ("status_map", "untranslated")],
+            ),
             (
                 with(&[row("Registered", "Invited", "to_marketo"), row("Invited", "Invited", "to_salesforce")]),
                 vec![("status_map[3].campaign_status", "ambiguous")],
@@ -166,7 +171,11 @@ on_both! {
         for (rows, expected) in cases {
             let body = json!({"program_id": 1044, "campaign_id": campaign('1'), "status_map": rows});
             let refused = service.post("mappings", body).await;
-            assert_eq!(refused.problem(), (422, "invalid-input".to_owned()), "{rows:?}");
+            let holes = expected.iter().all(|(_, code)| *code == "untranslated");
+            let code = if holes { "incompatible-statuses" } else { "invalid-input" };
+            assert_eq!(refused.problem(), (422, code.to_owned()), "{rows:?}");
+            let differences = refused.json()["differences"].as_array().map(Vec::len);
+            assert_eq!(differences, holes.then_some(expected.len()), "{rows:?}");
             let expected: Vec<_> = expected.into_iter().map(|(f, c)| (f.to_owned(), c.to_owned())).collect();
             assert_eq!(blamed(&refused.json()), expected, "{rows:?}: {}", refused.text);
         }

@@ -56,7 +56,7 @@ fn bad_mappings() -> Vec<(Value, u16, &'static str, &'static str)> {
         (with(json!({"policies": {"gate": ["Attended", "atended"]}})), 422, "invalid-input", "policies.gate[1]"),
         (with(json!({"policies": {"direction": "sideways"}})), 422, "invalid-input", "policies.direction"),
         (with(json!({"policies": {"colour": "red"}})), 422, "invalid-input", "policies.colour"),
-        (with(json!({"status_map": [row("Invited", "Invited")]})), 422, "invalid-input", "status_map"),
+        (with(json!({"status_map": [row("Invited", "Invited")]})), 422, "incompatible-statuses", "status_map"),
         (with(json!({"status_map": [row("Invite", "Invited")]})), 422, "invalid-input", "status_map[0].program_status"),
         (
             // A status of the campaign that the program does not have is not made good by creating others.
@@ -167,11 +167,13 @@ on_both! {
             ("PUT", "mappings".to_owned(), &[], "{}", 405, "method-not-allowed"),
             ("PATCH", format!("mappings/{id}"), &[("if-match", "\"7\"")], "{}", 412, "precondition-failed"),
             ("DELETE", format!("mappings/{id}"), &[("if-match", "\"7\"")], "", 412, "precondition-failed"),
+            ("POST", format!("mappings/{id}/pause"), &[("if-match", "\"7\"")], "", 412, "precondition-failed"),
+            ("POST", format!("mappings/{id}/resume"), &[("if-match", "\"7\"")], "", 412, "precondition-failed"),
             ("DELETE", format!("mappings/{id}?undo=perhaps"), &[], "", 422, "invalid-input"),
             ("DELETE", format!("mappings/{id}?redo=true"), &[], "", 422, "invalid-input"),
             ("POST", "mappings?dry=true".to_owned(), &[], "{}", 422, "invalid-input"),
             ("PATCH", format!("mappings/{id}"), &[], r#"{"program_name":" "}"#, 422, "invalid-input"),
-            ("PATCH", format!("mappings/{id}"), &[], r#"{"status_map":[]}"#, 422, "invalid-input"),
+            ("PATCH", format!("mappings/{id}"), &[], r#"{"status_map":[]}"#, 422, "incompatible-statuses"),
             ("PATCH", format!("mappings/{id}"), &[], r#"{"policies":{"gate":["x"]}}"#, 422, "invalid-input"),
             ("POST", "keys".to_owned(), &[], r#"{"name":"x","scopes":["root"]}"#, 422, "invalid-input"),
             ("POST", "keys".to_owned(), &[], r#"{"name":"x","scopes":[]}"#, 422, "invalid-input"),
@@ -266,6 +268,13 @@ on_both! {
         let asked = [("origin", "https://app.example.com"), ("access-control-request-method", "POST"), ("authorization", "")];
         let preflight = service.ask("OPTIONS", "mappings", &asked, "").await.expect(200);
         assert_eq!(preflight.header("access-control-allow-origin"), "https://app.example.com");
+        for name in ["authorization", "content-type", "if-match", "idempotency-key", "x-api-key", "x-request-id", "last-event-id"] {
+            assert!(preflight.header("access-control-allow-headers").split(',').any(|allowed| allowed == name), "{name}");
+        }
+        let answer = service.ask("GET", "mappings", &asked[..1], "").await.expect(200);
+        for name in ["etag", "idempotency-replayed", "link", "location", "retry-after", "www-authenticate", "x-complete", "x-request-id"] {
+            assert!(answer.header("access-control-expose-headers").split(',').any(|exposed| exposed == name), "{name}");
+        }
         let other = service.ask("GET", "mappings", &[("origin", "https://evil.example.com"), ("x-request-id", "r1")], "").await;
         assert_eq!((other.header("access-control-allow-origin"), other.header("x-request-id")), ("", "r1"));
         for path in ["/healthz", "/readyz", "/openapi.json", "/docs"] {
