@@ -11,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::ApiState;
-use super::extract::{Id, Json, List, Parameters};
+use super::extract::{Id, Json, List, Parameters, or_default};
 use super::refusal::{Answer, Refusal};
 use super::schema::Time;
 use super::table::{Table, wants_csv};
@@ -193,7 +193,8 @@ struct BulkDecision {
     filter: BulkFilter,
     action: BulkAction,
     /// Only count.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
+    #[schema(nullable)]
     dry_run: bool,
 }
 

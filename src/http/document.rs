@@ -3,17 +3,25 @@
 //! Owns what holds of every operation and is therefore said once: the key, the errors that any of them can give. Must not
 //! describe a single operation; each does so where it is written.
 
+mod outside;
+
 use std::sync::OnceLock;
 
 use axum::http::header;
 use axum::response::{Html, IntoResponse};
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::path::ParameterIn;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{Content, InfoBuilder, LicenseBuilder, OpenApi, Ref, RefOr, ResponseBuilder, ServerBuilder};
+use utoipa::openapi::{
+    Content, InfoBuilder, LicenseBuilder, Object, OpenApi, Ref, RefOr, Response, ResponseBuilder, ServerBuilder, Type,
+};
 use utoipa::{OpenApi as _, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
+use super::events::TriggerEventBody;
 use super::{BASE, operations};
+use crate::domain::merge::Side;
 use crate::problem;
 
 /// One problem (RFC 9457).
@@ -33,6 +41,32 @@ struct ProblemBody {
     request_id: String,
     /// What is wrong with which field.
     errors: Vec<FieldErrorBody>,
+    /// With `already-mapped` and `mapping-observes`: the mapping that is in the way.
+    #[schema(required = false)]
+    mapping_id: String,
+    /// With `incompatible-statuses`: the statuses without a translation.
+    #[schema(required = false)]
+    differences: Vec<DifferenceBody>,
+    /// With `unknown-status`: those that the campaign has.
+    #[schema(required = false)]
+    statuses: Vec<String>,
+    /// With `not-tracked`: the campaigns of which nothing is recorded.
+    #[schema(required = false)]
+    campaign_ids: Vec<String>,
+}
+
+/// A status that the other side has no counterpart for.
+#[derive(ToSchema)]
+#[schema(as = StatusDifference)]
+#[expect(dead_code, reason = "describes what is serialised elsewhere")]
+struct DifferenceBody {
+    /// Whose status it is.
+    side: Side,
+    status: String,
+    /// How many hold it; null where they could not be counted.
+    members: Option<u64>,
+    /// What it probably is on the other side.
+    suggestion: Option<String>,
 }
 
 #[derive(ToSchema)]
@@ -47,8 +81,8 @@ struct FieldErrorBody {
 }
 
 #[derive(utoipa::OpenApi)]
-#[openapi(components(schemas(ProblemBody, FieldErrorBody)))]
-struct Problems;
+#[openapi(components(schemas(ProblemBody, FieldErrorBody, DifferenceBody, TriggerEventBody)))]
+struct Shared;
 
 const DESCRIPTION: &str = "Keeps Marketo programs and Salesforce campaigns the same, both ways. Errors are problems \
     (`application/problem+json`, RFC 9457), told apart by `code`. Times are RFC 3339 in UTC. Lists are paged by `limit` and `cursor`.";
@@ -57,7 +91,7 @@ const DESCRIPTION: &str = "Keeps Marketo programs and Salesforce campaigns the s
 #[must_use]
 pub fn openapi() -> OpenApi {
     let (reading, administration) = operations();
-    let nested = OpenApiRouter::with_openapi(Problems::openapi()).nest(BASE, reading.merge(administration));
+    let nested = OpenApiRouter::with_openapi(Shared::openapi()).nest(BASE, reading.merge(administration));
     let mut document = nested.into_openapi();
     document.info = InfoBuilder::new()
         .title("campaign-sync")
@@ -78,7 +112,48 @@ pub fn openapi() -> OpenApi {
             describe_errors(operation, has_id, !path.contains("/flow-actions/"));
         }
     }
+    document.merge(outside::openapi());
+    for operation in document.paths.paths.values_mut().flat_map(each) {
+        describe_headers(operation);
+    }
+    if let Some(components) = &mut document.components {
+        for (name, description) in HEADERS {
+            let header = HeaderBuilder::new().schema(Some(Object::with_type(Type::String)));
+            let header = header.description(Some(description)).build();
+            components.headers.insert(name.to_owned(), RefOr::T(header));
+        }
+    }
     document
+}
+
+const HEADERS: [(&str, &str); 4] = [
+    ("X-Request-Id", "By which the request is found in the log: the one that was sent, else a new one."),
+    ("Idempotency-Replayed", "`true` where the answer is the first one again; else it is not there."),
+    ("WWW-Authenticate", "What is missing (RFC 6750, 3)."),
+    ("Retry-After", "In how many seconds to come back."),
+];
+
+/// The headers that answers of a kind have.
+fn describe_headers(operation: &mut Operation) {
+    let is_key = |parameter: &utoipa::openapi::path::Parameter| {
+        parameter.parameter_in == ParameterIn::Header && parameter.name == "Idempotency-Key"
+    };
+    let replays = operation.parameters.iter().flatten().any(|parameter| matches!(parameter, RefOr::T(p) if is_key(p)));
+    for (status, response) in &mut operation.responses.responses {
+        let RefOr::T(response) = response else { continue };
+        add_header(response, "X-Request-Id");
+        match status.as_str() {
+            "401" | "403" => add_header(response, "WWW-Authenticate"),
+            "429" | "503" => add_header(response, "Retry-After"),
+            status if replays && status.starts_with('2') => add_header(response, "Idempotency-Replayed"),
+            _ => {}
+        }
+    }
+}
+
+fn add_header(response: &mut Response, name: &str) {
+    let known = Ref::new(format!("#/components/headers/{name}"));
+    response.headers.insert(name.to_owned(), RefOr::Ref(known));
 }
 
 fn each(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
@@ -96,6 +171,7 @@ fn describe_errors(operation: &mut Operation, has_id: bool, declared: bool) {
         ("413", "The body is too long (`body-too-large`).", has_body),
         ("415", "The body is not declared as JSON (`unsupported-media-type`).", has_body && declared),
         ("422", "A field or parameter is wrong; `errors` names it (`invalid-input`).", has_body || has_parameters),
+        ("429", "Too many requests, where a proxy in front counts them; see Retry-After.", true),
         ("500", "A fault of ours (`internal`).", true),
         ("503", "The database does not answer (`unavailable`); see Retry-After.", true),
     ];
@@ -116,7 +192,7 @@ fn describe_errors(operation: &mut Operation, has_id: bool, declared: bool) {
     }
 }
 
-fn problem_body(response: &mut utoipa::openapi::Response) {
+fn problem_body(response: &mut Response) {
     let content = Content::new(Some(RefOr::Ref(Ref::from_schema_name("Problem"))));
     response.content.insert(problem::CONTENT_TYPE.to_owned(), RefOr::T(content));
 }
@@ -147,7 +223,7 @@ td:first-child { font-weight: 600 }
 code { font: 14px ui-monospace, monospace; overflow-wrap: anywhere }
 </style></head><body>
 <h1>campaign-sync API</h1>
-<p>Every operation needs <code>Authorization: Bearer KEY</code>. The whole document, with bodies and errors, is
+<p>Every operation under <code>/api/v1</code> needs <code>Authorization: Bearer KEY</code>. The whole document, with bodies and errors, is
 <a href="/openapi.json">openapi.json</a> (OpenAPI 3.1).</p>
 <table>
 "#;
@@ -176,4 +252,69 @@ pub(super) async fn page() -> Html<String> {
 
 fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn operation<'a>(document: &'a Value, path: &str) -> &'a Value {
+        let methods = document["paths"][path].as_object().unwrap_or_else(|| panic!("{path} is not described"));
+        methods.values().next().unwrap()
+    }
+
+    #[test]
+    fn what_is_outside_the_base_is_let_in_by_schemes_of_its_own() {
+        let document = serde_json::to_value(openapi()).unwrap();
+        for (path, security) in [
+            ("/webhooks/marketo", json!([{"marketo_token": []}, {"marketo_token_header": []}])),
+            ("/webhooks/salesforce", json!([{"salesforce_signature": []}])),
+            ("/webhooks/salesforce/outbound-message/{token}", json!([])),
+            ("/healthz", json!([])),
+            ("/readyz", json!([])),
+            ("/metrics", json!([])),
+        ] {
+            assert_eq!(operation(&document, path)["security"], security, "{path}");
+        }
+        let schemes = document["components"]["securitySchemes"].as_object().unwrap();
+        assert_eq!(schemes.len(), 4, "{schemes:?}");
+        let marketo = &document["components"]["schemas"]["MarketoWebhook"];
+        assert_eq!(marketo["required"], json!(["event"]));
+        assert!(marketo["properties"]["leadId"].is_object(), "{marketo}");
+        let salesforce = &document["components"]["schemas"]["SalesforceRecord"];
+        assert!(salesforce["properties"]["SystemModstamp"].is_object(), "{salesforce}");
+    }
+
+    #[test]
+    fn every_reference_names_something() {
+        let document = serde_json::to_value(openapi()).unwrap();
+        let text = document.to_string();
+        for place in text.split("\"$ref\":\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
+            assert!(document.pointer(place).is_some(), "{place}");
+        }
+        let event = &document["components"]["schemas"]["TriggerEvent"];
+        assert!(event["properties"]["data"].is_object(), "{event}");
+        let problem = &document["components"]["schemas"]["Problem"];
+        for member in ["mapping_id", "differences", "statuses"] {
+            assert!(problem["properties"][member].is_object(), "{member}");
+            assert!(!problem["required"].as_array().unwrap().contains(&json!(member)), "{member}");
+        }
+    }
+
+    #[test]
+    fn answers_name_their_headers() {
+        let document = serde_json::to_value(openapi()).unwrap();
+        let made = &document["paths"]["/api/v1/mappings"]["post"]["responses"];
+        for (status, header) in [
+            ("201", "Idempotency-Replayed"),
+            ("201", "X-Request-Id"),
+            ("401", "WWW-Authenticate"),
+            ("429", "Retry-After"),
+            ("503", "Retry-After"),
+        ] {
+            assert!(made[status]["headers"][header].is_object(), "{status} {header}");
+        }
+    }
 }

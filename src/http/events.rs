@@ -28,7 +28,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 #[derive(ToSchema)]
 #[schema(as = TriggerEvent)]
 #[expect(dead_code, reason = "describes what is serialised elsewhere")]
-struct TriggerEventBody {
+pub(super) struct TriggerEventBody {
     /// `1.0`
     specversion: String,
     id: String,
@@ -36,6 +36,7 @@ struct TriggerEventBody {
     source: String,
     r#type: TransitionKind,
     /// The campaign member; left out where its id is not known.
+    #[schema(required = false)]
     subject: String,
     time: Time,
     /// `application/json`

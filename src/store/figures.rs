@@ -21,7 +21,7 @@ const LATENCIES: i64 = 10_000;
 closed_list! {
     /// What is counted by the minute.
     pub enum Metric {
-        /// Records accepted by webhook.
+        /// Records accepted: by webhook, and by a poll that found news.
         Received = "received",
         /// Changes that came from Marketo and were applied.
         AppliedToSalesforce = "applied_to_salesforce",
@@ -156,8 +156,7 @@ impl Store {
         let range = || args![minute, minute + MINUTE];
         let mut sums = Sums::new();
         let ids = args![self.inbox_before(minute).await?, self.inbox_before(minute + MINUTE).await?];
-        let count = "SELECT COUNT(*) FROM inbox WHERE id >= $1 AND id < $2 AND change_id IS NOT NULL
-                     AND source IN ('marketo', 'salesforce')";
+        let count = "SELECT COUNT(*) FROM inbox WHERE id >= $1 AND id < $2 AND change_id IS NOT NULL";
         let received: Vec<(i64,)> = self.db.fetch(count, ids).await?;
         sums.insert(Metric::Received, received.first().map_or(0, |row| row.0));
         let ended = "SELECT state, outcome, source, CASE WHEN reason IS NULL THEN 0 ELSE 1 END, COUNT(*) FROM outbox

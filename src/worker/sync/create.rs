@@ -305,7 +305,8 @@ fn one_of_each(pass: &mut Pass, side: Side, missing: &Missing) -> Vec<(usize, St
     first.into_iter().map(|(key, n)| (n, key)).collect()
 }
 
-/// Everybody who would have to be created on a side, with the keys of their intents.
+/// Everybody who would have to be created on a side, with the keys of their intents; the oldest first of those who share one, so that a
+/// plan and the run that follows it mean the same one.
 pub(super) fn keyed(pass: &Pass, side: Side, missing: &Missing) -> Vec<(usize, String)> {
     let needs = |n: &usize| {
         let item = &pass.items[*n];
@@ -322,7 +323,10 @@ pub(super) fn keyed(pass: &Pass, side: Side, missing: &Missing) -> Vec<(usize, S
             }
         }
     };
-    pass.open().into_iter().filter(needs).map(|n| (n, key(n))).collect()
+    let mut keyed: Vec<_> = pass.open().into_iter().filter(needs).map(|n| (n, key(n))).collect();
+    let age = |n: usize| (pass.items[n].member.person.marketo_id, pass.items[n].member.person.salesforce_id.as_ref());
+    keyed.sort_by(|(a, _), (b, _)| age(*a).cmp(&age(*b)));
+    keyed
 }
 
 /// The result for each of a chunk; a call that failed as a whole is each one's failure, and leaves the intents standing.

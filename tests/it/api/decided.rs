@@ -125,7 +125,13 @@ on_both! {
 
         let (guard, member) = service.guarded(&mapping).await;
         snapshot!("guards", service.get(&format!("mappings/{mapping}/guards")).await.expect(200));
-        let kept = service.ask("POST", &format!("guards/{guard}/discard"), &[], "").await.expect(200).json();
+        let in_state = async |state: &str| service.get(&format!("mappings/{mapping}/guards?state={state}&limit=1")).await.expect(200).json();
+        assert_eq!(in_state("waiting").await["data"][0]["id"], json!(guard));
+        assert_eq!(in_state("discarded").await, json!({"data": [], "next_cursor": null}));
+        assert_eq!(service.get(&format!("mappings/{mapping}/guards?state=gone")).await.problem().0, 422);
+        let kept = service.post(&format!("guards/{guard}/discard"), json!({"restore": null})).await.expect(200).json();
+        assert_eq!(in_state("waiting").await, json!({"data": [], "next_cursor": null}));
+        assert_eq!(in_state("discarded").await["data"][0]["id"], json!(guard));
         assert_eq!(kept["state"], "discarded");
         assert_eq!(service.ask("POST", &format!("guards/{guard}/approve"), &[], "").await.problem(), (409, "conflict".to_owned()));
         let apart = service.get(&format!("members/{member}")).await.json();

@@ -246,12 +246,26 @@ on_both! {
             ("since=0", 1), ("since=1", 0), ("since=2026-11-23T20:05:01Z", 1), ("since=2026-11-23T20:05:02Z", 0),
             ("type=campaign.member.added&type=campaign.member.removed", 1), ("type=campaign.member.removed", 0),
             ("status=Attended", 1), ("new_status=Invited", 0), ("old_status=Invited", 0),
+            ("program_id=1044", 1), ("program_id=1045", 0), ("program_id=1045&program_id=1044&status=Attended", 1),
         ] {
             let found = service.get(&format!("trigger-events?{filter}")).await.expect(200).json();
             assert_eq!(found["data"].as_array().unwrap().len(), count, "{filter}");
         }
         let of = async |id: String| service.get(&format!("trigger-events?campaign_id={id}")).await.json()["data"].as_array().unwrap().len();
         assert_eq!((of(campaign('1')).await, of(campaign('5')).await), (1, 0));
+        assert_eq!(service.get("trigger-events?program_id=x").await.problem(), (422, "invalid-input".to_owned()));
+        assert_eq!(service.get("trigger-events/stream?program_id=x").await.problem(), (422, "invalid-input".to_owned()));
+    }
+
+    async fn the_campaigns_of_a_person_are_paged_as_every_list(database: TestDatabase) {
+        let service = Service::new(&database).await;
+        service.populated().await;
+        let rows = one_by_one(&service, "people/318592/campaigns?").await;
+        assert_eq!((rows.len(), &rows[0]["campaign_id"], &rows[0]["status"]), (1, &json!(campaign('1')), &json!("Attended")));
+        for query in ["limit=0", "limit=501", "cursor=NDI", "colour=red"] {
+            let answer = service.get(&format!("people/318592/campaigns?{query}")).await;
+            assert_eq!(answer.problem(), (422, "invalid-input".to_owned()), "{query}");
+        }
     }
 
     async fn nothing_is_worked_off_while_campaign_sync_is_off(database: TestDatabase) {

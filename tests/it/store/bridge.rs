@@ -99,10 +99,15 @@ on_both! {
         // Twice the same is once, a second one for the same lead is none.
         links.push(link(1, 1));
         links.push(link(499, 2));
+        // Nor a second one for a lead whom nobody knows yet.
+        links.push(link(499, 501));
+        links.push(link(500, 501));
         let in_hand: InHand = marketo.iter().map(|p| (lane.clone(), p.id.clone())).collect();
         let linked = world.store.link_all(&links, &in_hand).await.unwrap();
         assert!(linked[..499].iter().all(Option::is_some));
         assert_eq!(linked[499], None);
+        assert!(linked[500].is_some());
+        assert_eq!(linked[501], None);
         assert_eq!(world.store.member_total(&lane).await.unwrap(), 502);
         let people = world.store.people(&[Half::Marketo(7), Half::Salesforce(lead(7)), Half::Salesforce(lead(500))]).await.unwrap();
         assert_eq!(people.len(), 2, "{people:?}");
