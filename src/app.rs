@@ -161,6 +161,21 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Service>
             }
         }),
     );
+    let listener = TcpListener::bind(config.server.listen).await;
+    let listener = listener.with_context(|| format!("cannot listen on server.listen {}", config.server.listen))?;
+    let address = listener.local_addr()?;
+    let ended = stop.clone().cancelled_owned();
+    tasks.spawn(async move {
+        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(ended).await {
+            tracing::error!(%error, "the listener failed");
+        }
+    });
+    // Before anybody is at work: what waits may be worked off, and end, faster than whoever started this is told.
+    if options.announce {
+        announce(address)?;
+    }
+    tracing::info!(%address, role = ?options.role, "listening");
+
     if options.role != Role::Http {
         let at = |priority: Priority| -> Vendors {
             (Arc::new(marketo.prioritised(priority)), Arc::new(salesforce.prioritised(priority)))
@@ -178,20 +193,6 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Service>
             tasks.spawn(worker.another().run(stop.clone()));
         }
     }
-
-    let listener = TcpListener::bind(config.server.listen).await;
-    let listener = listener.with_context(|| format!("cannot listen on server.listen {}", config.server.listen))?;
-    let address = listener.local_addr()?;
-    let ended = stop.clone().cancelled_owned();
-    tasks.spawn(async move {
-        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(ended).await {
-            tracing::error!(%error, "the listener failed");
-        }
-    });
-    if options.announce {
-        announce(address)?;
-    }
-    tracing::info!(%address, role = ?options.role, "listening");
     Ok(Service { address, stop, tasks })
 }
 

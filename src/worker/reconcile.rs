@@ -224,7 +224,7 @@ fn adopt(mut member: Member) -> Member {
         member.base = Some(Base { marketo: Some(m.clone()), salesforce: Some(s.clone()) });
     }
     (member.sync_state, member.reason) = ("in_sync".to_owned(), None);
-    (member.rule, member.would) = (None, None);
+    member.would = None;
     member
 }
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use super::{Fate, Item, Missing, Pass};
 use crate::connector::ConnectorError;
-use crate::domain::ids::{MarketoId, SalesforceId};
+use crate::domain::ids::{MarketoId, PersonType, SalesforceId};
 use crate::domain::mapping::AmbiguousPerson;
 use crate::domain::merge::Reading;
 use crate::domain::person::{Choice, Followed, follow};
@@ -163,6 +163,8 @@ impl Worker {
                 other => pass.items[n].missing = Some(Missing::Marketo(other)),
             }
         }
+        // Of a lead and a contact of one human the contact is linked, whichever row came first; the other is a second record.
+        links.sort_by_key(|(.., id)| PersonType::of(id) != Some(PersonType::Contact));
         self.link_found(pass, links).await
     }
 
