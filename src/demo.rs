@@ -174,7 +174,7 @@ async fn go_on(traffic: &mut Traffic<'_>) {
 fn where_to_look(emulators: &Emulators, service: &Service, mapping: &str) -> anyhow::Result<()> {
     let (url, key, control) = (&service.url, service.key.expose_secret(), &emulators.control_url);
     print(&format!(
-        "\ndashboard          {url}/\nAPI key            {key}\nAPI description    {url}/docs\n\
+        "\nservice            {url}\ndashboard          {url}/\nAPI key            {key}\nAPI description    {url}/docs\n\
          emulators, to act  {control}\n\n\
          curl -H 'Authorization: Bearer {key}' {url}/api/v1/mappings/{mapping}\n\
          curl {control}/marketo/programs/1044/members\n\

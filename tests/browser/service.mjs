@@ -32,7 +32,11 @@ export async function demo() {
     child.on("exit", (code) => reject(new Error(`the demo ended with ${code}: ${errors}`)));
     setTimeout(() => reject(new Error(`the demo does not begin: ${errors}`)), 60_000).unref();
   });
-  await ready;
+  // A demo that was not understood would keep the tests from ending.
+  await ready.catch((error) => {
+    child.kill();
+    throw error;
+  });
   return {
     ...told,
     // A request of the API; the body of its answer.
