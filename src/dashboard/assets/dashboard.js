@@ -7,9 +7,9 @@
   // Charts are drawn from the table beside them.
   function draw(figure) {
     const plot = figure.querySelector(".plot");
-    const rows = [...figure.querySelectorAll("tbody tr")];
+    const rows = [...figure.querySelectorAll(".data tbody tr")];
     if (!window.uPlot || rows.length < 2) return;
-    const names = [...figure.querySelectorAll("thead th")].slice(1).map((th) => th.textContent);
+    const names = [...figure.querySelectorAll(".data thead th")].slice(1).map((th) => th.textContent);
     const seconds = (text) => (isNaN(text) ? Date.parse(text) / 1000 : Number(text) > 1e11 ? Number(text) / 1000 : Number(text));
     const data = [rows.map((row) => seconds(row.cells[0].dataset.t))];
     names.forEach((_, n) => data.push(rows.map((row) => {
@@ -30,6 +30,7 @@
     }, data, plot);
   }
   const drawAll = () => document.querySelectorAll(".chart").forEach(draw);
+  addEventListener("resize", drawAll);
 
   // "3 s ago" goes on, and the exact time is also told in the zone of whoever looks.
   function age(millis) {
