@@ -30,7 +30,6 @@
     }, data, plot);
   }
   const drawAll = () => document.querySelectorAll(".chart").forEach(draw);
-  addEventListener("resize", drawAll);
 
   // "3 s ago" goes on, and the exact time is also told in the zone of whoever looks.
   function age(millis) {
