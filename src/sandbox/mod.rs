@@ -95,6 +95,7 @@ impl Emulators {
     pub fn listening(&self) -> Value {
         json!({
             "marketo": self.marketo_url, "salesforce": self.salesforce_url, "control": self.control_url,
+            "page": format!("{}/", self.control_url),
             "marketo_client_id": self.marketo_client_id, "marketo_client_secret": self.marketo_client_secret,
             "salesforce_client_id": self.salesforce_client_id, "salesforce_client_secret": self.salesforce_client_secret,
             "salesforce_org_id": self.salesforce_org_id,

@@ -13,7 +13,7 @@ impl Org {
         open(self.client.post(format!("{}{path}", self.url)).form(form).send().await.unwrap()).await
     }
 
-    async fn soap(&self, body: &str) -> (u16, String) {
+    pub(super) async fn soap(&self, body: &str) -> (u16, String) {
         let envelope = format!(
             "<e:Envelope xmlns:e=\"http://schemas.xmlsoap.org/soap/envelope/\" xmlns=\"urn:partner.soap.sforce.com\"><e:Header>\
              <SessionHeader><sessionId>{}</sessionId></SessionHeader></e:Header><e:Body>{body}</e:Body></e:Envelope>",

@@ -3,6 +3,7 @@
 mod calls;
 mod logins;
 mod profile;
+mod recorded;
 mod rules;
 mod scale;
 mod time;
