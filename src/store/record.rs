@@ -295,26 +295,26 @@ impl Store {
                         id: id.clone(),
                         kind: kind.to_owned(),
                         campaign_id: member.campaign_id.clone(),
+                        program_id: mapping.map(|m| m.program_id),
                         status: status.clone(),
                         old_status: old.clone(),
                         new_status: new.clone(),
-                        body: body.clone(),
                     });
                 }
                 rows.push((
-                    (position, id, kind, &member.campaign_id, mapping.map(|m| &m.id), &member.id),
-                    (sequence, status, old, new, body, run),
+                    (position, id, kind, &member.campaign_id, mapping.map(|m| &m.id), mapping.map(|m| m.program_id)),
+                    (&member.id, sequence, status, old, new, body, run),
                 ));
             }
         }
         let rows: Vec<_> = rows.iter().map(flatten).collect::<Result<_, _>>()?;
-        let columns = "position int, id text, type text, campaign_id text, mapping_id text, member_id text, sequence int, \
-             status text, old_status text, new_status text, body text, run_id text";
+        let columns = "position int, id text, type text, campaign_id text, mapping_id text, program_id int, member_id text, \
+             sequence int, status text, old_status text, new_status text, body text, run_id text";
         tx.execute_rows(
-            "INSERT INTO trigger_events (position, id, type, campaign_id, mapping_id, member_id, sequence, status, old_status,
+            "INSERT INTO trigger_events (position, id, type, campaign_id, mapping_id, program_id, member_id, sequence, status, old_status,
                new_status, body, run_id, created_at)
-             SELECT position, id, type, campaign_id, mapping_id, member_id, sequence, status, old_status, new_status, body, run_id, $2
-             FROM {rows}",
+             SELECT position, id, type, campaign_id, mapping_id, program_id, member_id, sequence, status, old_status, new_status, body,
+               run_id, $2 FROM {rows}",
             &Rows::new(columns, &rows)?,
             args![now],
         )
