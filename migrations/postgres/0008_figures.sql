@@ -2,6 +2,8 @@
 ALTER TABLE trigger_events ADD COLUMN program_id BIGINT;
 UPDATE trigger_events SET program_id = CAST(CAST(body AS JSONB) #>> '{data,program_id}' AS BIGINT);
 CREATE INDEX trigger_events_program ON trigger_events (program_id, position) WHERE program_id IS NOT NULL;
+-- The change that an event came of, by which it is traced; NULL where a run found it.
+ALTER TABLE trigger_events ADD COLUMN change_id TEXT COLLATE "C";
 
 -- Pages of a large campaign in the order of the ids.
 CREATE INDEX members_of_campaign ON members (campaign_id, id);
