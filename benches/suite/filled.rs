@@ -29,7 +29,9 @@ pub fn id(kind: u8, n: &str) -> String {
 }
 
 fn salesforce(prefix: &str, n: &str) -> String {
-    format!("'{prefix}000' || SUBSTR(CAST(1000000000 + {n} AS TEXT), 2) || 'AAA'")
+    // The last three letters say which of the others are capitals.
+    let check = if prefix == "00Q" { "EAA" } else { "AAA" };
+    format!("'{prefix}000' || SUBSTR(CAST(1000000000 + {n} AS TEXT), 2) || '{check}'")
 }
 
 /// Fills the tables beside one mapping that was made through the API, whose statuses and policies the others get.
