@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use campaign_sync::connector::{ConnectorError, SmartCampaigns};
 use campaign_sync::domain::ids::MarketoId;
 use campaign_sync::store::replays::ReplayFrom;
-use campaign_sync::worker::deliver::{DeliverySettings, Deliverer};
+use campaign_sync::worker::deliver::{Deliverer, DeliverySettings};
 use campaign_sync::worker::points::Points;
 use futures_util::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
@@ -105,7 +105,8 @@ impl<'a> Ground<'a> {
             "SELECT CAST(COUNT(*) AS TEXT) FROM deliveries WHERE subscription_id = '{subscription}' AND state = 'delivered'"
         );
         let wanted = count.to_string();
-        eventually("them to be recorded", LATE, async || (self.tables.texts(&sql).await[0] == wanted).then_some(())).await;
+        eventually("them to be recorded", LATE, async || (self.tables.texts(&sql).await[0] == wanted).then_some(()))
+            .await;
     }
 
     /// A backlog of ten thousand; beside it, in the same rounds, a client that posts as many at the same concurrency and does nothing

@@ -55,7 +55,9 @@ async fn case(database: &TestDatabase, beside: &TestDatabase, subscriptions: usi
     // What was counted is there.
     let tables = Tables::open(&database.url).await;
     let count = "SELECT CAST(COUNT(*) AS TEXT) FROM";
-    for (table, wanted) in [("trigger_events", log.told), ("history", log.told), ("deliveries", log.told * subscriptions)] {
+    for (table, wanted) in
+        [("trigger_events", log.told), ("history", log.told), ("deliveries", log.told * subscriptions)]
+    {
         assert_eq!(tables.texts(&format!("{count} {table}")).await, [wanted.to_string()], "{table}");
     }
     let figure = |what: &str, values: &[f64], goal| Figure {
@@ -127,7 +129,8 @@ impl Probe {
                 let mut tx = pool.begin().await.unwrap();
                 let sql = "INSERT INTO probe (id, body) SELECT * FROM UNNEST($1::text[], $2::text[])";
                 for part in rows.chunks(AT_ONCE) {
-                    let (ids, bodies): (Vec<&str>, Vec<&str>) = part.iter().map(|(i, b)| (i.as_str(), b.as_str())).unzip();
+                    let (ids, bodies): (Vec<&str>, Vec<&str>) =
+                        part.iter().map(|(i, b)| (i.as_str(), b.as_str())).unzip();
                     sqlx::query(AssertSqlSafe(sql)).bind(ids).bind(bodies).execute(&mut *tx).await.unwrap();
                 }
                 tx.commit().await.unwrap();

@@ -46,13 +46,15 @@ pub async fn fill(tables: &Tables, mapping: &str, size: Size, now: i64) {
 }
 
 fn statements(mapping: &str, size: Size, now: i64) -> Vec<String> {
-    let numbers = |count: usize| format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})");
+    let numbers =
+        |count: usize| format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})");
     let Size { mappings, members, in_one, done, deliveries, waiting } = size;
     let rest = mappings - 1;
     // The campaign of a member.
     let of = format!("(CASE WHEN i <= {in_one} THEN 1 ELSE 2 + i % {rest} END)");
     let campaign = |n: &str| salesforce("701", n);
-    let state = "CASE WHEN i % 1000 < 970 THEN 'in_sync' WHEN i % 1000 < 980 THEN 'diverged' WHEN i % 1000 < 990 THEN 'gated'
+    let state =
+        "CASE WHEN i % 1000 < 970 THEN 'in_sync' WHEN i % 1000 < 980 THEN 'diverged' WHEN i % 1000 < 990 THEN 'gated'
                  WHEN i % 1000 < 996 THEN 'parked' ELSE 'failed' END";
     let reason = "CASE WHEN i % 1000 < 970 THEN NULL WHEN i % 1000 < 980 THEN 'conflict_hold' WHEN i % 1000 < 990 THEN 'below_gate'
                   WHEN i % 1000 < 996 THEN 'vendor_rejected' ELSE 'unreadable' END";

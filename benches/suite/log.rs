@@ -49,7 +49,8 @@ impl Log {
             let mut member = Member::new(store.new_id(), lane.clone(), person);
             (member.marketo, member.salesforce) = (status(1), status(1));
             (member.sync_state, member.reason) = ("in_sync".to_owned(), None);
-            member.base = Some(Base { marketo: Some(STATUSES[1].to_owned()), salesforce: Some(STATUSES[1].to_owned()) });
+            member.base =
+                Some(Base { marketo: Some(STATUSES[1].to_owned()), salesforce: Some(STATUSES[1].to_owned()) });
             member
         };
         let mut log = Self { members: people.into_iter().map(member).collect(), store, mapping, leases, told: 0 };

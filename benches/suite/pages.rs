@@ -28,7 +28,11 @@ pub async fn run() -> Vec<Figure> {
         ));
         for (path, most) in [("/api/v1/stats", 1.5), ("/api/v1/stats/timeseries", 1.5)] {
             let of = |all: &[Timed]| {
-                let of_path: Vec<_> = all.iter().filter(|one| one.path.split('?').next() == Some(path)).map(|one| one.millis.median).collect();
+                let of_path: Vec<_> = all
+                    .iter()
+                    .filter(|one| one.path.split('?').next() == Some(path))
+                    .map(|one| one.millis.median)
+                    .collect();
                 of_path.into_iter().fold(0.0, f64::max)
             };
             figures.push(figure(format!("{name}: ms of {path}, median"), of(&many), Some(("at most", 100.0))));
@@ -39,7 +43,11 @@ pub async fn run() -> Vec<Figure> {
             ));
         }
         let bytes = many.iter().filter(is_page).map(|one| one.bytes).max().unwrap();
-        figures.push(figure(format!("{name}: KB of the largest page, before compression"), bytes as f64 / 1000.0, None));
+        figures.push(figure(
+            format!("{name}: KB of the largest page, before compression"),
+            bytes as f64 / 1000.0,
+            None,
+        ));
     }
     figures
 }
@@ -93,17 +101,40 @@ fn paths() -> Vec<String> {
     let of = |kind: u8, n: usize| format!("01900000-00{kind:02}-7000-8000-{n:012}");
     let (large, small) = (format!("/mappings/{}", of(1, 1)), format!("/mappings/{}", of(1, 7)));
     let mut paths: Vec<String> = [
-        "/", "/mappings", "/mappings?q=program+9", "/mappings?q=nothing", "/mappings?state=failed", "/changes", "/changes?state=parked",
-        "/changes?state=completed", "/changes?state=discarded", "/changes/bulk?action=retry&state=parked", "/approvals", "/subscriptions",
-        "/vendors", "/audit", "/settings", "/mappings/new", "/checklist",
+        "/",
+        "/mappings",
+        "/mappings?q=program+9",
+        "/mappings?q=nothing",
+        "/mappings?state=failed",
+        "/changes",
+        "/changes?state=parked",
+        "/changes?state=completed",
+        "/changes?state=discarded",
+        "/changes/bulk?action=retry&state=parked",
+        "/approvals",
+        "/subscriptions",
+        "/vendors",
+        "/audit",
+        "/settings",
+        "/mappings/new",
+        "/checklist",
     ]
     .map(str::to_owned)
     .into();
     for mapping in [&large, &small] {
         paths.extend(
-            ["", "/edit", "/remove", "/members", "/members?sync_state=diverged", "/members?reason=below_gate", "/members?status=Invited",
-             "/members?q=person99", "/members?q=nobody"]
-                .map(|rest| format!("{mapping}{rest}")),
+            [
+                "",
+                "/edit",
+                "/remove",
+                "/members",
+                "/members?sync_state=diverged",
+                "/members?reason=below_gate",
+                "/members?status=Invited",
+                "/members?q=person99",
+                "/members?q=nobody",
+            ]
+            .map(|rest| format!("{mapping}{rest}")),
         );
     }
     paths.extend([

@@ -49,7 +49,8 @@ async fn list(State(api): State<ApiState>, headers: HeaderMap, mut given: Parame
     let rows = api.store.held_members(&state, reason.as_deref(), &after, page.fetch()).await?;
     let lanes: BTreeSet<String> = rows.iter().map(|member| member.campaign_id.clone()).collect();
     let mappings = api.store.mappings_of_lanes(&lanes.into_iter().collect::<Vec<_>>()).await?;
-    let mappings: HashMap<_, _> = mappings.into_iter().map(|mapping| (mapping.campaign_id.to_string(), mapping)).collect();
+    let mappings: HashMap<_, _> =
+        mappings.into_iter().map(|mapping| (mapping.campaign_id.to_string(), mapping)).collect();
     let body = |member: crate::store::members::Member| {
         let mapping = mappings.get(&member.campaign_id);
         MemberBody::of(member, mapping)

@@ -188,7 +188,8 @@ impl Store {
     async fn sum_ended(&self, minute: i64, sums: &mut Sums) -> Result<(), StoreError> {
         let ended = "SELECT state, outcome, source, CASE WHEN reason IS NULL THEN 0 ELSE 1 END, COUNT(*) FROM outbox
                      WHERE completed_at >= $1 AND completed_at < $2 GROUP BY 1, 2, 3, 4";
-        let ended: Vec<(String, Option<String>, String, i32, i64)> = self.db.fetch(ended, args![minute, minute + MINUTE]).await?;
+        let ended: Vec<(String, Option<String>, String, i32, i64)> =
+            self.db.fetch(ended, args![minute, minute + MINUTE]).await?;
         for (state, outcome, source, reason, n) in ended {
             let metric = match (state.as_str(), outcome.as_deref(), source.as_str()) {
                 ("completed", Some("applied"), source) if source.starts_with("salesforce") => Metric::AppliedToMarketo,

@@ -143,7 +143,11 @@ impl Store {
 
     /// The ledger over all mappings, of records received since the beginning of the day of `since`.
     pub async fn ledger_totals(&self, since: i64) -> Result<LedgerTotals, StoreError> {
-        let sum = |c| format!("SELECT '{c}' AS name, CAST(COALESCE(SUM({c}), 0) AS BIGINT) AS total FROM ledger_days WHERE day >= $1");
+        let sum = |c| {
+            format!(
+                "SELECT '{c}' AS name, CAST(COALESCE(SUM({c}), 0) AS BIGINT) AS total FROM ledger_days WHERE day >= $1"
+            )
+        };
         let sums = COUNTERS.map(sum);
         let day = since - since.rem_euclid(DAY);
         let rows: Vec<(String, i64)> = self.db.fetch(&sums.join(" UNION ALL "), args![day]).await?;

@@ -36,10 +36,13 @@ impl Store {
         let rows: Vec<_> = sums
             .into_iter()
             .filter(|(_, sum)| *sum != 0)
-            .map(|((campaign, marketo, salesforce, state, reason), sum)| (campaign, marketo, salesforce, state, reason, sum))
+            .map(|((campaign, marketo, salesforce, state, reason), sum)| {
+                (campaign, marketo, salesforce, state, reason, sum)
+            })
             .collect();
         if !rows.is_empty() {
-            let columns = "campaign_id text, in_marketo bool, in_salesforce bool, sync_state text, reason text, count int";
+            let columns =
+                "campaign_id text, in_marketo bool, in_salesforce bool, sync_state text, reason text, count int";
             let sql = "INSERT INTO member_tallies (campaign_id, in_marketo, in_salesforce, sync_state, reason, count)
                        SELECT campaign_id, in_marketo, in_salesforce, sync_state, reason, count FROM {rows}";
             tx.execute_rows(sql, &Rows::new(columns, &rows)?, vec![]).await?;

@@ -69,9 +69,9 @@ const fn collected() -> bool {
 pub fn send(_: Vec<Span>) {}
 
 #[cfg(feature = "otlp")]
-pub use collector::{end, send, start};
-#[cfg(feature = "otlp")]
 use collector::collected;
+#[cfg(feature = "otlp")]
+pub use collector::{end, send, start};
 
 #[cfg(feature = "otlp")]
 mod collector {
@@ -116,7 +116,11 @@ mod collector {
             }
         };
         let given = std::env::var("OTEL_TRACES_SAMPLER_ARG").ok().and_then(|share| share.parse::<f64>().ok());
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of 2^56, between both ends")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share of 2^56, between both ends"
+        )]
         let share = (given.unwrap_or(1.0).clamp(0.0, 1.0) * (1_u64 << 56) as f64) as u64;
         let mut processor = BatchSpanProcessor::builder(exporter).build();
         let service = std::env::var("OTEL_SERVICE_NAME").unwrap_or_else(|_| "campaign-sync".to_owned());

@@ -174,7 +174,9 @@ impl World {
         let sums = COUNTERS.map(|c| format!("CAST(SUM({c}) AS TEXT)")).join(" || ' ' || ");
         let nothing = vec!["0"; COUNTERS.len()].join(" ");
         let by_day = |table: &str, day: &str| {
-            format!("SELECT CAST({day} AS TEXT) || ' ' || {sums} FROM {table} GROUP BY {day} HAVING {sums} <> '{nothing}' ORDER BY 1")
+            format!(
+                "SELECT CAST({day} AS TEXT) || ' ' || {sums} FROM {table} GROUP BY {day} HAVING {sums} <> '{nothing}' ORDER BY 1"
+            )
         };
         for _ in 0..2 {
             assert_eq!(self.tables.texts(&tallied).await, self.tables.texts(&counted).await);

@@ -256,7 +256,8 @@ impl<'a> Hand<'a> {
 /// An attempt as a part of what became of the change that the event came of.
 fn traced(delivery: &DueDelivery, begun: i64, ended: i64, reply: &Reply) -> Option<Span> {
     let span = Span::new(delivery.change_id.as_deref()?, "deliver", begun, ended).call();
-    let span = span.with("campaign_sync.event_id", &delivery.event_id).with("campaign_sync.attempt", delivery.attempts + 1);
+    let span =
+        span.with("campaign_sync.event_id", &delivery.event_id).with("campaign_sync.attempt", delivery.attempts + 1);
     let code = reply.code.map_or_else(String::new, |code| code.to_string());
     let refused = reply.code.filter(|code| !(200..300).contains(code)).map(|code| code.to_string());
     Some(span.with("http.response.status_code", code).failed(reply.error.clone().or(refused)))
