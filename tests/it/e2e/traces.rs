@@ -49,7 +49,7 @@ fn fields(mut message: &[u8]) -> Vec<(u64, &[u8])> {
     found
 }
 
-fn children<'a>(message: &'a [u8], wanted: u64) -> impl Iterator<Item = &'a [u8]> {
+fn children(message: &[u8], wanted: u64) -> impl Iterator<Item = &[u8]> {
     fields(message).into_iter().filter(move |(number, _)| *number == wanted).map(|(_, field)| field)
 }
 
