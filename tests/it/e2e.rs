@@ -35,6 +35,8 @@ mod statuses_later;
 mod stream;
 mod subscriber;
 mod switch;
+#[cfg(feature = "otlp")]
+mod traces;
 mod undo;
 mod vendors;
 mod webhooks;
