@@ -172,6 +172,9 @@ async fn join_members(tx: &mut Tx, rows: &Rows) -> Result<(), StoreError> {
            marketo = CASE WHEN members.marketo IS NULL OR members.marketo = '' THEN l.marketo ELSE members.marketo END,
            salesforce = CASE WHEN members.salesforce IS NULL OR members.salesforce = '' THEN l.salesforce ELSE members.salesforce END,
            campaign_member_id = COALESCE(members.campaign_member_id, l.campaign_member_id),
+           program_member_id = COALESCE(members.program_member_id, l.program_member_id),
+           marketo_shown = CASE WHEN r.merged THEN NULL ELSE COALESCE(members.marketo_shown, l.marketo_shown) END,
+           salesforce_shown = CASE WHEN r.merged THEN NULL ELSE COALESCE(members.salesforce_shown, l.salesforce_shown) END,
            added_to_marketo = members.added_to_marketo OR l.added_to_marketo,
            added_to_salesforce = members.added_to_salesforce OR l.added_to_salesforce,
            edited_in_marketo = members.edited_in_marketo OR l.edited_in_marketo
@@ -201,7 +204,7 @@ async fn join_members(tx: &mut Tx, rows: &Rows) -> Result<(), StoreError> {
     tx.execute_rows(&told, rows, vec![]).await?;
     tx.execute_rows(&format!("DELETE FROM members WHERE id IN (SELECT l.id {both})"), rows, vec![]).await?;
     tx.execute_rows(
-        "UPDATE members SET person_id = r.winner, after_merge = after_merge OR r.merged,
+        "UPDATE members SET person_id = r.winner, after_merge = after_merge OR r.merged, marketo_shown = NULL, salesforce_shown = NULL,
            base_marketo = CASE WHEN r.merged THEN NULL ELSE base_marketo END,
            base_salesforce = CASE WHEN r.merged THEN NULL ELSE base_salesforce END FROM {rows} WHERE members.person_id = r.loser",
         rows,
