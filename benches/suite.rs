@@ -8,10 +8,16 @@
 
 #[path = "suite/calls.rs"]
 mod calls;
+#[path = "suite/compared.rs"]
+mod compared;
+#[path = "suite/generated.rs"]
+mod generated;
 #[path = "suite/ingest.rs"]
 mod ingest;
 #[path = "suite/latency.rs"]
 mod latency;
+#[path = "suite/reconcile.rs"]
+mod reconcile;
 #[path = "suite/world.rs"]
 mod world;
 
@@ -49,6 +55,9 @@ fn main() {
     }
     if wanted("latency") {
         figures.extend(runtime.block_on(latency::run()));
+    }
+    if wanted("reconcile") {
+        figures.extend(runtime.block_on(compared::run()));
     }
     println!("\n{:10} {:64} {:>12}  goal", "workload", "what", "value");
     for figure in &figures {
