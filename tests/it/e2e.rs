@@ -38,4 +38,5 @@ mod switch;
 mod undo;
 mod vendors;
 mod webhooks;
+mod weeks;
 mod world;
