@@ -14,3 +14,6 @@ CREATE INDEX members_open ON members (campaign_id, id) WHERE sync_state NOT IN (
 
 -- The id that the last page of the stage ended with.
 ALTER TABLE runs ADD COLUMN last_shown TEXT;
+
+-- Looks that are due follow a person who is joined with another.
+CREATE INDEX later_looks_person ON later_looks (person_id);

@@ -147,6 +147,12 @@ async fn join_once(
     if !campaigns.is_empty() {
         join_members(tx, &rows).await?;
     }
+    // Looks that are due later are at the winner; where both have one, the winner's stays.
+    let sql = "INSERT INTO later_looks (lane, person_id, nth, due_at)
+               SELECT l.lane, r.winner, l.nth, MAX(l.due_at) FROM {rows} JOIN later_looks l ON l.person_id = r.loser
+               WHERE true GROUP BY l.lane, r.winner, l.nth ON CONFLICT (lane, person_id, nth) DO NOTHING";
+    tx.execute_rows(sql, &rows, vec![]).await?;
+    tx.execute_rows("DELETE FROM later_looks WHERE person_id IN (SELECT r.loser FROM {rows})", &rows, vec![]).await?;
     tx.execute_rows("DELETE FROM people WHERE id IN (SELECT r.loser FROM {rows})", &rows, vec![]).await?;
     let now = store.now();
     let again: Vec<_> = campaigns
