@@ -40,4 +40,5 @@ mod traces;
 mod undo;
 mod vendors;
 mod webhooks;
+mod weeks;
 mod world;
