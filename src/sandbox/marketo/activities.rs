@@ -73,12 +73,57 @@ fn page(world: &mut World, call: &Call, start: i64, wanted: impl Fn(&Activity) -
     Ok(Answer::Page { records, next: Some(paging::issue(LIST, next)), more: Some(looked < shown) })
 }
 
+/// `GET activities/leadchanges.json`: changed fields (13) of those asked for, and new people (12).
+pub fn lead_changes(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
+    let start = paging::read(LIST, call.text("nextPageToken")?)?;
+    call.text("fields")?;
+    let fields = call.list("fields");
+    for field in &fields {
+        world.people.field(field)?;
+    }
+    let leads = call.ids("leadIds")?;
+    super::call::within(world, leads.len(), MOST_LEADS, "leadIds")?;
+    let wanted = |row: &Activity| {
+        let changed = row.kind == kind::CHANGE_DATA_VALUE && fields.contains(&row.primary);
+        (changed || row.kind == kind::NEW_LEAD) && (leads.is_empty() || leads.contains(&row.lead_id))
+    };
+    let Answer::Page { mut records, next, more } = page(world, call, start, wanted)? else {
+        return Ok(Answer::Records(Vec::new()));
+    };
+    for record in &mut records {
+        let attribute = |name: &str| {
+            let mut all = record["attributes"].as_array().into_iter().flatten();
+            all.find(|attribute| attribute["name"] == name).map_or(Value::Null, |attribute| attribute["value"].clone())
+        };
+        let mut changes = Vec::new();
+        if record["activityTypeId"] == kind::CHANGE_DATA_VALUE {
+            let name = record["primaryAttributeValue"].clone();
+            let place = world.people.schema().iter().position(|field| name == field.name.as_str());
+            changes.push(json!({
+                "id": place.map(|place| place + 1), "name": name, "newValue": attribute("New Value"),
+                "oldValue": attribute("Old Value"),
+            }));
+        }
+        let source = json!([{"name": "Source", "value": attribute("Source")}]);
+        if let Some(row) = record.as_object_mut() {
+            row.shift_remove("primaryAttributeValue");
+            row.insert("fields".into(), changes.into());
+            if row["activityTypeId"] == kind::CHANGE_DATA_VALUE {
+                row.insert("attributes".into(), source);
+            }
+        }
+    }
+    Ok(Answer::Page { records, next, more })
+}
+
 /// `GET activities/types.json`
 pub fn types(_: &mut World, _: &Call) -> Result<Answer, Refusal> {
-    let rows = TYPES.iter().map(|(id, name, primary)| {
-        let mut row = json!({"id": id, "name": name, "description": name});
+    let rows = TYPES.iter().map(|(id, name, primary, others)| {
+        let kind = |name: &str| if name.ends_with(" ID") { "integer" } else { "string" };
+        let others: Vec<Value> = others.iter().map(|name| json!({"name": name, "dataType": kind(name)})).collect();
+        let mut row = json!({"id": id, "name": name, "description": name, "attributes": others});
         if !primary.is_empty() {
-            row["primaryAttribute"] = json!({"name": primary, "dataType": "integer"});
+            row["primaryAttribute"] = json!({"name": primary, "dataType": kind(primary)});
         }
         row
     });

@@ -47,6 +47,7 @@ pub(super) fn router(marketo: Arc<Marketo>) -> Router {
         .route("/services", post(add_service))
         .route("/tokens/expire", post(expire_tokens))
         .route("/fields", post(add_field))
+        .route("/member-fields", post(add_member_field))
         .route("/channels", post(add_channel))
         .route("/channels/{id}", axum::routing::patch(edit_channel))
         .route("/programs", post(add_program))
@@ -132,6 +133,11 @@ async fn expire_tokens(State(marketo): Shared) -> Done {
 
 async fn add_field(State(marketo): Shared, Json(field): Json<Field>) -> Done {
     marketo.with(|world| world.people.add_field(field));
+    done()
+}
+
+async fn add_member_field(State(marketo): Shared, Json(field): Json<Field>) -> Done {
+    marketo.with(|world| world.add_member_field(field))?;
     done()
 }
 
@@ -323,7 +329,7 @@ impl World {
             "members": members,
             "campaigns": self.campaigns.values().collect::<Vec<_>>(),
             "webhooks": self.webhooks.values().collect::<Vec<_>>(),
-            "requests": self.requests,
+            "requests": self.requests, "schedules": self.schedules,
             "activities": self.log.from(0),
         })
     }

@@ -3,6 +3,8 @@
 //! Owns the wire form of an outcome. Must not know what was asked. Lead Database answers leave out what they do not use; Asset
 //! answers always carry `errors` and `warnings`, and have no `result` at all when nothing was found.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -63,6 +65,10 @@ pub enum Answer {
     Bare { next: Option<String> },
     /// Asset API; an empty list has no `result`.
     Assets(Vec<Value>),
+    /// A file of the bulk API, as it is.
+    File { content_type: &'static str, bytes: Arc<[u8]> },
+    /// A file that is not there: HTTP 404 with a text, unlike everything else.
+    NoFile,
 }
 
 /// One record of a write that was skipped while the call succeeded.
@@ -94,6 +100,8 @@ pub fn render(outcome: &Result<Answer, Refusal>, asset: bool, request_id: String
         }
         Ok(Answer::Records(records)) => json!({"requestId": request_id, "result": records, "success": true}),
         Ok(Answer::Bare { next }) => paged(json!({"requestId": request_id, "success": true}), next.as_ref(), None),
+        // Files are not rendered; the gate sends them as they are.
+        Ok(Answer::File { .. } | Answer::NoFile) => Value::Null,
         Ok(Answer::Page { records, next, more }) => {
             paged(json!({"requestId": request_id, "result": records, "success": true}), next.as_ref(), *more)
         }

@@ -12,13 +12,15 @@ use serde_json::{Value, json};
 use super::envelope::Refusal;
 
 /// Permissions that exist, by the names of the API role.
-pub const PERMISSIONS: [&str; 7] = [
+pub const PERMISSIONS: [&str; 9] = [
     "Read-Only Assets",
     "Read-Write Assets",
     "Read-Only Lead",
     "Read-Write Lead",
     "Read-Only Activity",
     "Execute Campaign",
+    "Activate Campaign",
+    "Deactivate Campaign",
     "Read-Only Usage",
 ];
 

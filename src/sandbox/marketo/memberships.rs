@@ -37,7 +37,7 @@ pub struct Member {
 }
 
 /// Fields of a program member: REST name, type, whether the API writes it.
-pub const FIELDS: [(&str, &str, bool); 18] = [
+pub const FIELDS: [(&str, &str, bool); 19] = [
     ("acquiredBy", "boolean", true),
     ("attendanceLikelihood", "integer", false),
     ("createdAt", "datetime", false),
@@ -54,6 +54,7 @@ pub const FIELDS: [(&str, &str, bool); 18] = [
     ("statusReason", "string", true),
     ("trackName", "string", false),
     ("updatedAt", "datetime", false),
+    ("waitlistPriority", "integer", false),
     ("registrationCode", "string", true),
     ("webinarUrl", "string", true),
 ];

@@ -33,6 +33,12 @@ pub struct Police {
     pub asset_ids_with_several_types: u64,
     /// Status upserts for people already in the status.
     pub no_op_status_writes: u64,
+    /// Access tokens in the query string, where they are no longer read.
+    pub token_in_wrong_place: u64,
+    /// Statuses that are right but for case or spaces: the vendor takes names exactly.
+    pub coerced_statuses: u64,
+    /// Calls beyond a limit: 606, 607 and 615.
+    pub over_limit_calls: u64,
     /// Most calls in flight at once.
     pub most_in_flight: usize,
 }

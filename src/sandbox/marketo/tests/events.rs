@@ -155,7 +155,7 @@ fn a_large_program_is_paged_to_its_end() {
             .collect();
         assert_eq!(world.set_status_of_all(1044, &ids, "Invited").unwrap(), [20_000, 0, 0]);
         assert_eq!(world.people.find("email", "P19999@b.c"), [*ids.last().unwrap()]);
-        let (mut call, mut seen) = (call::Call { path_id: 1044, ..call::Call::default() }, 0);
+        let (mut call, mut seen) = (call::Call { path_key: "1044".into(), ..call::Call::default() }, 0);
         loop {
             let envelope::Answer::Page { records, next, .. } = members::by_program(world, &call).unwrap() else {
                 panic!()
