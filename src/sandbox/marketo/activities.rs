@@ -54,7 +54,7 @@ fn page(world: &mut World, call: &Call, start: i64, wanted: impl Fn(&Activity) -
     let size = call.batch_size(world)?;
     if world.options.empty_pages > 0 {
         world.options.empty_pages -= 1;
-        return Ok(Answer::Page { records: Vec::new(), next: Some(paging::issue(LIST, start)), more: Some(true) });
+        return Ok(found(world, Vec::new(), Some(paging::issue(LIST, start)), true));
     }
     let newest: Timestamp = world.now() - SignedDuration::from_secs(world.options.activity_lag_seconds);
     let rows = world.log.from(start);
@@ -70,7 +70,15 @@ fn page(world: &mut World, call: &Call, start: i64, wanted: impl Fn(&Activity) -
         }
     }
     let next = start.saturating_add(i64::try_from(looked).unwrap_or(i64::MAX));
-    Ok(Answer::Page { records, next: Some(paging::issue(LIST, next)), more: Some(looked < shown) })
+    let more = looked < shown;
+    Ok(found(world, records, Some(paging::issue(LIST, next)), more))
+}
+
+fn found(world: &World, records: Vec<Value>, next: Option<String>, more: bool) -> Answer {
+    if records.is_empty() && !world.options.empty_activity_pages_have_result {
+        return Answer::Nothing { next, more };
+    }
+    Answer::Page { records, next, more: Some(more) }
 }
 
 /// `GET activities/leadchanges.json`: changed fields (13) of those asked for, and new people (12).
@@ -87,8 +95,9 @@ pub fn lead_changes(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
         let changed = row.kind == kind::CHANGE_DATA_VALUE && fields.contains(&row.primary);
         (changed || row.kind == kind::NEW_LEAD) && (leads.is_empty() || leads.contains(&row.lead_id))
     };
-    let Answer::Page { mut records, next, more } = page(world, call, start, wanted)? else {
-        return Ok(Answer::Records(Vec::new()));
+    let (mut records, next, more) = match page(world, call, start, wanted)? {
+        Answer::Page { records, next, more } => (records, next, more),
+        other => return Ok(other),
     };
     for record in &mut records {
         let attribute = |name: &str| {

@@ -220,7 +220,8 @@ pub fn list(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
     let jobs = world.exports.of_user(&call.user, world.now());
     let jobs = jobs.filter(|job| {
         let state = format!("{:?}", job.state);
-        wanted.is_empty() || wanted.iter().any(|wanted| *wanted == state || wanted == "Canceled" && state == "Cancelled")
+        wanted.is_empty()
+            || wanted.iter().any(|wanted| *wanted == state || wanted == "Canceled" && state == "Cancelled")
     });
     let mut rows: Vec<Value> = jobs.skip(skip).take(size + 1).map(Export::as_json).collect();
     let more = rows.len() > size;

@@ -97,8 +97,12 @@ async fn set_options(
     })
 }
 
-async fn counters(State(marketo): Shared) -> Json<Police> {
-    Json(marketo.with(|world| world.police.clone()))
+/// The counters, and what of them is misuse.
+async fn counters(State(marketo): Shared) -> Json<Value> {
+    let police = marketo.with(|world| world.police.clone());
+    let mut counters = json!(police);
+    counters["misuse"] = json!(police.misuse());
+    Json(counters)
 }
 
 async fn reset_counters(State(marketo): Shared) -> Json<Police> {

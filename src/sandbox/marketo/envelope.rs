@@ -61,6 +61,8 @@ pub enum Answer {
     Records(Vec<Value>),
     /// Lead Database, one page. `more` is left out when `None`.
     Page { records: Vec<Value>, next: Option<String>, more: Option<bool> },
+    /// The same of a log, where an empty page has no `result`.
+    Nothing { next: Option<String>, more: bool },
     /// Lead Database, nothing but success (merge), or a paging token.
     Bare { next: Option<String> },
     /// Asset API; an empty list has no `result`.
@@ -100,6 +102,9 @@ pub fn render(outcome: &Result<Answer, Refusal>, asset: bool, request_id: String
         }
         Ok(Answer::Records(records)) => json!({"requestId": request_id, "result": records, "success": true}),
         Ok(Answer::Bare { next }) => paged(json!({"requestId": request_id, "success": true}), next.as_ref(), None),
+        Ok(Answer::Nothing { next, more }) => {
+            paged(json!({"requestId": request_id, "success": true}), next.as_ref(), Some(*more))
+        }
         // Files are not rendered; the gate sends them as they are.
         Ok(Answer::File { .. } | Answer::NoFile) => Value::Null,
         Ok(Answer::Page { records, next, more }) => {

@@ -171,11 +171,8 @@ fn override_method(incoming: &mut Incoming) -> bool {
     if incoming.method != "POST" || !incoming.path.starts_with("/rest/v1/") {
         return false;
     }
-    let form = if is_type(&incoming.headers, FORM) {
-        pairs(&String::from_utf8_lossy(&incoming.body))
-    } else {
-        Vec::new()
-    };
+    let form =
+        if is_type(&incoming.headers, FORM) { pairs(&String::from_utf8_lossy(&incoming.body)) } else { Vec::new() };
     let mut named = incoming.query.iter().chain(&form).filter(|(name, _)| name == "_method");
     let wanted = named.next().map(|(_, method)| method.to_ascii_uppercase());
     match wanted {

@@ -57,8 +57,14 @@ mod tests {
         for (text, expected) in [
             (r#"{"id": 7, "type": "Folder"}"#, json!({"id": 7, "type": "Folder"})),
             ("{'id': 7, 'type': Folder}", json!({"id": 7, "type": "Folder"})),
-            ("[{'tagType': 'Presenter', 'tagValue': \"Pat's\"}]", json!([{"tagType": "Presenter", "tagValue": "Pat's"}])),
-            ("[{'startDate': '2015-01-01', 'cost': 2000, 'note': None}]", json!([{"startDate": "2015-01-01", "cost": 2000, "note": null}])),
+            (
+                "[{'tagType': 'Presenter', 'tagValue': \"Pat's\"}]",
+                json!([{"tagType": "Presenter", "tagValue": "Pat's"}]),
+            ),
+            (
+                "[{'startDate': '2015-01-01', 'cost': 2000, 'note': None}]",
+                json!([{"startDate": "2015-01-01", "cost": 2000, "note": null}]),
+            ),
             ("{'id': ", Value::Null),
         ] {
             assert_eq!(parse(text, true), expected, "{text}");

@@ -61,6 +61,8 @@ pub struct Options {
     pub export_filters_by_update: bool,
     /// UNVERIFIED: folders, tags and costs of the Asset API may be lenient JSON, as marketorestpython writes them.
     pub lenient_asset_json: bool,
+    /// UNVERIFIED: an empty page of activities has `"result": []`; without it the answer has no `result` at all.
+    pub empty_activity_pages_have_result: bool,
     /// UNVERIFIED: a merge logs activity 37 for the loser as well.
     pub merge_logs_delete: bool,
     /// UNVERIFIED: when both merged people were members the higher step is kept; otherwise the winner's status.
@@ -132,6 +134,7 @@ impl Default for Options {
             export_daily_bytes: 500 * 1024 * 1024,
             export_filters_by_update: false,
             lenient_asset_json: true,
+            empty_activity_pages_have_result: false,
             merge_logs_delete: false,
             merge_keeps_higher_status: true,
             program_get_has_costs: false,

@@ -44,6 +44,20 @@ pub struct Police {
 }
 
 impl Police {
+    /// What a vendor would make a client pay for, with how often: nothing for a client that is as it should be.
+    #[must_use]
+    pub fn misuse(&self) -> BTreeMap<&'static str, u64> {
+        let all = [
+            ("over_limit_batches", self.over_limit_batches),
+            ("over_limit_calls", self.over_limit_calls),
+            ("missing_content_type", self.missing_content_type),
+            ("second_person_for_email", self.second_person_for_email),
+            ("token_in_wrong_place", self.token_in_wrong_place),
+            ("coerced_statuses", self.coerced_statuses),
+        ];
+        all.into_iter().filter(|(_, count)| *count > 0).collect()
+    }
+
     /// Counts the outcome of single records in a write's answer.
     pub fn count_records(&mut self, records: &[serde_json::Value]) {
         for record in records {

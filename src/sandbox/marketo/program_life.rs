@@ -13,8 +13,7 @@ use super::world::World;
 pub fn by_tag(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
     let (kind, value) = (call.asset_text("tagType")?, call.asset_text("tagValue")?);
     let (offset, count) = call.asset_page(world)?;
-    let tagged =
-        |program: &&Program| program.tags.iter().any(|tag| tag.tag_type == kind && tag.tag_value == value);
+    let tagged = |program: &&Program| program.tags.iter().any(|tag| tag.tag_type == kind && tag.tag_value == value);
     let found = world.programs.values().filter(tagged).skip(offset).take(count);
     Ok(Answer::Assets(found.map(|program| world.program_json(program, false)).collect()))
 }

@@ -18,7 +18,8 @@ use super::world::{Cause, World};
 pub fn push(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
     let text = |name: &str| call.body.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
     let name = text("programName").ok_or_else(|| Refusal::missing("programName"))?;
-    let program_id = world.program_named(name).map_err(|_| Refusal::new(1013, format!("Program '{name}' not found")))?;
+    let program_id =
+        world.program_named(name).map_err(|_| Refusal::new(1013, format!("Program '{name}' not found")))?;
     let first = world.statuses(program_id)?.iter().find(|status| status.step != 0).map(|status| status.name.clone());
     let status = text("programStatus").map(str::to_owned).or(first).unwrap_or_default();
     if !world.statuses(program_id)?.iter().any(|known| known.name == status && known.step != 0) {

@@ -6,7 +6,8 @@ use super::call::Call;
 use super::envelope::{Answer, Refusal};
 use super::world::World;
 use super::{
-    activities, bulk, campaigns, lead_writes, leads, member_fields, members, program_life, programs, push, smart_campaigns, stats,
+    activities, bulk, campaigns, lead_writes, leads, member_fields, members, program_life, programs, push,
+    smart_campaigns, stats,
 };
 
 /// What body a call takes.

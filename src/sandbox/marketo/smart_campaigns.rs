@@ -17,7 +17,8 @@ fn asset(world: &World, campaign: &SmartCampaign) -> Value {
         (true, true) => "Active",
         (true, false) => "Inactive",
     };
-    let folder = campaign.program_id.map_or(json!({"id": 1, "type": "Folder"}), |id| json!({"id": id, "type": "Program"}));
+    let folder =
+        campaign.program_id.map_or(json!({"id": 1, "type": "Folder"}), |id| json!({"id": id, "type": "Program"}));
     let date = asset_date(world.started);
     json!({
         "id": campaign.id, "name": campaign.name, "description": "", "createdAt": date, "updatedAt": date,
