@@ -75,6 +75,9 @@ pub struct Emulators {
     pub salesforce_client_id: String,
     pub salesforce_client_secret: String,
     pub salesforce_org_id: String,
+    pub salesforce_username: String,
+    pub salesforce_password: String,
+    pub salesforce_security_token: String,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -93,6 +96,8 @@ impl Emulators {
             "marketo_client_id": self.marketo_client_id, "marketo_client_secret": self.marketo_client_secret,
             "salesforce_client_id": self.salesforce_client_id, "salesforce_client_secret": self.salesforce_client_secret,
             "salesforce_org_id": self.salesforce_org_id,
+            "salesforce_username": self.salesforce_username, "salesforce_password": self.salesforce_password,
+            "salesforce_security_token": self.salesforce_security_token,
         })
     }
 
@@ -141,6 +146,9 @@ pub async fn start(options: EmulateOptions) -> anyhow::Result<Emulators> {
         salesforce_client_id: options.salesforce.client_id,
         salesforce_client_secret: options.salesforce.client_secret,
         salesforce_org_id: options.salesforce.organization_id,
+        salesforce_username: options.salesforce.api_user_name,
+        salesforce_password: options.salesforce.api_user_password,
+        salesforce_security_token: options.salesforce.security_token,
         tasks,
     })
 }

@@ -22,7 +22,8 @@ pub fn answer(world: &mut World, actor: &Actor, request: &Request) -> Result<Rep
     let parts = request.body.get("compositeRequest").and_then(Value::as_array);
     let parts = parts.ok_or_else(|| malformed("compositeRequest must be specified"))?;
     let all_or_none = request.body.get("allOrNone") == Some(&Value::Bool(true));
-    check(parts)?;
+    check(parts)
+        .inspect_err(|fault| world.counters.misuse.oversized_composites += u64::from(fault.code == "LIMIT_EXCEEDED"))?;
     let start = world.savepoint();
     let mut answers: BTreeMap<String, Value> = BTreeMap::new();
     let mut replies: Vec<(String, Reply)> = Vec::new();

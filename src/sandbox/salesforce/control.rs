@@ -57,8 +57,10 @@ pub fn router(salesforce: Arc<Salesforce>) -> Router {
         .route("/members/{campaign}", get(members))
         .route("/counters", get(counters).delete(reset))
         .route("/tokens/expire", post(expire))
+        .route("/tokens/refresh", post(approve))
         .route("/locators/expire", post(expire_locators))
         .route("/quota", put(quota))
+        .route("/locks", post(lock))
         .with_state(salesforce)
 }
 
@@ -218,9 +220,28 @@ async fn expire(State(org): Org) -> Json<Value> {
     Json(json!({}))
 }
 
+/// A refresh token, as if a user had approved the client in a browser.
+async fn approve(State(org): Org) -> Json<Value> {
+    Json(json!({"refresh_token": locked(&org.tokens).approve()}))
+}
+
 async fn expire_locators(State(org): Org) -> Json<Value> {
     org.with(|w| w.cursors.clear());
     Json(json!({}))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Lock {
+    id: Id,
+    /// Writes of the API user that do not get it.
+    times: u32,
+}
+
+/// Locks a row, or with a campaign all of its members.
+async fn lock(State(org): Org, Json(lock): Json<Lock>) -> Json<Value> {
+    org.with(|w| w.locks.insert(lock.id, lock.times));
+    Json(json!({"id": lock.id, "times": lock.times}))
 }
 
 #[derive(Deserialize)]

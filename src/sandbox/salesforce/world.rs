@@ -42,10 +42,14 @@ pub struct Change {
 pub struct World {
     pub options: Options,
     pub counters: Counters,
+    /// Where the org is reached, without a slash at the end.
+    pub base_url: String,
     pub(super) cursors: Cursors,
     pub(super) changes: Vec<Change>,
     /// Campaigns whose members a call has just written, and which.
     pub(super) holds: HashMap<Id, u64>,
+    /// Rows that so many more writes of the API user do not get.
+    pub locks: BTreeMap<Id, u32>,
     pub(super) purged: BTreeMap<Id, Timestamp>,
     /// The integration user.
     pub api_user: Id,
@@ -81,9 +85,11 @@ impl World {
             full: Arc::new(Schema::full(&options)),
             restricted: Arc::new(Schema::of_api_user(&options)),
             counters: Counters::new(founded),
+            base_url: "https://acme.my.salesforce.com".into(),
             cursors: Cursors::default(),
             changes: Vec::new(),
             holds: HashMap::new(),
+            locks: BTreeMap::new(),
             purged: BTreeMap::new(),
             api_user,
             person,
