@@ -13,6 +13,7 @@ pub mod clock;
 pub mod fault;
 pub mod marketo;
 pub mod salesforce;
+pub mod storm;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};

@@ -23,6 +23,7 @@ use super::people::Field;
 use super::police::Police;
 use super::programs::Cost;
 use super::rules::ProgressionStatus;
+use super::saved::Saved;
 use super::setup::{NewChannel, NewPerson, NewProgram, Seed};
 use super::world::World;
 
@@ -40,6 +41,7 @@ impl IntoResponse for Refusal {
 pub(super) fn router(marketo: Arc<Marketo>) -> Router {
     Router::new()
         .route("/state", get(state))
+        .route("/saved", get(save).put(restore))
         .route("/seed", post(seed))
         .route("/options", get(options).patch(set_options))
         .route("/counters", get(counters).delete(reset_counters))
@@ -62,6 +64,8 @@ pub(super) fn router(marketo: Arc<Marketo>) -> Router {
         .route("/webhooks/deliveries", get(deliveries))
         .route("/campaigns", post(add_campaign))
         .route("/campaigns/{id}/run", post(run_batch))
+        // A saved world may be large.
+        .layer(axum::extract::DefaultBodyLimit::disable())
         .with_state(marketo)
 }
 
@@ -71,6 +75,15 @@ fn done() -> Done {
 
 async fn state(State(marketo): Shared) -> Json<Value> {
     Json(marketo.with(|world| world.as_json()))
+}
+
+async fn save(State(marketo): Shared) -> Json<Saved> {
+    Json(marketo.with(|world| world.save()))
+}
+
+async fn restore(State(marketo): Shared, Json(saved): Json<Value>) -> Done {
+    marketo.with(|world| world.restore_json(saved))?;
+    done()
 }
 
 async fn seed(State(marketo): Shared, Json(seed): Json<Seed>) -> Done {
@@ -302,7 +315,10 @@ async fn add_webhook(State(marketo): Shared, Json(webhook): Json<Webhook>) -> Do
 }
 
 async fn deliveries(State(marketo): Shared) -> Done {
-    Ok(Json(marketo.with(|world| json!({"waiting": world.outgoing.len(), "deliveries": world.deliveries}))))
+    Ok(Json(
+        marketo
+            .with(|world| json!({"waiting": world.outgoing.len() + world.on_the_way, "deliveries": world.deliveries})),
+    ))
 }
 
 async fn add_campaign(State(marketo): Shared, Json(campaign): Json<SmartCampaign>) -> Done {

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::envelope::Refusal;
@@ -16,7 +17,7 @@ use super::options::Options;
 const OTHERS: &str = "others@acme.example";
 
 /// What was used of the limits.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Limits {
     window: VecDeque<Timestamp>,
     today: String,

@@ -2,8 +2,10 @@
 //!
 //! Owns the rows and their attributes. Must not know how a client pages through them.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::envelope::lead_date;
@@ -73,7 +75,7 @@ pub const TYPES: [(i64, &str, &str, &[&str]); 22] = [
 ];
 
 /// One activity.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Activity {
     /// Number in the log, from 1; id and GUID on the wire.
     pub id: i64,
@@ -90,7 +92,7 @@ pub struct Activity {
     /// Its name.
     pub primary: String,
     /// Attributes; empty ones are left out on the wire.
-    pub attributes: Vec<(&'static str, Value)>,
+    pub attributes: Vec<(Cow<'static, str>, Value)>,
 }
 
 impl Activity {
@@ -126,7 +128,7 @@ impl Activity {
 }
 
 /// The log of a subscription.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Log {
     rows: Vec<Activity>,
 }

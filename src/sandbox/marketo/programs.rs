@@ -15,7 +15,7 @@ use super::rules::{NOT_IN_PROGRAM, ProgressionStatus};
 use super::world::World;
 
 /// A channel and its progression.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Channel {
     pub id: i64,
     pub name: String,
@@ -49,7 +49,7 @@ pub struct Tag {
 }
 
 /// A program.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Program {
     pub id: i64,
     pub name: String,

@@ -52,6 +52,8 @@ pub struct World {
     pub police: Police,
     /// Webhook calls that wait to be sent.
     pub outgoing: VecDeque<Outgoing>,
+    /// Calls that left the line and have not come to an end.
+    pub on_the_way: usize,
     /// The last webhook calls and what became of them.
     pub deliveries: VecDeque<Delivery>,
     /// Leads that `trigger.json` sent through a smart campaign, with the tokens that were passed.
@@ -69,7 +71,7 @@ pub struct World {
     /// Base of links to this subscription.
     pub base_url: String,
     now: Now,
-    next_asset_id: i64,
+    pub(super) next_asset_id: i64,
 }
 
 /// One call of `trigger.json`.
@@ -117,6 +119,7 @@ impl World {
             limits: Limits::default(),
             police: Police::default(),
             outgoing: VecDeque::new(),
+            on_the_way: 0,
             deliveries: VecDeque::new(),
             requests: Vec::new(),
             schedules: Vec::new(),
@@ -255,6 +258,7 @@ impl World {
         attributes: Vec<(&'static str, Value)>,
     ) {
         let date = self.now();
+        let attributes = attributes.into_iter().map(|(name, value)| (name.into(), value)).collect();
         self.log.append(Activity { id: 0, date, kind, lead_id, campaign_id: None, primary_id, primary, attributes });
     }
 }
