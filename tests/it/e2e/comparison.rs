@@ -47,12 +47,42 @@ on_both! {
         world.change_in_salesforce("Bystander0", "Invited");
         let (code, out, _) = reconcile(&world, &database, &[&mapping]).await;
         assert_eq!(code, 1, "{out}");
-        assert!(out.contains("both regression 1") && out.contains("1 still differ"), "{out}");
+        assert!(out.contains("both regression 1") && out.contains("1 still differ (regression 1)"), "{out}");
         let (code, _, err) = reconcile(&world, &database, &["not-an-id"]).await;
         assert_eq!(code, 2, "{err}");
         let (code, _, err) = reconcile(&world, &database, &["01a21c0d-3741-736e-ae4c-e9b74af8d774"]).await;
         assert_eq!(code, 2, "{err}");
         assert!(err.contains("no mapping has the id"), "{err}");
+    }
+
+    async fn what_the_policies_want_different_is_counted_and_does_not_fail_the_command(database: TestDatabase) {
+        let world = World::new().await;
+        world.bystanders(8);
+        world.marketo_person("BelowGate");
+        world.set_in_marketo("BelowGate", "Invited");
+        let policies = json!({"policies": {"gate": ["Registered", "Attended"], "removal": "keep"}});
+        let running = Running::mapped(world, &database, &policies).await;
+        let Running { world, service, mapping, api: _ } = running;
+        service.terminate().await;
+        world.emulators.marketo.with(|world| world.options.webhook_mishaps.drop_per_mille = 1000);
+        world.set_in_marketo("Bystander0", "Not in Program");
+        for args in [&["--dry-run", mapping.as_str()][..], &[mapping.as_str()], &["--dry-run", mapping.as_str()]] {
+            let (code, out, err) = reconcile(&world, &database, args).await;
+            assert_eq!(code, 0, "{out}{err}");
+            if args.len() == 1 {
+                let counted = "0 still differ, 2 differ as the policies want (below_gate 1, kept_apart 1)";
+                assert!(out.contains(counted), "{out}");
+            } else {
+                assert!(out.contains("(below_gate)") && out.contains("(kept_apart)"), "{out}");
+            }
+        }
+        assert_eq!((world.in_marketo().len(), world.in_salesforce().len()), (8, 8), "{:?}", world.in_marketo());
+        // One that somebody has to see to is another thing.
+        world.change_in_salesforce("Bystander1", "Invited");
+        for args in [&["--dry-run", mapping.as_str()][..], &[mapping.as_str()]] {
+            let (code, out, err) = reconcile(&world, &database, args).await;
+            assert_eq!(code, 1, "{out}{err}");
+        }
     }
 
     async fn what_happened_is_counted_by_the_minute_and_told_of_each_member(database: TestDatabase) {
