@@ -14,6 +14,7 @@ pub mod fault;
 pub mod marketo;
 mod page;
 pub mod salesforce;
+pub mod storm;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};

@@ -32,6 +32,7 @@ mod rows;
 mod running;
 mod scans;
 mod statuses_later;
+mod storm;
 mod stream;
 mod subscriber;
 mod switch;
