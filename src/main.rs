@@ -150,7 +150,12 @@ fn main() -> ExitCode {
         }
     };
     telemetry::start(command.log_level());
-    finish(run(command, config))
+    #[cfg(feature = "otlp")]
+    telemetry::spans::start();
+    let code = finish(run(command, config));
+    #[cfg(feature = "otlp")]
+    telemetry::spans::end();
+    code
 }
 
 /// Runs to the end, and says what went wrong.

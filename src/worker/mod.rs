@@ -8,6 +8,7 @@ pub mod deliver;
 mod figures;
 mod forecast;
 mod gather;
+mod listing;
 pub mod maintenance;
 mod plan;
 pub mod points;
@@ -16,8 +17,10 @@ mod reconcile;
 mod refresh;
 mod route;
 mod scan;
+mod stretch;
 mod sweep;
 mod sync;
+mod trace;
 mod undo;
 
 use std::collections::{HashMap, HashSet};
@@ -34,6 +37,7 @@ use crate::store::lanes::Claim;
 use crate::store::mappings::Mapping;
 use crate::store::record::Batch;
 use crate::store::{Store, StoreError};
+use crate::telemetry::spans;
 use points::{Interrupted, Point, Points};
 use sync::Pass;
 
@@ -58,6 +62,8 @@ pub struct Settings {
     pub loop_breaker: (usize, i64),
     /// How often a mapping is compared by itself, its program and campaign read again.
     pub reconcile_interval: Duration,
+    /// Pages that a run reads in a row while nothing else is due.
+    pub pages_in_a_row: usize,
     /// For leads of people without a last name.
     pub lead_last_name: String,
     /// For leads of people without a company.
@@ -205,11 +211,13 @@ impl Worker {
         let size = claim.changes.len() + claim.runs.len();
         let claim = self.prioritised(Priority::Command).work_commands(claim, &mappings).await?;
         let mut claim = self.work_changes(claim, &mappings).await?;
-        for run in std::mem::take(&mut claim.runs) {
+        let runs = std::mem::take(&mut claim.runs);
+        let pages = if runs.len() == 1 { self.settings.pages_in_a_row } else { 1 };
+        for run in runs {
             self.keep_claim(&mut claim).await?;
             // A lane that was lost goes on with the worker that has it now.
             if claim.leases.iter().any(|lease| lease.lane == run.lane) {
-                self.prioritised(Priority::Run).work_run(&claim, run, &mappings).await?;
+                self.prioritised(Priority::Run).work_run(&mut claim, run, &mappings, pages).await?;
             }
         }
         self.points.reach(Point::Recorded)?;
@@ -217,7 +225,7 @@ impl Worker {
     }
 
     /// The runs of a claim follow each other: those at the end must not find their leases over.
-    async fn keep_claim(&self, claim: &mut Claim) -> Result<(), PassError> {
+    pub(super) async fn keep_claim(&self, claim: &mut Claim) -> Result<(), PassError> {
         let left = claim.deadline.saturating_sub(self.store.clock().monotonic());
         if left <= self.settings.lease / 2 {
             (claim.leases, claim.deadline) = self.store.renew(&claim.leases, self.settings.lease).await?;
@@ -227,6 +235,7 @@ impl Worker {
 
     /// The rows of a claim; lanes that have a run as well are kept for it.
     async fn work_changes(&self, mut claim: Claim, mappings: &HashMap<String, Mapping>) -> Result<Claim, PassError> {
+        let claimed = self.store.now();
         let keep: HashSet<String> = claim.runs.iter().map(|run| run.lane.clone()).collect();
         let mut settled = self.route(&claim.changes).await?;
         let mut pass = Pass::new(Vec::new(), claim.leases.clone(), claim.deadline, mappings, DetectedBy::Webhook);
@@ -236,10 +245,12 @@ impl Worker {
             self.process(&mut pass).await?;
         }
         self.fail_mappings(&pass).await?;
+        let mut spans = spans::gathered(|| trace::calls(&pass.items, &claim.changes));
         let mut finished = self.finish(&mut pass, &claim.changes);
         finished.work.extend(std::mem::take(&mut pass.stale).into_iter().map(|lane| self.store.read_again(lane)));
         settled.extend(finished.settled);
         let heard = std::mem::take(&mut pass.heard).into_iter().chain(finished.heard).collect();
+        spans.extend(spans::gathered(|| trace::ends(&settled, &claim.changes, claimed, self.store.now())));
         self.points.reach(Point::Unrecorded)?;
         // What the pass renewed, and the lanes that go on with a run.
         let leases = std::mem::take(&mut claim.leases);
@@ -257,6 +268,7 @@ impl Worker {
                 ..Batch::default()
             })
             .await?;
+        spans::send(spans);
         Ok(claim)
     }
 
