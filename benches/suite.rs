@@ -8,12 +8,16 @@
 
 #[path = "suite/calls.rs"]
 mod calls;
+#[path = "suite/compared.rs"]
+mod compared;
 #[path = "suite/deliveries.rs"]
 mod deliveries;
 #[path = "suite/fanout.rs"]
 mod fanout;
 #[path = "suite/filled.rs"]
 mod filled;
+#[path = "suite/generated.rs"]
+mod generated;
 #[path = "suite/ground.rs"]
 mod ground;
 #[path = "suite/ingest.rs"]
@@ -24,6 +28,8 @@ mod latency;
 mod log;
 #[path = "suite/pages.rs"]
 mod pages;
+#[path = "suite/reconcile.rs"]
+mod reconcile;
 #[path = "suite/sink.rs"]
 mod sink;
 #[path = "suite/spread.rs"]
@@ -74,6 +80,9 @@ fn main() {
     }
     if wanted("deliveries") {
         figures.extend(runtime.block_on(deliveries::run()));
+    }
+    if wanted("reconcile") {
+        figures.extend(runtime.block_on(compared::run()));
     }
     println!("\n{:10} {:64} {:>12}  goal", "workload", "what", "value");
     for figure in &figures {

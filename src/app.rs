@@ -387,6 +387,7 @@ fn settings(config: &Config) -> Settings {
             i64::try_from(sync.loop_breaker_window.as_millis()).unwrap_or(i64::MAX),
         ),
         reconcile_interval: sync.reconcile_interval,
+        pages_in_a_row: 100,
         lead_last_name: sync.lead_last_name.clone(),
         lead_company: sync.lead_company.clone(),
     }

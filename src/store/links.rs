@@ -147,6 +147,12 @@ async fn join_once(
     if !campaigns.is_empty() {
         join_members(tx, &rows).await?;
     }
+    // Looks that are due later are at the winner; where both have one, the winner's stays.
+    let sql = "INSERT INTO later_looks (lane, person_id, nth, due_at)
+               SELECT l.lane, r.winner, l.nth, MAX(l.due_at) FROM {rows} JOIN later_looks l ON l.person_id = r.loser
+               WHERE true GROUP BY l.lane, r.winner, l.nth ON CONFLICT (lane, person_id, nth) DO NOTHING";
+    tx.execute_rows(sql, &rows, vec![]).await?;
+    tx.execute_rows("DELETE FROM later_looks WHERE person_id IN (SELECT r.loser FROM {rows})", &rows, vec![]).await?;
     tx.execute_rows("DELETE FROM people WHERE id IN (SELECT r.loser FROM {rows})", &rows, vec![]).await?;
     let now = store.now();
     let again: Vec<_> = campaigns
@@ -172,6 +178,9 @@ async fn join_members(tx: &mut Tx, rows: &Rows) -> Result<(), StoreError> {
            marketo = CASE WHEN members.marketo IS NULL OR members.marketo = '' THEN l.marketo ELSE members.marketo END,
            salesforce = CASE WHEN members.salesforce IS NULL OR members.salesforce = '' THEN l.salesforce ELSE members.salesforce END,
            campaign_member_id = COALESCE(members.campaign_member_id, l.campaign_member_id),
+           program_member_id = COALESCE(members.program_member_id, l.program_member_id),
+           marketo_shown = CASE WHEN r.merged THEN NULL ELSE COALESCE(members.marketo_shown, l.marketo_shown) END,
+           salesforce_shown = CASE WHEN r.merged THEN NULL ELSE COALESCE(members.salesforce_shown, l.salesforce_shown) END,
            added_to_marketo = members.added_to_marketo OR l.added_to_marketo,
            added_to_salesforce = members.added_to_salesforce OR l.added_to_salesforce,
            edited_in_marketo = members.edited_in_marketo OR l.edited_in_marketo
@@ -201,7 +210,7 @@ async fn join_members(tx: &mut Tx, rows: &Rows) -> Result<(), StoreError> {
     tx.execute_rows(&told, rows, vec![]).await?;
     tx.execute_rows(&format!("DELETE FROM members WHERE id IN (SELECT l.id {both})"), rows, vec![]).await?;
     tx.execute_rows(
-        "UPDATE members SET person_id = r.winner, after_merge = after_merge OR r.merged,
+        "UPDATE members SET person_id = r.winner, after_merge = after_merge OR r.merged, marketo_shown = NULL, salesforce_shown = NULL,
            base_marketo = CASE WHEN r.merged THEN NULL ELSE base_marketo END,
            base_salesforce = CASE WHEN r.merged THEN NULL ELSE base_salesforce END FROM {rows} WHERE members.person_id = r.loser",
         rows,

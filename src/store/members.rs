@@ -41,6 +41,9 @@ pub struct Member {
     /// The run, with its generation, whose pages last showed the member on each side.
     pub marketo_scan: Option<String>,
     pub salesforce_scan: Option<String>,
+    /// What the listing of each side showed of the person last, as a number to compare with.
+    pub marketo_shown: Option<i64>,
+    pub salesforce_shown: Option<i64>,
     /// Whose the membership is, on each side.
     pub in_marketo: Provenance,
     pub in_salesforce: Provenance,
@@ -76,12 +79,31 @@ impl Member {
             own_writes: OwnWrites::default(),
             marketo_scan: None,
             salesforce_scan: None,
+            marketo_shown: None,
+            salesforce_shown: None,
             in_marketo: Provenance::default(),
             in_salesforce: Provenance::default(),
             sequence: 0,
             updated_at: 0,
             stored: false,
         }
+    }
+
+    /// In sync, with nothing left to be decided unless a side changes: a comparison passes such a member by. `listings` has the same
+    /// as SQL.
+    #[must_use]
+    pub fn rests(&self) -> bool {
+        let agreed = |seen: &Seen, base: &Presence| matches!((seen, base), (Seen::Status(s), Some(b)) if s == b);
+        self.sync_state == "in_sync"
+            && self
+                .base
+                .as_ref()
+                .is_some_and(|base| agreed(&self.marketo, &base.marketo) && agreed(&self.salesforce, &base.salesforce))
+            && self.sent.is_none()
+            && self.resolution.is_none()
+            && self.would.is_none()
+            && !self.after_merge
+            && !self.frozen
     }
 
     /// Takes over what a side was read to hold.
@@ -135,6 +157,8 @@ pub(super) struct MemberRow {
     own_writes: Option<String>,
     marketo_scan: Option<String>,
     salesforce_scan: Option<String>,
+    marketo_shown: Option<i64>,
+    salesforce_shown: Option<i64>,
     added_to_marketo: bool,
     added_to_salesforce: bool,
     edited_in_marketo: bool,
@@ -145,7 +169,7 @@ pub(super) struct MemberRow {
 
 pub(super) const MEMBER: &str = "m.id, m.campaign_id, m.person_id, p.marketo_id, p.salesforce_id, p.email, m.campaign_member_id, m.marketo, \
     m.salesforce, m.salesforce_modstamp, m.base_marketo, m.base_salesforce, m.sent, m.sync_state, m.reason, m.rule, m.after_merge, \
-    m.frozen, m.resolution, m.would, m.own_writes, m.marketo_scan, m.salesforce_scan, m.added_to_marketo, m.added_to_salesforce, \
+    m.frozen, m.resolution, m.would, m.own_writes, m.marketo_scan, m.salesforce_scan, m.marketo_shown, m.salesforce_shown, m.added_to_marketo, m.added_to_salesforce, \
     m.edited_in_marketo, m.edited_in_salesforce, m.sequence, m.updated_at";
 
 /// A status as stored: none while unknown, empty while absent.
@@ -213,6 +237,8 @@ impl TryFrom<MemberRow> for Member {
                 .unwrap_or_default(),
             marketo_scan: row.marketo_scan,
             salesforce_scan: row.salesforce_scan,
+            marketo_shown: row.marketo_shown,
+            salesforce_shown: row.salesforce_shown,
             in_marketo: Provenance { added: row.added_to_marketo, edited: row.edited_in_marketo },
             in_salesforce: Provenance { added: row.added_to_salesforce, edited: row.edited_in_salesforce },
             sequence: row.sequence,

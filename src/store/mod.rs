@@ -19,6 +19,7 @@ pub mod intents;
 pub mod keys;
 pub mod lanes;
 pub mod links;
+pub mod listings;
 pub mod looks;
 pub mod mappings;
 pub mod members;

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::dialect::{Rows, Tx, args};
 use super::fan_out::{Telling, fan_out};
 use super::lanes::{Lease, give_back, hold};
+use super::listings::{Unshown, store_unshown};
 use super::mappings::Mapping;
 use super::members::{Member, write_base, write_seen};
 use super::outbox::{Kind, NewWork, Subject, enqueue};
@@ -56,6 +57,8 @@ pub struct Batch {
     pub runs: Vec<Run>,
     /// Members that an undo leaves; of the runs of this batch.
     pub kept: Vec<Kept>,
+    /// Members whom a listing has not shown, by lane.
+    pub unshown: Vec<(String, Unshown)>,
     /// Lanes whose campaign was now read completely for the first time.
     pub baselines: Vec<String>,
     /// Lanes that are kept for more; the others are given back.
@@ -84,6 +87,9 @@ impl Store {
             batch.members.into_iter().filter(|r| ours.contains(r.member.campaign_id.as_str())).collect();
         let rows = self.store_members(&mut tx, &members).await?;
         let (mut members, gone): (Vec<_>, Vec<_>) = members.into_iter().partition(|r| rows.contains(&r.member.id));
+        for (lane, unshown) in batch.unshown.iter().filter(|(lane, _)| ours.contains(lane.as_str())) {
+            store_unshown(self, &mut tx, lane, unshown).await?;
+        }
         let told = members.iter().any(|r| !r.events.is_empty());
         let settled: Vec<_> = batch.settled.into_iter().filter(|s| ours.contains(s.lane.as_str())).collect();
         settle(self, &mut tx, &settled).await?;
@@ -177,14 +183,15 @@ impl Store {
                         sequence,
                         m.stored,
                     ),
-                    (m.resolved, would, own_writes),
+                    (m.resolved, would, own_writes, m.person.marketo_id, m.marketo_shown, m.salesforce_shown),
                 ))
             })
             .collect::<Result<_, _>>()?;
         let columns = "id text, campaign_id text, person_id text, campaign_member_id text, marketo text, salesforce text, \
              salesforce_modstamp int, base_marketo text, base_salesforce text, sent text, sync_state text, reason text, rule text, \
              after_merge bool, frozen bool, marketo_scan text, salesforce_scan text, added_to_marketo bool, added_to_salesforce bool, \
-             edited_in_marketo bool, edited_in_salesforce bool, sequence int, stored bool, resolved text, would text, own_writes text";
+             edited_in_marketo bool, edited_in_salesforce bool, sequence int, stored bool, resolved text, would text, own_writes text, program_member_id int, \
+             marketo_shown int, salesforce_shown int";
         let rows = Rows::new(columns, &rows)?;
         let updated: Vec<(String,)> = tx.fetch_rows(
             "UPDATE members SET campaign_member_id = r.campaign_member_id, marketo = r.marketo, salesforce = r.salesforce,
@@ -193,6 +200,7 @@ impl Store {
                marketo_scan = r.marketo_scan, salesforce_scan = r.salesforce_scan, added_to_marketo = r.added_to_marketo,
                added_to_salesforce = r.added_to_salesforce, edited_in_marketo = r.edited_in_marketo,
                edited_in_salesforce = r.edited_in_salesforce, sequence = r.sequence, would = r.would, own_writes = r.own_writes,
+               program_member_id = r.program_member_id, marketo_shown = r.marketo_shown, salesforce_shown = r.salesforce_shown,
                resolution = CASE WHEN members.resolution = r.resolved THEN NULL ELSE members.resolution END,
                updated_at = $2
              FROM {rows} WHERE members.id = r.id AND members.person_id = r.person_id RETURNING members.id",
@@ -210,10 +218,11 @@ impl Store {
             let sql = "INSERT INTO members (id, campaign_id, person_id, campaign_member_id, marketo, salesforce, salesforce_modstamp,
                    base_marketo, base_salesforce, sent, sync_state, reason, rule, after_merge, frozen, marketo_scan,
                    salesforce_scan, added_to_marketo, added_to_salesforce, edited_in_marketo, edited_in_salesforce, sequence, would,
-                   own_writes, updated_at)
+                   own_writes, program_member_id, marketo_shown, salesforce_shown, updated_at)
                  SELECT id, campaign_id, person_id, campaign_member_id, marketo, salesforce, salesforce_modstamp, base_marketo,
                    base_salesforce, sent, sync_state, reason, rule, after_merge, frozen, marketo_scan, salesforce_scan, added_to_marketo,
-                   added_to_salesforce, edited_in_marketo, edited_in_salesforce, sequence, would, own_writes, $2
+                   added_to_salesforce, edited_in_marketo, edited_in_salesforce, sequence, would, own_writes,
+                   program_member_id, marketo_shown, salesforce_shown, $2
                  FROM {rows} WHERE NOT r.stored AND EXISTS (SELECT 1 FROM people p WHERE p.id = r.person_id)
                  ON CONFLICT (campaign_id, person_id) DO NOTHING RETURNING id";
             let inserted: Vec<(String,)> = tx.fetch_rows(sql, &rows, args![now]).await?;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::dialect::{Rows, Tx, args};
 use super::lanes::{Lease, lock_lanes};
+use super::settings::SYNC_IS_OFF;
 use super::{Store, StoreError, read_json, write_json};
 
 /// What a run has done so far, by name: `salesforce_read`, `marketo_read`, `decided`, `changed`.
@@ -29,6 +30,8 @@ pub struct Run {
     pub stage: Stage,
     /// Where the stage goes on; none at its beginning.
     pub cursor: Option<String>,
+    /// The id that the last page of the stage ended with, where it lists members in the order of their ids.
+    pub last_shown: Option<String>,
     pub counts: Counts,
     /// What it has found different: side, reason, how many.
     pub differences: Differences,
@@ -99,6 +102,7 @@ struct RunRow {
     state: String,
     stage: String,
     cursor: Option<String>,
+    last_shown: Option<String>,
     counts: String,
     differences: String,
     plan_id: Option<String>,
@@ -110,7 +114,7 @@ struct RunRow {
     completed_at: Option<i64>,
 }
 
-const RUN: &str = "id, lane, mapping_id, kind, state, stage, cursor, counts, differences, plan_id, generation, attempts, due_at, message, created_at, completed_at";
+const RUN: &str = "id, lane, mapping_id, kind, state, stage, cursor, last_shown, counts, differences, plan_id, generation, attempts, due_at, message, created_at, completed_at";
 
 impl TryFrom<RunRow> for Run {
     type Error = StoreError;
@@ -127,6 +131,7 @@ impl TryFrom<RunRow> for Run {
             kind: row.kind,
             state: row.state,
             cursor: row.cursor,
+            last_shown: row.last_shown,
             generation: row.generation,
             attempts: row.attempts,
             due_at: row.due_at,
@@ -160,6 +165,19 @@ impl Store {
         self.db.fetch_optional::<RunRow>(&sql, args![id]).await?.map(Run::try_from).transpose()
     }
 
+    /// Whether a run is the only thing to be done: it was not begun anew, its lane was not halted, and nothing waits, here or elsewhere.
+    pub async fn nothing_but(&self, run: &Run) -> Result<bool, StoreError> {
+        let sql = format!(
+            "SELECT l.id FROM lanes l WHERE l.id = $1 AND NOT l.halted AND NOT {SYNC_IS_OFF}
+               AND EXISTS (SELECT 1 FROM runs WHERE id = $2 AND generation = $3 AND state = 'running')
+               AND NOT EXISTS (SELECT 1 FROM lanes WHERE next_due_at <= $4)
+               AND NOT EXISTS (SELECT 1 FROM outbox WHERE lane = $1 AND kind = 'hint' AND state IN ('available', 'retryable', 'running') AND due_at <= $4)
+               AND NOT EXISTS (SELECT 1 FROM outbox WHERE lane = $1 AND kind = 'flow_action' AND state IN ('available', 'retryable', 'running') AND due_at <= $4)"
+        );
+        let args = args![&run.lane, &run.id, run.generation, self.now()];
+        Ok(self.db.fetch_optional::<(String,)>(&sql, args).await?.is_some())
+    }
+
     pub(super) async fn due_runs(&self, tx: &mut Tx, leases: &[Lease]) -> Result<Vec<Run>, StoreError> {
         let lanes: Vec<_> = leases.iter().map(|l| (&l.lane,)).collect();
         let columns = RUN.split(", ").map(|c| format!("o.{c}")).collect::<Vec<_>>().join(", ");
@@ -183,7 +201,7 @@ pub(super) async fn start_run(
     let now = store.now();
     lock_lanes(tx, [lane]).await?;
     let sql =
-        "UPDATE runs SET stage = 'salesforce', cursor = NULL, counts = '{}', differences = '{}', message = NULL, due_at = $2, attempts = 0, generation = generation + 1
+        "UPDATE runs SET stage = 'salesforce', cursor = NULL, last_shown = NULL, counts = '{}', differences = '{}', message = NULL, due_at = $2, attempts = 0, generation = generation + 1
                WHERE mapping_id = $1 AND state = 'running' AND kind <> 'undo' RETURNING id";
     let going_on: Vec<(String,)> = tx.fetch(sql, args![mapping_id, now]).await?;
     let id = match going_on.into_iter().next() {
@@ -223,7 +241,7 @@ pub(super) async fn save_run(tx: &mut Tx, run: &Run) -> Result<bool, StoreError>
     let differences = write_json("runs.differences", &run.differences)?;
     let saved = tx.execute(
         "UPDATE runs SET state = $2, stage = $3, cursor = $4, counts = $5, attempts = $6, due_at = $7, message = $8,
-           completed_at = $9, differences = $11 WHERE id = $1 AND generation = $10",
+           completed_at = $9, differences = $11, last_shown = $12 WHERE id = $1 AND generation = $10",
         args![
             &run.id,
             &run.state,
@@ -235,7 +253,8 @@ pub(super) async fn save_run(tx: &mut Tx, run: &Run) -> Result<bool, StoreError>
             run.message.clone(),
             run.completed_at,
             run.generation,
-            differences
+            differences,
+            run.last_shown.clone()
         ],
     );
     Ok(saved.await? > 0)

@@ -8,6 +8,7 @@ pub mod deliver;
 mod figures;
 mod forecast;
 mod gather;
+mod listing;
 pub mod maintenance;
 mod plan;
 pub mod points;
@@ -16,6 +17,7 @@ mod reconcile;
 mod refresh;
 mod route;
 mod scan;
+mod stretch;
 mod sweep;
 mod sync;
 mod trace;
@@ -60,6 +62,8 @@ pub struct Settings {
     pub loop_breaker: (usize, i64),
     /// How often a mapping is compared by itself, its program and campaign read again.
     pub reconcile_interval: Duration,
+    /// Pages that a run reads in a row while nothing else is due.
+    pub pages_in_a_row: usize,
     /// For leads of people without a last name.
     pub lead_last_name: String,
     /// For leads of people without a company.
@@ -207,11 +211,13 @@ impl Worker {
         let size = claim.changes.len() + claim.runs.len();
         let claim = self.prioritised(Priority::Command).work_commands(claim, &mappings).await?;
         let mut claim = self.work_changes(claim, &mappings).await?;
-        for run in std::mem::take(&mut claim.runs) {
+        let runs = std::mem::take(&mut claim.runs);
+        let pages = if runs.len() == 1 { self.settings.pages_in_a_row } else { 1 };
+        for run in runs {
             self.keep_claim(&mut claim).await?;
             // A lane that was lost goes on with the worker that has it now.
             if claim.leases.iter().any(|lease| lease.lane == run.lane) {
-                self.prioritised(Priority::Run).work_run(&claim, run, &mappings).await?;
+                self.prioritised(Priority::Run).work_run(&mut claim, run, &mappings, pages).await?;
             }
         }
         self.points.reach(Point::Recorded)?;
@@ -219,7 +225,7 @@ impl Worker {
     }
 
     /// The runs of a claim follow each other: those at the end must not find their leases over.
-    async fn keep_claim(&self, claim: &mut Claim) -> Result<(), PassError> {
+    pub(super) async fn keep_claim(&self, claim: &mut Claim) -> Result<(), PassError> {
         let left = claim.deadline.saturating_sub(self.store.clock().monotonic());
         if left <= self.settings.lease / 2 {
             (claim.leases, claim.deadline) = self.store.renew(&claim.leases, self.settings.lease).await?;

@@ -5,9 +5,10 @@
 //! seen is asked for.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::refresh::Refreshed;
-use super::scan::{Trouble, showed_nobody};
+use super::scan::{Trouble, is_ordered, showed_nobody};
 use super::sync::{Item, Pass};
 use super::{PassError, Worker};
 use crate::domain::merge::{Base, Side};
@@ -21,15 +22,39 @@ use crate::store::runs::{Run, Stage};
 
 /// Members decided in one step.
 pub(super) const PAGE: i64 = 500;
+/// The longest that one run goes on at a time.
+const STINT: Duration = Duration::from_millis(500);
 
 impl Worker {
-    /// One page of a run; live work of the lane comes in between.
+    /// Pages of a run, as long as nothing else is due anywhere and nobody wants it to end; mostly one.
     pub(super) async fn work_run(
+        &self,
+        claim: &mut Claim,
+        run: Run,
+        mappings: &HashMap<String, Mapping>,
+        mut pages: usize,
+    ) -> Result<(), PassError> {
+        let clock = self.store.clock();
+        let until = clock.monotonic() + STINT;
+        let mut next = Some(run);
+        while let Some(run) = next.take() {
+            pages = pages.saturating_sub(1);
+            next = self.run_page(claim, run, mappings, pages > 0 && clock.monotonic() < until).await?;
+            if next.is_some() {
+                self.keep_claim(claim).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One page of a run; the run where it goes on at once, and its lane is kept for that.
+    async fn run_page(
         &self,
         claim: &Claim,
         mut run: Run,
         mappings: &HashMap<String, Mapping>,
-    ) -> Result<(), PassError> {
+        may_go_on: bool,
+    ) -> Result<Option<Run>, PassError> {
         let leases: Vec<Lease> = claim.leases.iter().filter(|l| l.lane == run.lane).cloned().collect();
         let mut batch = Batch { leases, mappings: mappings.clone(), ..Batch::default() };
         let mapping = match (mappings.get(&run.lane), &run.mapping_id) {
@@ -39,7 +64,7 @@ impl Worker {
                     Stage::Undo => self.end_run(&mut run, "completed", None),
                     _ => self.end_run(&mut run, "failed", Some("the mapping was removed")),
                 }
-                return self.save(batch, run).await;
+                return self.end_page(batch, run).await;
             }
             (mapping, Some(_)) => mapping,
             // The first read of a campaign without a mapping has nobody to compare with, also when one has come since.
@@ -49,18 +74,19 @@ impl Worker {
             match self.refresh(mapping).await? {
                 Ok(Refreshed::Same) => {}
                 // Goes on with the mapping as it is now, from the beginning where that decides anew.
-                Ok(Refreshed::Changed) => return self.store.record(batch).await.map(drop).map_err(PassError::from),
+                Ok(Refreshed::Changed) => return self.store.record(batch).await.map(|_| None).map_err(PassError::from),
                 Ok(Refreshed::Gone(reason)) => {
                     self.end_run(&mut run, "failed", Some(reason));
-                    return self.save(batch, run).await;
+                    return self.end_page(batch, run).await;
                 }
                 Err(error) => {
                     self.run_failed(&mut run, &error.into());
-                    return self.save(batch, run).await;
+                    return self.end_page(batch, run).await;
                 }
             }
         }
-        let outcome = match (run.stage, mapping) {
+        let stage = run.stage;
+        let outcome = match (stage, mapping) {
             (Stage::Salesforce, _) => self.scan_salesforce(&mut run, &mut batch).await?,
             (Stage::Marketo, Some(mapping)) => self.scan_marketo(&mut run, mapping, &mut batch).await?,
             (Stage::Decide, Some(_)) => self.decide_page(&mut run, claim, mappings, &mut batch).await?,
@@ -74,6 +100,7 @@ impl Worker {
                 Ok(())
             }
         };
+        let read = outcome.is_ok();
         match outcome {
             Ok(()) if run.stage == Stage::Undo => run.attempts = 0,
             Ok(()) => {
@@ -84,14 +111,25 @@ impl Worker {
                 self.run_failed(&mut run, &trouble);
             }
         }
-        self.save(batch, run).await
+        // A listing goes on; what comes after it begins with a lane that is as recorded.
+        let listing = read && run.stage == stage && matches!(stage, Stage::Salesforce | Stage::Marketo);
+        if !(may_go_on && listing && self.store.nothing_but(&run).await?) {
+            return self.end_page(batch, run).await;
+        }
+        batch.keep.insert(run.lane.clone());
+        batch.runs.push(run.clone());
+        self.points.reach(super::points::Point::Unrecorded)?;
+        let held = self.store.record(batch).await?;
+        self.points.reach(super::points::Point::Recorded)?;
+        Ok(Some(run).filter(|_| !held.is_empty()))
     }
 
-    async fn save(&self, mut batch: Batch, run: Run) -> Result<(), PassError> {
+    /// The end of a turn: the lane is given back.
+    async fn end_page(&self, mut batch: Batch, run: Run) -> Result<Option<Run>, PassError> {
         batch.runs.push(run);
         self.points.reach(super::points::Point::Unrecorded)?;
         self.store.record(batch).await?;
-        Ok(())
+        Ok(None)
     }
 
     /// A run whose page could not be read waits and reads it again; whatever happens, nobody is removed for it.
@@ -100,7 +138,7 @@ impl Worker {
         run.message = Some(trouble.to_string());
         if trouble.begins_anew() {
             let side = if run.stage == Stage::Marketo { Side::Marketo } else { Side::Salesforce };
-            run.cursor = None;
+            (run.cursor, run.last_shown) = (None, None);
             run.counts.retain(|what, _| !what.starts_with(side.as_str()) || what.ends_with("_restarted"));
             add(run, &format!("{side}_restarted"), 1);
         }
@@ -131,7 +169,17 @@ impl Worker {
         batch: &mut Batch,
     ) -> Result<Result<(), Trouble>, PassError> {
         let after = run.cursor.clone().unwrap_or_default();
-        let members = self.store.member_page(&run.lane, &after, PAGE).await?;
+        let ordered = Side::ALL.iter().all(|side| is_ordered(run, *side));
+        let members = match ordered {
+            true => self.store.open_member_page(&run.lane, &after, PAGE).await?,
+            false => self.store.member_page(&run.lane, &after, PAGE).await?,
+        };
+        if ordered && run.cursor.is_none() {
+            // The others were found to agree.
+            let open = self.store.open_member_total(&run.lane).await?;
+            let total = run.counts.get("members").copied().unwrap_or_default();
+            run.counts.insert("decided".to_owned(), (total - open).max(0));
+        }
         let Some(last) = members.last().map(|m| m.id.clone()) else {
             self.end_run(run, "completed", None);
             return Ok(Ok(()));

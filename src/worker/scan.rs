@@ -5,13 +5,16 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use super::listing::{goes_up, print};
 use super::reconcile::{add, scan_name};
+use super::stretch::{chosen, salesforce_print};
 use super::{PassError, Worker};
 use crate::connector::{CampaignMember, ConnectorError, MarketoPerson, Page, ProgramMember};
 use crate::domain::ids::{ProgramId, SalesforceId};
 use crate::domain::merge::Side;
 use crate::domain::trigger::{DetectedBy, Origin, Seen, transition};
 use crate::store::StoreError;
+use crate::store::listings::Unshown;
 use crate::store::mappings::Mapping;
 use crate::store::members::Member;
 use crate::store::people::{Half, Person};
@@ -99,6 +102,32 @@ pub(super) fn showed_nobody(counts: &Counts, side: Side) -> bool {
     counts.get(&format!("{side}_read")) == Some(&0)
 }
 
+/// Whether the listing of a side is compared in the order of its ids. One that had to be begun anew is not taken to have an order: who
+/// is shown is marked, and everybody is decided.
+pub(super) fn is_ordered(run: &Run, side: Side) -> bool {
+    !run.counts.contains_key(&format!("{side}_restarted"))
+}
+
+/// A listing that is in no order, or shows somebody again, is read from its beginning with marks.
+fn begin_with_marks(run: &mut Run, side: Side) {
+    (run.cursor, run.last_shown) = (None, None);
+    run.counts.retain(|what, _| !what.starts_with(side.as_str()));
+    add(run, &format!("{side}_restarted"), 1);
+}
+
+/// Called in sync, and still to be decided.
+fn is_unsettled(member: &Member, mapping: &Mapping) -> bool {
+    let same = match (&member.marketo, &member.salesforce) {
+        (Seen::Status(m), Seen::Status(s)) => mapping.status_map.same(m, s),
+        _ => false,
+    };
+    member.sync_state == "in_sync" && !(same && member.rests())
+}
+
+fn wait(member: &mut Member) {
+    (member.sync_state, member.reason) = ("pending".to_owned(), Some("waiting".to_owned()));
+}
+
 impl Worker {
     /// A page of a campaign's members.
     pub(super) async fn campaign_page(
@@ -134,8 +163,23 @@ impl Worker {
             Ok(page) => page,
             Err(error) => return Ok(Err(error)),
         };
-        let rows: Vec<(SalesforceId, CampaignMember)> =
+        let mut rows: Vec<(SalesforceId, CampaignMember)> =
             page.rows.into_iter().filter_map(|row| Some((row.person()?.clone(), row))).collect();
+        let mapping = batch.mappings.get(&run.lane).cloned();
+        let mut unshown = Unshown::default();
+        if let Some(mapping) = mapping.as_ref().filter(|_| is_ordered(run, Side::Salesforce)) {
+            let keys = rows.iter().map(|(_, row)| row.id.as_str());
+            if !goes_up(run.last_shown.as_deref().as_ref(), keys) {
+                begin_with_marks(run, Side::Salesforce);
+                return Ok(Ok(()));
+            }
+            let last = rows.last().map(|(_, row)| row.id.to_string()).or_else(|| run.last_shown.clone());
+            let look;
+            (look, unshown.salesforce) =
+                self.beside_campaign(batch, run, mapping, &rows, last.as_deref(), page.next.is_none()).await?;
+            rows = chosen(rows, &look);
+            run.last_shown = last;
+        }
         self.follow_rows(rows.iter().map(|(_, row)| row)).await?;
         let halves: Vec<Half> = rows.iter().map(|(id, _)| Half::Salesforce(id.clone())).collect();
         let people = self.store.ensure_people(&halves).await?;
@@ -144,7 +188,6 @@ impl Worker {
         self.keep_new_emails(rows.iter().map(|(id, row)| (by_id.get(id), row.email.as_ref()))).await?;
         let mut members = self.members_of_people(&run.lane, by_id.values()).await?;
         let baseline = batch.leases.iter().any(|lease| lease.baseline);
-        let watched = !batch.mappings.contains_key(&run.lane);
         let scan = scan_name(run, Side::Salesforce);
         let mut known = 0;
         for (id, row) in &rows {
@@ -166,22 +209,28 @@ impl Worker {
             let event = transition(&seen, &now).map(|t| (t, DetectedBy::Reconciliation, origin));
             let changed = member.salesforce != now;
             member.saw(Side::Salesforce, now);
+            if member.campaign_member_id.as_ref() != Some(&row.id) {
+                // Whoever was recorded under it has it no more.
+                unshown.salesforce.push(row.id.clone());
+            }
             member.campaign_member_id = Some(row.id.clone());
+            member.salesforce_shown = Some(salesforce_print(id, row));
             member.salesforce_modstamp = row.system_modstamp.map(jiff::Timestamp::as_millisecond);
             member.salesforce_scan = Some(scan.clone());
-            if watched {
-                (member.sync_state, member.reason) = ("in_sync".to_owned(), None);
-            } else if changed {
-                (member.sync_state, member.reason) = ("pending".to_owned(), Some("waiting".to_owned()));
+            match &mapping {
+                None => (member.sync_state, member.reason) = ("in_sync".to_owned(), None),
+                Some(mapping) if changed || is_unsettled(&member, mapping) => wait(&mut member),
+                Some(_) => {}
             }
             batch.members.push(Recorded { member, events: event.into_iter().collect(), history: Vec::new() });
         }
-        if !rows.is_empty() && known == rows.len() {
+        if !is_ordered(run, Side::Salesforce) && !rows.is_empty() && known == rows.len() {
             return Ok(Err(circle(Side::Salesforce)));
         }
+        batch.unshown.push((run.lane.clone(), unshown));
         run.cursor = page.next;
         if run.cursor.is_none() {
-            run.stage = Stage::Marketo;
+            (run.stage, run.last_shown) = (Stage::Marketo, None);
             batch.baselines.push(run.lane.clone());
         }
         Ok(Ok(()))
@@ -197,32 +246,50 @@ impl Worker {
             Ok(page) => page,
             Err(error) => return Ok(Err(error)),
         };
-        let halves: Vec<Half> = page.rows.iter().map(|(person, _)| Half::Marketo(person.id)).collect();
+        let mut rows = page.rows;
+        let mut unshown = Unshown::default();
+        if is_ordered(run, Side::Marketo) {
+            let before = run.last_shown.as_ref().and_then(|id| id.parse().ok());
+            if !goes_up(before.as_ref(), rows.iter().map(|(person, _)| person.id)) {
+                begin_with_marks(run, Side::Marketo);
+                return Ok(Ok(()));
+            }
+            let last = rows.last().map(|(person, _)| person.id).or(before);
+            let look;
+            (look, unshown.marketo) =
+                self.beside_program(batch, mapping, &rows, before, last, page.next.is_none()).await?;
+            rows = chosen(rows, &look);
+            run.last_shown = last.map(|id| id.to_string());
+        }
+        let halves: Vec<Half> = rows.iter().map(|(person, _)| Half::Marketo(person.id)).collect();
         let people = self.store.ensure_people(&halves).await?;
         let by_id: HashMap<i64, Person> = people.into_iter().filter_map(|p| Some((p.marketo_id?, p))).collect();
-        let emails = page.rows.iter().map(|(person, _)| (by_id.get(&person.id), person.email.as_ref()));
+        let emails = rows.iter().map(|(person, _)| (by_id.get(&person.id), person.email.as_ref()));
         self.keep_new_emails(emails).await?;
         let mut members = self.members_of_people(&run.lane, by_id.values()).await?;
         let scan = scan_name(run, Side::Marketo);
-        let (shown, mut known) = (page.rows.len(), 0);
-        for (MarketoPerson { id, email, .. }, ProgramMember { status, .. }) in page.rows {
+        let (shown, mut known) = (rows.len(), 0);
+        for (MarketoPerson { id, email, .. }, ProgramMember { status, .. }) in rows {
             let Some(mut member) = by_id.get(&id).and_then(|person| members.remove(&person.id)) else { continue };
             known += usize::from(member.marketo_scan.as_ref() == Some(&scan));
             let now = Seen::Status(status);
-            if member.marketo != now {
-                (member.sync_state, member.reason) = ("pending".to_owned(), Some("waiting".to_owned()));
-            }
+            let changed = member.marketo != now;
             member.saw(Side::Marketo, now);
+            member.marketo_shown = Some(print([email.as_deref(), None]));
+            if changed || is_unsettled(&member, mapping) {
+                wait(&mut member);
+            }
             member.marketo_scan = Some(scan.clone());
             member.person.email = email.or(member.person.email);
             batch.members.push(Recorded { member, events: Vec::new(), history: Vec::new() });
         }
-        if shown > 0 && known == shown {
+        if !is_ordered(run, Side::Marketo) && shown > 0 && known == shown {
             return Ok(Err(circle(Side::Marketo)));
         }
+        batch.unshown.push((run.lane.clone(), unshown));
         run.cursor = page.next;
         if run.cursor.is_none() {
-            run.stage = Stage::Decide;
+            (run.stage, run.last_shown) = (Stage::Decide, None);
             add(run, "members", self.store.member_total(&run.lane).await?);
         }
         Ok(Ok(()))

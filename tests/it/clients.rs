@@ -22,6 +22,8 @@ macro_rules! suites {
 
 suites! {
     jsforce => "jsforce",
+    marketorestpython => "marketorestpython",
+    node_marketo_rest => "node-marketo-rest",
     simple_salesforce => "simple-salesforce",
 }
 

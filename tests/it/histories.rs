@@ -12,6 +12,7 @@ mod logs;
 mod polling;
 mod setup;
 mod vendors;
+mod weeks;
 mod world;
 
 use std::sync::Arc;
@@ -285,8 +286,13 @@ impl History {
         }
         self.worlds.get().trouble = *self.dice.pick(&[0, 3, 4, 10]);
         self.worlds.get().haste = *self.dice.pick(&[0, 0, 3]);
-        for _ in 0..10 + self.dice.below(20) {
+        let steps = 10 + self.dice.below(20);
+        let weeks = self.dice.one_in(3).then(|| self.clock.now());
+        for _ in 0..steps {
             self.perhaps_poll().await;
+            if weeks.is_some() {
+                self.days_go_by(steps).await;
+            }
             match self.dice.below(10) {
                 0..=3 => self.edit(),
                 4..=6 => self.deliver().await,
@@ -301,6 +307,9 @@ impl History {
                     self.pass(true).await;
                 }
             }
+        }
+        if let Some(begun) = weeks {
+            self.two_weeks_since(begun);
         }
         // Peace: no more trouble, and a whole read for what the hints did not tell.
         self.worlds.get().trouble = 0;

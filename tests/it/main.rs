@@ -17,5 +17,6 @@ mod harness;
 mod histories;
 mod openapi;
 mod reference;
+mod scale;
 mod store;
 mod tidy;

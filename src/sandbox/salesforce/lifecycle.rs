@@ -25,7 +25,8 @@ impl World {
         let table = schema.table(row.object).ok_or_else(Fault::not_found)?;
         if !table.update {
             let message = "insufficient access rights on object id";
-            return Err(Fault::new("INSUFFICIENT_ACCESS_OR_READONLY", message).fields(&[]));
+            let fault = Fault::new("INSUFFICIENT_ACCESS_OR_READONLY", message).fields(&[]);
+            return Err(fault.status(self.options.insufficient_access_status));
         }
         match (row.object, row.id_of("CampaignId")) {
             (Object::CampaignMember, Some(campaign)) => self.hold_campaign(actor, campaign)?,

@@ -32,6 +32,7 @@ mod replication;
 mod row;
 mod rows;
 mod rules;
+mod saved;
 mod soap;
 mod soap_calls;
 mod soql;
@@ -56,6 +57,7 @@ pub use options::{DuplicateRule, FieldAccess, Options, ValidationRule};
 pub use outbox::{JsonHook, Noise, OutboundMessageHook, Webhooks};
 pub use people::Member;
 pub use row::Row;
+pub use saved::Saved;
 pub use world::{Actor, World};
 
 use oauth::Tokens;

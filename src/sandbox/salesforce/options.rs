@@ -111,6 +111,12 @@ pub struct Options {
     pub status_match_is_exact: bool,
     /// A label may occur once in a campaign.
     pub status_labels_unique: bool,
+    /// HTTP status of `INSUFFICIENT_ACCESS_OR_READONLY`: 400 or 403.
+    pub insufficient_access_status: u16,
+    /// Most parts of a Composite call.
+    pub composite_parts: usize,
+    /// Most of them that are queries or Collections calls.
+    pub composite_heavy_parts: usize,
     /// `FirstRespondedDate` is cleared when a member goes back to a status that is not a response.
     pub first_responded_resets: bool,
     /// `Type` and `LeadOrContactId` of a member follow the conversion of its lead.
@@ -168,6 +174,9 @@ impl Default for Options {
             status_integrity_code: "FIELD_INTEGRITY_EXCEPTION".into(),
             status_match_is_exact: true,
             status_labels_unique: true,
+            insufficient_access_status: 400,
+            composite_parts: 25,
+            composite_heavy_parts: 5,
             first_responded_resets: false,
             conversion_flips_type: true,
             conversion_fires_member_trigger: false,

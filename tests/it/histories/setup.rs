@@ -43,6 +43,7 @@ pub fn settings(flips: usize) -> Settings {
         retry_cap: Duration::from_secs(60),
         // Small worlds would trip it with each removal; it has tests of its own.
         reconcile_interval: Duration::from_secs(3600),
+        pages_in_a_row: 2,
         guard: GuardLimits { members: 1_000, percent: 100, window: 0 },
         loop_breaker: (flips, 3_600_000),
         lead_last_name: "[unknown]".to_owned(),

@@ -13,7 +13,7 @@ use campaign_sync::domain::one_way::{CampaignChange, CampaignFields, Costs};
 use campaign_sync::domain::provision::{NewStatus, StatusChange};
 use jiff::Timestamp;
 
-use super::world::{FOREIGN, STATUSES, US, World, Worlds};
+use super::world::{STATUSES, US, World, Worlds};
 
 const PAGE: usize = 3;
 
@@ -214,8 +214,9 @@ impl Salesforce for Worlds {
 
     async fn campaigns(&self, ids: &[SalesforceId]) -> Result<Vec<Campaign>, ConnectorError> {
         self.call(Vendor::Salesforce, false, |world| {
-            let labels = STATUSES.into_iter().chain([(FOREIGN, 40)]);
-            let statuses: Vec<_> = labels
+            let statuses: Vec<_> = world
+                .labels()
+                .into_iter()
                 .map(|(label, step)| CampaignMemberStatus {
                     id: super::world::id("01Y", u64::try_from(step).unwrap()),
                     label: label.to_owned(),
@@ -290,6 +291,10 @@ impl Salesforce for Worlds {
             let ours = living.iter().filter_map(|id| person_s(world, id)).filter(|p| p.created_by.is_some());
             ours.filter(|p| p.created_at.is_some_and(|at| at >= since)).collect()
         })
+    }
+
+    async fn guards_leads(&self) -> Result<bool, ConnectorError> {
+        Ok(false)
     }
 
     async fn create_leads(&self, leads: &[NewLead]) -> Result<RecordResults<SalesforceId>, ConnectorError> {

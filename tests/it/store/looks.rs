@@ -36,4 +36,19 @@ on_both! {
         assert_eq!(world.rows().await.len(), 2);
         world.recount().await;
     }
+
+    async fn a_look_follows_who_is_joined_with_another(database: TestDatabase) {
+        let world = World::new(database).await;
+        let mapping = world.mapped(1).await;
+        let people = world.people(&[Half::Marketo(1), Half::Marketo(2)]).await;
+        let lane = mapping.campaign_id.to_string();
+        let of = |id: i64| people.iter().find(|person| person.marketo_id == Some(id)).unwrap().id.clone();
+        world.store.look_later(&[(lane.clone(), of(1)), (lane, of(2))]).await.unwrap();
+        // The second is merged into the first.
+        let one = world.store.follow(&of(2), &Half::Marketo(1)).await.unwrap();
+        world.clock.advance(Duration::from_secs(60));
+        assert_eq!(world.store.due_looks().await.unwrap(), 1);
+        let claim = world.claim().await;
+        assert_eq!(claim.changes.iter().map(|change| &change.subject).collect::<Vec<_>>(), [&Subject::Person(one.id)]);
+    }
 }

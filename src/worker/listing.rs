@@ -1,0 +1,172 @@
+//! A page of a vendor's listing beside what is recorded, both in the order of their ids: one step for each member who agrees.
+//!
+//! Owns who has to be looked at: whom the page shows otherwise than recorded, or not at all although recorded. Pure: reads nothing,
+//! and decides nothing about anybody.
+
+use crate::domain::merge::Side;
+use crate::domain::status::StatusMap;
+use crate::store::listings::{Listed, Standing};
+
+/// A member as a page shows it.
+pub(super) struct Shown<'a, K> {
+    pub key: K,
+    pub status: &'a str,
+    /// Of the person, see `print`.
+    pub print: i64,
+}
+
+/// Where the comparison of one page stands.
+pub(super) struct Beside<'a, K> {
+    side: Side,
+    map: &'a StatusMap,
+    shown: &'a [Shown<'a, K>],
+    at: usize,
+    /// What was found of the member at `at`: none is recorded, or one that agrees or not.
+    found: Option<bool>,
+    /// Positions of those who have to be looked at.
+    pub look: Vec<usize>,
+    /// Those recorded whom the page should have shown.
+    pub unshown: Vec<K>,
+}
+
+impl<'a, K: Ord + Clone> Beside<'a, K> {
+    pub(super) fn new(side: Side, map: &'a StatusMap, shown: &'a [Shown<'a, K>]) -> Self {
+        Self { side, map, shown, at: 0, found: None, look: Vec::new(), unshown: Vec::new() }
+    }
+
+    /// The next one recorded, in the order of ids.
+    pub(super) fn recorded(&mut self, listed: &Listed<K>) {
+        while self.shown.get(self.at).is_some_and(|shown| shown.key < listed.key) {
+            self.pass();
+        }
+        match self.shown.get(self.at).filter(|shown| shown.key == listed.key) {
+            Some(shown) if self.found.is_none() => self.found = Some(self.agrees(shown, listed)),
+            // Two are recorded under one id: whose it is has to be found out.
+            Some(_) => {
+                self.found = Some(false);
+                self.unshown.push(listed.key.clone());
+            }
+            None if listed.standing == Standing::Open => {}
+            None => self.unshown.push(listed.key.clone()),
+        }
+    }
+
+    /// There is no more recorded.
+    pub(super) fn end(mut self) -> (Vec<usize>, Vec<K>) {
+        while self.at < self.shown.len() {
+            self.pass();
+        }
+        (self.look, self.unshown)
+    }
+
+    fn pass(&mut self) {
+        if self.found.take() != Some(true) {
+            self.look.push(self.at);
+        }
+        self.at += 1;
+    }
+
+    fn agrees(&self, shown: &Shown<'_, K>, listed: &Listed<K>) -> bool {
+        let (Some(marketo), Some(salesforce)) = (listed.marketo.as_deref(), listed.salesforce.as_deref()) else {
+            return false;
+        };
+        let recorded = if self.side == Side::Marketo { marketo } else { salesforce };
+        listed.standing == Standing::Rests
+            && recorded == shown.status
+            && listed.shown == Some(shown.print)
+            && self.map.same(marketo, salesforce)
+    }
+}
+
+/// Whether ids go up from one to the next, and from the end of the page before.
+pub(super) fn goes_up<K: Ord>(before: Option<&K>, keys: impl Iterator<Item = K>) -> bool {
+    let mut last: Option<K> = None;
+    for key in keys {
+        if last.as_ref().or(before).is_some_and(|last| *last >= key) {
+            return false;
+        }
+        last = Some(key);
+    }
+    true
+}
+
+/// What a listing shows of a person, as a number: it is the same as long as that is. FNV-1a, since it is stored and has to stay.
+pub(super) fn print(parts: [Option<&str>; 2]) -> i64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for part in parts {
+        // Ends each part, so that a missing one is not an empty one and no letter moves from one to the next.
+        let bytes = part.into_iter().flat_map(str::bytes).map(u64::from);
+        for byte in bytes.chain([if part.is_some() { 256 } else { 257 }]) {
+            hash = (hash ^ byte).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+    hash.cast_signed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(key: i64, status: &str, standing: Standing) -> Listed<i64> {
+        let status = Some(status.to_owned());
+        Listed { key, marketo: status.clone(), salesforce: status, shown: Some(7), standing }
+    }
+
+    #[test]
+    fn only_who_is_not_as_recorded_is_looked_at() {
+        let map = StatusMap::exact(&["In", "Out"], &["In", "Out"]);
+        let shown = |key, status, print| Shown { key, status, print };
+        let page = [
+            shown(1, "In", 7),  // new
+            shown(2, "In", 7),  // as recorded
+            shown(3, "Out", 7), // other status
+            shown(4, "In", 8),  // other address
+            shown(6, "In", 7),  // not settled
+            shown(7, "In", 7),  // recorded twice
+            shown(8, "In", 7),  // open
+            shown(10, "In", 7), // new, at the end
+        ];
+        let mut beside = Beside::new(Side::Marketo, &map, &page);
+        for (key, standing) in [
+            (0, Standing::Unsettled),
+            (2, Standing::Rests),
+            (3, Standing::Rests),
+            (4, Standing::Rests),
+            (5, Standing::Rests),
+            (6, Standing::Unsettled),
+            (7, Standing::Rests),
+            (7, Standing::Rests),
+            (8, Standing::Open),
+            (9, Standing::Open),
+        ] {
+            beside.recorded(&listed(key, "In", standing));
+        }
+        assert_eq!(beside.end(), (vec![0, 2, 3, 4, 5, 6, 7], vec![0, 5, 7]));
+    }
+
+    #[test]
+    fn who_is_recorded_after_the_last_of_the_listing_is_unshown() {
+        let map = StatusMap::exact(&["In"], &["In"]);
+        let mut beside = Beside::new(Side::Salesforce, &map, &[]);
+        beside.recorded(&listed(3, "In", Standing::Rests));
+        assert_eq!(beside.end(), (vec![], vec![3]));
+    }
+
+    #[test]
+    fn order_goes_on_from_the_page_before() {
+        assert!(goes_up(None, [1, 2, 5].into_iter()));
+        assert!(goes_up(Some(&4), std::iter::empty()));
+        assert!(!goes_up(Some(&1), [1, 2].into_iter()), "a page again");
+        assert!(!goes_up(None, [1, 3, 2].into_iter()), "not in order");
+        assert!(!goes_up(None, [1, 1].into_iter()), "twice");
+    }
+
+    #[test]
+    fn prints_differ_where_what_is_shown_does() {
+        let prints = [[None, None], [Some(""), None], [None, Some("")], [Some("a"), Some("b")], [Some("ab"), Some("")]];
+        let distinct: std::collections::BTreeSet<_> = prints.iter().map(|parts| print(*parts)).collect();
+        assert_eq!(distinct.len(), prints.len());
+        // Stored by older versions.
+        assert_eq!(print([Some("a"), None]), -1_641_007_802_823_744_481);
+    }
+}
