@@ -10,14 +10,30 @@
 mod calls;
 #[path = "suite/compared.rs"]
 mod compared;
+#[path = "suite/deliveries.rs"]
+mod deliveries;
+#[path = "suite/fanout.rs"]
+mod fanout;
+#[path = "suite/filled.rs"]
+mod filled;
 #[path = "suite/generated.rs"]
 mod generated;
+#[path = "suite/ground.rs"]
+mod ground;
 #[path = "suite/ingest.rs"]
 mod ingest;
 #[path = "suite/latency.rs"]
 mod latency;
+#[path = "suite/log.rs"]
+mod log;
+#[path = "suite/pages.rs"]
+mod pages;
 #[path = "suite/reconcile.rs"]
 mod reconcile;
+#[path = "suite/sink.rs"]
+mod sink;
+#[path = "suite/spread.rs"]
+mod spread;
 #[path = "suite/world.rs"]
 mod world;
 
@@ -55,6 +71,15 @@ fn main() {
     }
     if wanted("latency") {
         figures.extend(runtime.block_on(latency::run()));
+    }
+    if wanted("fanout") {
+        figures.extend(runtime.block_on(fanout::run()));
+    }
+    if wanted("pages") {
+        figures.extend(runtime.block_on(pages::run()));
+    }
+    if wanted("deliveries") {
+        figures.extend(runtime.block_on(deliveries::run()));
     }
     if wanted("reconcile") {
         figures.extend(runtime.block_on(compared::run()));

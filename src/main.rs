@@ -51,11 +51,12 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Compare a mapping, or all of them, and mend what differs. Prints the differences; exit code 1 when some remain.
+    /// Compare a mapping, or all of them, and mend what differs. Prints the differences; exit code 1 when some remain
+    /// that no policy wants.
     Reconcile {
         /// Id of the mapping; all of them unless given.
         mapping: Option<uuid::Uuid>,
-        /// Only say what would be done; exit code 1 when that is anything.
+        /// Only say what would be done; exit code 1 when that is anything, or somebody has to see to what is held.
         #[arg(long)]
         dry_run: bool,
     },
@@ -149,7 +150,12 @@ fn main() -> ExitCode {
         }
     };
     telemetry::start(command.log_level());
-    finish(run(command, config))
+    #[cfg(feature = "otlp")]
+    telemetry::spans::start();
+    let code = finish(run(command, config));
+    #[cfg(feature = "otlp")]
+    telemetry::spans::end();
+    code
 }
 
 /// Runs to the end, and says what went wrong.

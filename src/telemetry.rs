@@ -2,6 +2,8 @@
 //!
 //! Must not be given a secret or what a person is called; ids are logged at debug.
 
+pub mod spans;
+
 use tracing_subscriber::EnvFilter;
 
 /// Starts logging; a second call changes nothing. `level` holds unless `RUST_LOG` is set.

@@ -24,12 +24,19 @@ pub struct Bench {
     pub campaign: Id,
     pub people: Vec<i64>,
     pub http: reqwest::Client,
-    _dir: TempDir,
+    _dir: Option<TempDir>,
 }
 
 impl Bench {
     /// `people` are members of both sides beforehand, linked by the first sync.
     pub async fn new(people: usize, role: Role) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let url = format!("sqlite://{}", dir.path().join("bench.db").display());
+        Self { _dir: Some(dir), ..Self::over(people, role, &url).await }
+    }
+
+    /// The same on a database of somebody else's.
+    pub async fn over(people: usize, role: Role, database: &str) -> Self {
         let mut options = EmulateOptions::default();
         options.marketo.rate_limit = None;
         options.marketo.concurrency_limit = None;
@@ -37,7 +44,6 @@ impl Bench {
         options.salesforce.daily_calls = 100_000_000;
         let emulators = start(options).await.unwrap();
         let (program, campaign, people) = seed(&emulators, people).await;
-        let dir = tempfile::tempdir().unwrap();
         let set = |section: &str, value: &str| (format!("CAMPAIGN_SYNC__{section}"), value.to_owned());
         let env = [
             set("MARKETO__BASE_URL", &emulators.marketo_url),
@@ -48,7 +54,7 @@ impl Bench {
             set("SALESFORCE__CLIENT_SECRET", &emulators.salesforce_client_secret),
             set("WEBHOOKS__MARKETO_TOKENS", TOKEN),
             set("AUTH__BOOTSTRAP_KEY", KEY),
-            set("DATABASE__URL", &format!("sqlite://{}", dir.path().join("bench.db").display())),
+            set("DATABASE__URL", database),
             set("SERVER__LISTEN", "127.0.0.1:0"),
             set("LIMITS__INBOUND_PER_SECOND", "0"),
             set("LIMITS__MARKETO__CALLS_PER_WINDOW", "1000000"),
@@ -58,7 +64,7 @@ impl Bench {
         let config = Config::load(None, env.into_iter()).unwrap();
         let options = Options { role, migrate: true, announce: false, points: Points::default() };
         let service = app::start(&config, options).await.unwrap();
-        Self { emulators, service, program, campaign, people, http: reqwest::Client::new(), _dir: dir }
+        Self { emulators, service, program, campaign, people, http: reqwest::Client::new(), _dir: None }
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -86,6 +92,23 @@ impl Bench {
         let runs = self.get(&format!("/api/v1/mappings/{mapping}/runs")).await;
         assert_ne!(runs["data"][0]["state"], "failed", "{runs}");
         runs["data"][0]["state"] == "completed"
+    }
+
+    /// Logs in to the dashboard; the cookie of the session.
+    pub async fn log_in(&self) -> String {
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let cookie = |answer: &reqwest::Response, name: &str| {
+            let set = answer.headers().get_all("set-cookie").iter().filter_map(|set| set.to_str().ok());
+            let mut pairs = set.filter_map(|set| set.split(';').next());
+            pairs.find(|pair| pair.contains(name)).unwrap_or_else(|| panic!("no cookie {name}")).to_owned()
+        };
+        let form = http.get(self.url("/login")).send().await.unwrap();
+        let visit = cookie(&form, "visit");
+        let page = form.text().await.unwrap();
+        let (_, rest) = page.split_once("name=\"csrf\" value=\"").unwrap();
+        let fields = [("csrf", rest.split('"').next().unwrap()), ("key", KEY), ("next", "/")];
+        let answer = http.post(self.url("/login")).header("cookie", visit).form(&fields).send().await.unwrap();
+        cookie(&answer, "session")
     }
 
     /// A smart campaign that calls our webhook whenever a program status changes.

@@ -3,6 +3,8 @@
 //! Owns what is shown meanwhile and what counts as good. The work is a run or a plan like any other: whoever leases its lane
 //! goes on with it.
 
+use std::collections::BTreeMap;
+use std::fmt;
 use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +19,7 @@ use crate::config::Config;
 use crate::connector::budget::Priority;
 use crate::domain::clock::Clock;
 use crate::domain::mapping::MappingState;
+use crate::domain::merge::Reason;
 use crate::store::Store;
 use crate::store::mappings::{Mapping, MappingFilter};
 use crate::store::plan_rows::PlanRow;
@@ -31,7 +34,8 @@ const LOOK: Duration = Duration::from_millis(200);
 const WORKERS: usize = 2;
 const PAGE: i64 = 500;
 
-/// Compares one mapping, or all; whether both sides agree in the end, or, in a dry run, agree as they are.
+/// Compares one mapping, or all; whether both sides agree in the end, or, in a dry run, agree as they are. What a policy wants
+/// different is no disagreement.
 ///
 /// # Errors
 /// When the configuration or the database cannot be used, or there is no such mapping.
@@ -129,11 +133,47 @@ async fn compare(store: &Store, mapping: &Mapping, shown: &Shown) -> anyhow::Res
         return Ok(false);
     }
     let bridge = store.bridge(mapping.campaign_id.as_str()).await?;
-    let left: i64 =
-        [&bridge.only_marketo, &bridge.only_salesforce, &bridge.different].iter().flat_map(|by| by.values()).sum();
+    let mut left = Remaining::default();
+    for (reason, n) in [&bridge.only_marketo, &bridge.only_salesforce, &bridge.different].into_iter().flatten() {
+        left.count(reason, *n);
+    }
     let changed = run.counts.get("changed").copied().unwrap_or(0);
-    say(&format!("{}: {} in sync, {changed} changed, {left} still differ", shown.name, bridge.in_sync))?;
-    Ok(left == 0)
+    say(&format!("{}: {} in sync, {changed} changed, {left}", shown.name, bridge.in_sync))?;
+    Ok(left.is_good())
+}
+
+/// What differs still, by reason: what somebody has to see to, and what a policy wants so.
+#[derive(Default)]
+struct Remaining {
+    open: BTreeMap<String, i64>,
+    intended: BTreeMap<String, i64>,
+}
+
+impl Remaining {
+    fn count(&mut self, reason: &str, n: i64) {
+        let intended = reason.parse::<Reason>().is_ok_and(Reason::is_intended);
+        let by = if intended { &mut self.intended } else { &mut self.open };
+        *by.entry(reason.to_owned()).or_default() += n;
+    }
+
+    fn is_good(&self) -> bool {
+        self.open.is_empty()
+    }
+}
+
+impl fmt::Display for Remaining {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let total = |by: &BTreeMap<String, i64>| by.values().sum::<i64>();
+        let reasons = |by: &BTreeMap<String, i64>| {
+            let each: Vec<_> = by.iter().map(|(reason, n)| format!("{reason} {n}")).collect();
+            if each.is_empty() { String::new() } else { format!(" ({})", each.join(", ")) }
+        };
+        write!(f, "{} still differ{}", total(&self.open), reasons(&self.open))?;
+        if !self.intended.is_empty() {
+            write!(f, ", {} differ as the policies want{}", total(&self.intended), reasons(&self.intended))?;
+        }
+        Ok(())
+    }
 }
 
 /// A plan, with its rows.
@@ -153,20 +193,22 @@ async fn plan(store: &Store, mapping: &Mapping, shown: &Shown) -> anyhow::Result
         say(&format!("{}: failed: {}", shown.name, plan.message.unwrap_or_default()))?;
         return Ok(false);
     }
-    let (mut after, mut rows) = (String::new(), 0);
+    let (mut after, mut rows, mut good) = (String::new(), 0, true);
     loop {
         let page = store.plan_rows(&id, false, &after, PAGE).await?;
         let Some(last) = page.last() else { break };
         after.clone_from(&last.id);
         rows += page.len();
         for row in &page {
+            let reason = row.reason.as_deref().and_then(|reason| reason.parse::<Reason>().ok());
+            good &= reason.is_some_and(Reason::is_intended);
             say(&format!("{}: {}", shown.name, line(row)))?;
         }
     }
     let calls = (plan.calls_marketo, plan.calls_salesforce, plan.seconds);
     let cost = format!("about {} calls to Marketo and {} to Salesforce, {} s", calls.0, calls.1, calls.2);
     say(&format!("{}: {rows} differ; applying takes {cost}", shown.name))?;
-    Ok(rows == 0)
+    Ok(good)
 }
 
 fn line(row: &PlanRow) -> String {

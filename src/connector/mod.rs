@@ -219,6 +219,9 @@ pub trait Salesforce: Send + Sync {
     -> Result<Vec<(String, SalesforcePerson)>, ConnectorError>;
     /// Living leads that our own user has created since; for finding out what became of a call whose answer was lost.
     async fn leads_created(&self, since: Timestamp) -> Result<Vec<SalesforcePerson>, ConnectorError>;
+    /// Whether a rule against duplicate leads is active. A user who may not look at set-up is not told; they are from the first
+    /// day of an organisation, so that counts as yes.
+    async fn guards_leads(&self) -> Result<bool, ConnectorError>;
     /// Creates leads, at most 200. A duplicate rule's matches are looked up and named in the error.
     async fn create_leads(&self, leads: &[NewLead]) -> Result<RecordResults<SalesforceId>, ConnectorError>;
     /// Creates campaign members, at most 200, of any campaigns.

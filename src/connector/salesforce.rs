@@ -319,6 +319,14 @@ impl Salesforce for SalesforceClient {
         self.read_leads_created(&us, since).await
     }
 
+    async fn guards_leads(&self) -> Result<bool, ConnectorError> {
+        match self.duplicate_rules().await {
+            Ok(rules) => Ok(rules.iter().any(|rule| rule.object == "Lead")),
+            Err(ConnectorError::Refused { .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn create_leads(&self, leads: &[NewLead]) -> Result<RecordResults<SalesforceId>, ConnectorError> {
         self.write_leads(leads).await
     }

@@ -4,14 +4,14 @@
 
 use askama::Template;
 use axum::extract::Path;
-use axum::http::Method;
+use axum::http::{Method, header};
 use serde_json::{Value, json};
 
 use super::listing::Asked;
 use super::mapping_form::{MappingForm, Translations, known_statuses, policies};
 use super::view::{View, encoded};
 use super::visitor::{Fields, Flash, Submitted, Visitor};
-use super::{Frame, Page};
+use super::{Frame, Page, Trouble};
 
 #[derive(Template)]
 #[template(path = "wizard_choose.html")]
@@ -45,6 +45,8 @@ struct Match {
     can_plan: bool,
     /// Of a mapping that is changed; none of a new one.
     mapping: Option<View>,
+    /// Its version as it is shown: whoever saves has seen this one.
+    version: String,
 }
 
 /// Who is to be mapped, as the address says.
@@ -156,6 +158,7 @@ async fn matching(visitor: &Visitor, pair: &Pair, outcome: Option<Outcome<'_>>) 
         can_plan: visitor.offers("POST /mappings/{id}/plan") && !pair.create,
         problem: problem.or(unread),
         mapping: None,
+        version: String::new(),
         plan,
         name,
         program,
@@ -209,11 +212,18 @@ fn pair_of(mapping: &View) -> Pair {
 }
 
 pub(super) async fn edit(visitor: Visitor, Path(id): Path<String>) -> Page {
-    let mapping = visitor.get(&format!("/mappings/{id}")).await?;
-    changing(&visitor, mapping, None).await
+    let (mapping, version) = versioned(&visitor, &id).await?;
+    changing(&visitor, mapping, version, None).await
 }
 
-async fn changing(visitor: &Visitor, mapping: View, outcome: Option<Outcome<'_>>) -> Page {
+/// A mapping and its version.
+async fn versioned(visitor: &Visitor, id: &str) -> Result<(View, String), Box<Trouble>> {
+    let answer = visitor.ask(Method::GET, &format!("/mappings/{id}"), None).await;
+    let version = answer.headers.get(header::ETAG).and_then(|tag| tag.to_str().ok()).unwrap_or_default().to_owned();
+    Ok((visitor.got(answer)?, version))
+}
+
+async fn changing(visitor: &Visitor, mapping: View, version: String, outcome: Option<Outcome<'_>>) -> Page {
     let pair = pair_of(&mapping);
     let (matched, unread) = matched(visitor, &pair).await;
     let (translations, current) = match &outcome {
@@ -234,13 +244,14 @@ async fn changing(visitor: &Visitor, mapping: View, outcome: Option<Outcome<'_>>
         problem,
         can_plan: false,
         mapping: Some(mapping),
+        version,
     };
     visitor.page(&page)
 }
 
 pub(super) async fn submit_edit(Path(id): Path<String>, Submitted { visitor, fields }: Submitted) -> Page {
     let path = format!("/mappings/{id}");
-    let mapping = visitor.get(&path).await?;
+    let (mapping, version) = versioned(&visitor, &id).await?;
     let known = visitor.dashboard.api.view(known_statuses(&fields));
     let mut body = json!({"policies": policies(&fields)});
     // Where the statuses could not be read they were not shown, so nothing was entered about them.
@@ -250,7 +261,8 @@ pub(super) async fn submit_edit(Path(id): Path<String>, Submitted { visitor, fie
     let answer = visitor.change(&path, &body, fields.get("version")).await;
     if !answer.status.is_success() {
         let outcome = Outcome { fields: &fields, plan: None, problem: Some(answer.body) };
-        return changing(&visitor, mapping, Some(outcome)).await;
+        // Shown with the version that there is now: whoever saves again after being told overwrites it knowingly.
+        return changing(&visitor, mapping, version, Some(outcome)).await;
     }
     let done = match answer.body.has("run_id") {
         true => "Saved. Everybody is decided anew.",

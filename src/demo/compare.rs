@@ -7,6 +7,9 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 
+use crate::domain::catalogue::{self, Subject};
+use crate::domain::merge::Reason;
+use crate::domain::trigger::Seen;
 use crate::sandbox::Emulators;
 use crate::sandbox::marketo::Person;
 use crate::sandbox::salesforce::{Id, World};
@@ -77,8 +80,7 @@ pub async fn compare(emulators: &Emulators, scene: &Scene, service: &Service) ->
     let reasons = reasons(service, scene).await?;
     let mut differences = differences(program, campaign);
     for difference in &mut differences {
-        let ids = [&difference.marketo, &difference.salesforce].into_iter().flatten().map(|held| &held.id);
-        difference.reason = ids.into_iter().find_map(|id| reasons.get(id)).cloned();
+        difference.reason = explanation(difference, &reasons);
     }
     Ok(Comparison { marketo, salesforce, differences })
 }
@@ -124,8 +126,30 @@ fn members_of_campaign(world: &World, campaign: Id) -> Vec<Held> {
     world.members(campaign).into_iter().filter_map(held).collect()
 }
 
+/// Why the service leaves somebody as they are on one side.
+#[derive(Clone, Debug)]
+struct Why {
+    /// What it has read there.
+    status: Option<String>,
+    state: String,
+    reason: String,
+}
+
+/// The reason for a difference, if it is one: everybody in it is held by the service, as they are now, for a reason that the
+/// error catalogue knows and that goes with the state.
+fn explanation(difference: &Difference, reasons: &HashMap<String, Why>) -> Option<String> {
+    let mut told = None;
+    for held in [&difference.marketo, &difference.salesforce].into_iter().flatten() {
+        let why = reasons.get(&held.id).filter(|why| why.status.as_ref() == Some(&held.status))?;
+        let reason = why.reason.parse::<Reason>().ok().filter(|reason| reason.state().as_str() == why.state)?;
+        catalogue::find(Subject::Member, reason.as_str())?;
+        told.get_or_insert_with(|| format!("{}, {reason}", why.state));
+    }
+    told
+}
+
 /// By the id of either side.
-async fn reasons(service: &Service, scene: &Scene) -> anyhow::Result<HashMap<String, String>> {
+async fn reasons(service: &Service, scene: &Scene) -> anyhow::Result<HashMap<String, Why>> {
     let mut reasons = HashMap::new();
     for state in EXPLAINED {
         let (campaign_id, sync_state) = (scene.campaign.to_string(), Some(state.to_owned()));
@@ -135,10 +159,18 @@ async fn reasons(service: &Service, scene: &Scene) -> anyhow::Result<HashMap<Str
             let page = service.store.list_members(&filter, &after, 500).await?;
             let Some(last) = page.last() else { break };
             after.clone_from(&last.id);
-            for Member { person, reason, .. } in page {
+            for Member { person, reason, marketo, salesforce, .. } in page {
                 let Some(reason) = reason else { continue };
-                let ids = [person.marketo_id.map(|id| id.to_string()), person.salesforce_id.map(|id| id.to_string())];
-                reasons.extend(ids.into_iter().flatten().map(|id| (id, format!("{state}, {reason}"))));
+                let why = |seen: &Seen| Why {
+                    status: match seen {
+                        Seen::Status(status) => Some(status.clone()),
+                        Seen::Absent | Seen::Unknown => None,
+                    },
+                    state: state.to_owned(),
+                    reason: reason.clone(),
+                };
+                reasons.extend(person.marketo_id.map(|id| (id.to_string(), why(&marketo))));
+                reasons.extend(person.salesforce_id.map(|id| (id.to_string(), why(&salesforce))));
             }
         }
     }
@@ -223,5 +255,30 @@ mod tests {
         );
         let all = Comparison { marketo: 5, salesforce: 4, differences: found };
         assert!(!all.is_equal());
+    }
+
+    #[test]
+    fn a_difference_is_explained_by_a_known_reason_for_what_is_held_now() {
+        let here = || Some(held("1", None, "a@b.c", "Ann Abel", "Attended"));
+        let there = || Some(held("a", None, "a@b.c", "Ann Abel", "Invited"));
+        let why = |status: &str, state: &str, reason: &str| Why {
+            status: Some(status.into()),
+            state: state.into(),
+            reason: reason.into(),
+        };
+        let explained = |salesforce: Why| {
+            let reasons =
+                HashMap::from([("1".into(), why("Attended", "diverged", "regression")), ("a".into(), salesforce)]);
+            explanation(&difference(here(), there()), &reasons)
+        };
+        assert_eq!(explained(why("Invited", "diverged", "regression")).as_deref(), Some("diverged, regression"));
+        // Not as it was read, not a reason, not a reason for this state.
+        assert_eq!(explained(why("Registered", "diverged", "regression")), None);
+        assert_eq!(explained(why("Invited", "diverged", "just so")), None);
+        assert_eq!(explained(why("Invited", "parked", "regression")), None);
+        // Only one of the two is held.
+        let one = HashMap::from([("1".into(), why("Attended", "diverged", "regression"))]);
+        assert_eq!(explanation(&difference(here(), there()), &one), None);
+        assert!(explanation(&difference(here(), None), &one).is_some());
     }
 }

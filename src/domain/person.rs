@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::ids::{MarketoId, SalesforceId};
+use super::ids::{MarketoId, PersonType, SalesforceId};
 use super::mapping::AmbiguousPerson;
+use super::merge::Side;
 
 /// A record of the other side that may be the person.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,19 @@ pub enum Choice<Id> {
     Create,
     /// Nobody, and the policy is not to create.
     CreateRefused,
+}
+
+impl<Id: PartialEq> Choice<Id> {
+    /// Whether there is better evidence for another record than for this one. One of several equal ones is not excluded: who
+    /// has a hint of its own has that much more for it.
+    #[must_use]
+    pub fn excludes(&self, id: &Id) -> bool {
+        match self {
+            Self::Link(other) => other != id,
+            Self::Ambiguous(others) => !others.contains(id),
+            Self::Create | Self::CreateRefused => false,
+        }
+    }
 }
 
 /// Salesforce records that a Marketo person may be. Deleted and converted ones were followed before.
@@ -72,15 +86,39 @@ impl MarketoEvidence {
     /// Who the Salesforce person is in Marketo, when no link is stored.
     #[must_use]
     pub fn choose(self, policy: AmbiguousPerson, may_create: bool) -> Choice<MarketoId> {
-        // Marketo answers a second person of one address with the first, so nobody can be created.
-        let claimed = self.by_email.iter().all(|candidate| candidate.taken).then(|| ids(self.by_email.clone()));
-        match choose([self.by_salesforce_id, self.external], [self.by_email], policy, may_create) {
-            Choice::Create => match claimed.filter(|ids| !ids.is_empty()) {
-                Some(ids) => Choice::Ambiguous(ids),
-                None => Choice::Create,
-            },
-            other => other,
-        }
+        choose_in_marketo([self.by_salesforce_id, self.external], self.by_email, policy, may_create)
+    }
+}
+
+fn choose_in_marketo<Id: Ord + Clone>(
+    named: [Vec<Candidate<Id>>; 2],
+    by_email: Vec<Candidate<Id>>,
+    policy: AmbiguousPerson,
+    may_create: bool,
+) -> Choice<Id> {
+    // Marketo answers a second person of one address with the first, so nobody can be created.
+    let claimed = by_email.iter().all(|candidate| candidate.taken).then(|| ids(by_email.clone()));
+    match choose(named, [by_email], policy, may_create) {
+        Choice::Create => match claimed.filter(|ids| !ids.is_empty()) {
+            Some(ids) => Choice::Ambiguous(ids),
+            None => Choice::Create,
+        },
+        other => other,
+    }
+}
+
+/// Who the second of two who share an address is on a side where the first has just been created, and so is linked; `guarded` when
+/// Salesforce has a rule against duplicate leads.
+#[must_use]
+pub fn choose_second(side: Side, guarded: bool) -> Choice<()> {
+    let first = vec![Candidate { id: (), created: None, taken: true }];
+    match side {
+        Side::Marketo => choose_in_marketo([Vec::new(), Vec::new()], first, AmbiguousPerson::Park, true),
+        Side::Salesforce => match choose([], [first], AmbiguousPerson::Park, true) {
+            // What the rule finds is somebody else: `choose_duplicate` takes nobody.
+            Choice::Create if guarded => Choice::Ambiguous(Vec::new()),
+            choice => choice,
+        },
     }
 }
 
@@ -109,6 +147,18 @@ fn choose<Id: Ord + Clone>(
         }
     }
     if may_create { Choice::Create } else { Choice::CreateRefused }
+}
+
+/// Which of the records that a duplicate rule found is the person who was to be created: a contact before a lead, and nobody who is
+/// linked to another.
+#[must_use]
+pub fn choose_duplicate(found: Vec<Candidate<SalesforceId>>) -> Choice<SalesforceId> {
+    let all = ids(found.clone());
+    let free = found.into_iter().filter(|candidate| !candidate.taken);
+    let (contacts, leads): (Vec<_>, Vec<_>) =
+        free.partition(|candidate| PersonType::of(&candidate.id) == Some(PersonType::Contact));
+    let equals = if contacts.is_empty() { leads } else { contacts };
+    pick(equals, AmbiguousPerson::Park).unwrap_or(Choice::Ambiguous(all))
 }
 
 /// One of equal candidates; none when there are none.
@@ -168,137 +218,4 @@ pub fn follow<'a>(start: &SalesforceId, read: impl Fn(&SalesforceId) -> Option<&
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LEAD: &str = "00Q4S00000000LA";
-    const OTHER_LEAD: &str = "00Q4S00000000LB";
-    const CONTACT: &str = "0034S00000000CA";
-    const OTHER_CONTACT: &str = "0034S00000000CB";
-
-    fn id(text: &str) -> SalesforceId {
-        text.parse().unwrap()
-    }
-
-    fn at(text: &str, second: i64, taken: bool) -> Candidate<SalesforceId> {
-        Candidate { id: id(text), created: Some(Timestamp::from_second(second).unwrap()), taken }
-    }
-
-    fn free(text: &str) -> Candidate<SalesforceId> {
-        at(text, 0, false)
-    }
-
-    fn taken(text: &str) -> Candidate<SalesforceId> {
-        at(text, 0, true)
-    }
-
-    fn park(evidence: SalesforceEvidence) -> Choice<SalesforceId> {
-        evidence.choose(AmbiguousPerson::Park, true)
-    }
-
-    #[test]
-    fn the_strongest_evidence_decides() {
-        let mut all = SalesforceEvidence {
-            contact_id: Some(free(CONTACT)),
-            lead_id: Some(free(LEAD)),
-            external: vec![free(OTHER_LEAD)],
-            contacts: vec![free(OTHER_CONTACT)],
-            leads: vec![free("00Q4S00000000LC")],
-        };
-        assert_eq!(park(all.clone()), Choice::Link(id(CONTACT)));
-        all.contact_id = None;
-        assert_eq!(park(all.clone()), Choice::Link(id(LEAD)));
-        all.lead_id = None;
-        assert_eq!(park(all.clone()), Choice::Link(id(OTHER_LEAD)));
-        all.external.clear();
-        assert_eq!(park(all.clone()), Choice::Link(id(OTHER_CONTACT)));
-        all.contacts.clear();
-        assert_eq!(park(all.clone()), Choice::Link(id("00Q4S00000000LC")));
-        all.leads.clear();
-        assert_eq!(park(all.clone()), Choice::Create);
-        assert_eq!(all.choose(AmbiguousPerson::Park, false), Choice::CreateRefused);
-    }
-
-    #[test]
-    fn several_equal_candidates_wait_or_the_oldest_is_taken() {
-        let several = SalesforceEvidence {
-            contacts: vec![at(OTHER_CONTACT, 5, false), at(CONTACT, 9, false)],
-            leads: vec![free(LEAD)],
-            ..SalesforceEvidence::default()
-        };
-        assert_eq!(park(several.clone()), Choice::Ambiguous(vec![id(CONTACT), id(OTHER_CONTACT)]));
-        assert_eq!(several.choose(AmbiguousPerson::Oldest, false), Choice::Link(id(OTHER_CONTACT)));
-        let undated = Candidate { created: None, ..free(LEAD) };
-        let leads = SalesforceEvidence { leads: vec![undated, at(OTHER_LEAD, 9, false)], ..Default::default() };
-        assert_eq!(leads.choose(AmbiguousPerson::Oldest, true), Choice::Link(id(OTHER_LEAD)));
-        let twice = SalesforceEvidence { leads: vec![free(LEAD), free(LEAD)], ..Default::default() };
-        assert_eq!(park(twice), Choice::Link(id(LEAD)));
-    }
-
-    #[test]
-    fn an_address_of_someone_else_is_no_evidence() {
-        let evidence = SalesforceEvidence {
-            contacts: vec![taken(CONTACT)],
-            leads: vec![taken(LEAD), free(OTHER_LEAD)],
-            ..SalesforceEvidence::default()
-        };
-        assert_eq!(park(evidence), Choice::Link(id(OTHER_LEAD)));
-        let evidence = SalesforceEvidence { contacts: vec![taken(CONTACT)], ..Default::default() };
-        assert_eq!(park(evidence), Choice::Create);
-    }
-
-    #[test]
-    fn an_id_of_someone_else_is_an_ambiguity_that_no_policy_resolves() {
-        for policy in [AmbiguousPerson::Park, AmbiguousPerson::Oldest] {
-            let evidence = SalesforceEvidence {
-                lead_id: Some(taken(LEAD)),
-                leads: vec![free(OTHER_LEAD)],
-                ..SalesforceEvidence::default()
-            };
-            assert_eq!(evidence.choose(policy, true), Choice::Ambiguous(vec![id(LEAD)]));
-        }
-    }
-
-    #[test]
-    fn marketo_persons_are_chosen_alike() {
-        let person = |id, taken| Candidate { id, created: None, taken };
-        let evidence = MarketoEvidence { by_email: vec![person(2, true), person(7, false)], ..Default::default() };
-        assert_eq!(evidence.clone().choose(AmbiguousPerson::Park, true), Choice::Link(7));
-        let evidence = MarketoEvidence { by_salesforce_id: vec![person(9, false), person(3, false)], ..evidence };
-        assert_eq!(evidence.clone().choose(AmbiguousPerson::Park, true), Choice::Ambiguous(vec![3, 9]));
-        assert_eq!(evidence.choose(AmbiguousPerson::Oldest, true), Choice::Link(3));
-        let evidence = MarketoEvidence { by_email: vec![person(2, true)], ..Default::default() };
-        assert_eq!(evidence.choose(AmbiguousPerson::Park, true), Choice::Ambiguous(vec![2]));
-        assert_eq!(MarketoEvidence::default().choose(AmbiguousPerson::Park, true), Choice::Create);
-    }
-
-    fn record(text: &str, master: Option<&str>, contact: Option<&str>, is_deleted: bool) -> Record {
-        let (master_record_id, converted_contact_id) = (master.map(id), contact.map(id));
-        Record { id: id(text), master_record_id, converted_contact_id, is_deleted }
-    }
-
-    fn followed(start: &str, records: &[Record]) -> Followed {
-        follow(&id(start), |id| records.iter().find(|record| record.id == *id))
-    }
-
-    #[test]
-    fn merges_and_conversions_lead_to_who_lives() {
-        let records = [
-            record(LEAD, Some(OTHER_LEAD), None, true),
-            record(OTHER_LEAD, None, Some(CONTACT), false),
-            record(CONTACT, None, None, false),
-            record("00Q4S00000000LD", None, None, true),
-        ];
-        for start in [LEAD, OTHER_LEAD, CONTACT] {
-            assert_eq!(followed(start, &records), Followed::Living(id(CONTACT)), "{start}");
-        }
-        assert_eq!(followed("00Q4S00000000LD", &records), Followed::Gone);
-        assert_eq!(followed(LEAD, &records[..1]), Followed::Unread(id(OTHER_LEAD)));
-    }
-
-    #[test]
-    fn records_that_lead_to_each_other_lead_nowhere() {
-        let records = [record(LEAD, Some(OTHER_LEAD), None, true), record(OTHER_LEAD, Some(LEAD), None, true)];
-        assert_eq!(followed(LEAD, &records), Followed::Gone);
-    }
-}
+mod tests;

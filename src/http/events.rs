@@ -1,24 +1,18 @@
 //! Trigger events, as a list: the same objects that receivers are sent.
 
 use axum::extract::State;
-use jiff::Timestamp;
 use serde_json::Value;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::ApiState;
-use super::extract::{Json, List, Parameters, Since, cursor};
+use super::extract::{Json, List, Parameters, Since};
 use super::members::PersonBody;
 use super::refusal::{Answer, Refusal};
 use super::schema::Time;
 use crate::domain::trigger::{DetectedBy, Origin, TransitionKind};
-use crate::store::triggers::{EventFilter, StoredEvent};
-use crate::store::{Store, StoreError};
-
-/// Events that are read at once to find those of a program, and how often for one answer.
-const LOOK: i64 = 500;
-const LOOKS: usize = 20;
+use crate::store::triggers::EventFilter;
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::default().routes(routes!(list))
@@ -95,86 +89,39 @@ struct TriggerDataBody {
             "detected_by": "write", "sequence": 3}}], "next_cursor": null})))
 )]
 async fn list(State(api): State<ApiState>, mut given: Parameters) -> Answer<Json<List<Value>>> {
-    let mut filter = Filter::of(&mut given)?;
+    let mut filter = filter(&mut given)?;
     let since = given.since()?;
     let page = given.page()?;
     given.end()?;
     let mut after = page.after_position()?.unwrap_or(0);
     match since {
-        Some(Since::Time(time)) => filter.since(time),
+        Some(Since::Time(time)) => filter.since = Some(time.as_millisecond()),
         Some(Since::Position(position)) => after = after.max(position),
         None => {}
     }
-    let (rows, beyond) = filter.read(&api.store, after, page.fetch()).await?;
-    let Json(mut list) = page.list(
+    let rows = api.store.events(&filter, after, page.fetch()).await?;
+    Ok(page.list(
         rows,
         |event| event.position.to_string(),
         |event| {
             let body = event.body();
             serde_json::from_str(&body).unwrap_or(Value::String(body))
         },
-    );
-    list.next_cursor = list.next_cursor.or(beyond.map(|position| cursor(&position.to_string())));
-    Ok(Json(list))
+    ))
 }
 
 /// What the list and the stream are filtered by.
-pub(super) struct Filter {
-    stored: EventFilter,
-    /// The log is not kept by program: what it tells of others is read and left out.
-    programs: Vec<i64>,
-}
-
-impl Filter {
-    pub(super) fn of(given: &mut Parameters) -> Answer<Self> {
-        let types: Vec<_> = TransitionKind::ALL.iter().map(|kind| kind.as_str()).collect();
-        let invalid = |_| Refusal::field("program_id", "invalid", "has to be a number");
-        let programs = given.all("program_id").into_iter().map(|id| id.parse().map_err(invalid));
-        Ok(Self {
-            programs: programs.collect::<Answer<_>>()?,
-            stored: EventFilter {
-                types: given.all_of("type", &types)?,
-                campaign_ids: given.salesforce_ids("campaign_id")?,
-                statuses: given.all("status"),
-                old_statuses: given.all("old_status"),
-                new_statuses: given.all("new_status"),
-                since: None,
-            },
-        })
-    }
-
-    /// Only later ones than this.
-    pub(super) fn since(&mut self, time: Timestamp) {
-        self.stored.since = Some(time.as_millisecond());
-    }
-
-    /// The events after a position. When too many were left out meanwhile, the position from which to go on; else all were seen.
-    pub(super) async fn read(
-        &self,
-        store: &Store,
-        mut after: i64,
-        limit: i64,
-    ) -> Result<(Vec<StoredEvent>, Option<i64>), StoreError> {
-        if self.programs.is_empty() {
-            return Ok((store.events(&self.stored, after, limit).await?, None));
-        }
-        let most = usize::try_from(limit).unwrap_or(usize::MAX);
-        let mut found = Vec::new();
-        for _ in 0..LOOKS {
-            let rows = store.events(&self.stored, after, LOOK).await?;
-            let Some(last) = rows.last() else { return Ok((found, None)) };
-            after = last.position;
-            found.extend(rows.into_iter().filter(|event| self.is_of_program(event)));
-            if found.len() >= most {
-                found.truncate(most);
-                return Ok((found, None));
-            }
-        }
-        Ok((found, Some(after)))
-    }
-
-    fn is_of_program(&self, event: &StoredEvent) -> bool {
-        let body: Value = serde_json::from_str(&event.body()).unwrap_or_default();
-        body["data"]["program_id"].as_i64().is_some_and(|id| self.programs.contains(&id))
-    }
+pub(super) fn filter(given: &mut Parameters) -> Answer<EventFilter> {
+    let types: Vec<_> = TransitionKind::ALL.iter().map(|kind| kind.as_str()).collect();
+    let invalid = |_| Refusal::field("program_id", "invalid", "has to be a number");
+    let programs = given.all("program_id").into_iter().map(|id| id.parse().map_err(invalid));
+    Ok(EventFilter {
+        program_ids: programs.collect::<Answer<_>>()?,
+        types: given.all_of("type", &types)?,
+        campaign_ids: given.salesforce_ids("campaign_id")?,
+        statuses: given.all("status"),
+        old_statuses: given.all("old_status"),
+        new_statuses: given.all("new_status"),
+        since: None,
+    })
 }

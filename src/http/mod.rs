@@ -16,6 +16,7 @@ mod filter;
 mod flow_actions;
 mod guards;
 mod health;
+mod held;
 mod idempotency;
 mod mappings;
 mod members;
@@ -169,6 +170,7 @@ fn operations() -> (OpenApiRouter<ApiState>, OpenApiRouter<ApiState>) {
         .merge(plans::routes())
         .merge(runs::routes())
         .merge(members::routes())
+        .merge(held::routes())
         .merge(resolve::routes())
         .merge(changes::routes())
         .merge(events::routes())

@@ -35,6 +35,9 @@ pub(super) struct Stats {
     /// Accepted records; `received` is the sum of the others.
     #[schema(example = json!({"received": 10, "applied": 6, "no_op": 2, "superseded": 1, "waiting": 1, "held": 0, "failed": 0, "discarded": 0}))]
     pub(super) ledger: BTreeMap<&'static str, i64>,
+    /// The same of records accepted since midnight (UTC).
+    #[schema(example = json!({"received": 4, "applied": 3, "no_op": 1, "superseded": 0, "waiting": 0, "held": 0, "failed": 0, "discarded": 0}))]
+    pub(super) today: BTreeMap<&'static str, i64>,
     pub(super) vendors: Vendors,
 }
 
@@ -136,7 +139,8 @@ impl Stats {
                 to_salesforce_per_minute: pace.to_salesforce_per_minute,
                 to_marketo_per_minute: pace.to_marketo_per_minute,
             },
-            ledger: api.store.ledger_totals().await?,
+            ledger: api.store.ledger_totals(0).await?,
+            today: api.store.ledger_totals(now.as_millisecond()).await?,
             vendors: Vendors {
                 marketo: Vendor::of(marketo, heard.get("marketo").copied(), silent.contains_key("marketo")),
                 salesforce: Vendor::of(salesforce, heard.get("salesforce").copied(), silent.contains_key("salesforce")),

@@ -18,10 +18,10 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::ApiState;
-use super::events::Filter;
+use super::events::filter;
 use super::extract::{Parameters, Since};
 use super::refusal::{Answer, Refusal};
-use crate::store::triggers::StoredEvent;
+use crate::store::triggers::{EventFilter, StoredEvent};
 use crate::store::{Store, StoreError};
 
 /// Streams of one process at the same time.
@@ -41,7 +41,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
 /// Somebody who listens.
 struct Listener {
     store: Store,
-    filter: Filter,
+    filter: EventFilter,
     /// Everything up to here was sent, or is not wanted.
     after: i64,
     page: VecDeque<StoredEvent>,
@@ -86,16 +86,9 @@ impl Listener {
         if last <= self.after {
             return Ok(());
         }
-        while !self.stop.is_cancelled() {
-            let (events, beyond) = self.filter.read(&self.store, self.after, PAGE).await?;
-            self.page = events.into();
-            if !self.page.is_empty() {
-                break;
-            }
-            self.after = beyond.unwrap_or(last);
-            if beyond.is_none() {
-                break;
-            }
+        self.page = self.store.events(&self.filter, self.after, PAGE).await?.into();
+        if self.page.is_empty() {
+            self.after = last;
         }
         Ok(())
     }
@@ -125,7 +118,7 @@ impl Listener {
     )
 )]
 async fn stream_events(State(api): State<ApiState>, headers: HeaderMap, mut given: Parameters) -> Answer<Response> {
-    let mut filter = Filter::of(&mut given)?;
+    let mut filter = filter(&mut given)?;
     let since = given.since()?;
     given.end()?;
     let last_seen = headers.get(LAST_EVENT_ID).map(|id| {
@@ -137,7 +130,7 @@ async fn stream_events(State(api): State<ApiState>, headers: HeaderMap, mut give
     let after = match (last_seen.transpose()?, since) {
         (Some(position), _) | (None, Some(Since::Position(position))) => position,
         (None, Some(Since::Time(time))) => {
-            filter.since(time);
+            filter.since = Some(time.as_millisecond());
             0
         }
         (None, None) => api.store.last_position().await?,

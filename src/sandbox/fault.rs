@@ -20,6 +20,8 @@ use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::storm::Storm;
+
 /// Which emulator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -97,6 +99,7 @@ impl Fault {
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
     list: Arc<Mutex<Vec<Fault>>>,
+    storm: Arc<Mutex<Option<Storm>>>,
 }
 
 impl Faults {
@@ -109,9 +112,15 @@ impl Faults {
         self.with(|list| list.push(fault));
     }
 
-    /// Takes all faults away.
+    /// Takes all faults away, and the storm.
     pub fn clear(&self) {
         self.with(Vec::clear);
+        self.set_storm(None);
+    }
+
+    /// Lets faults of every kind meet a share of the calls that no listed fault meets; nothing ends it.
+    pub fn set_storm(&self, storm: Option<Storm>) {
+        *self.storm.lock().unwrap_or_else(PoisonError::into_inner) = storm;
     }
 
     /// Faults that still wait for a call.
@@ -122,16 +131,20 @@ impl Faults {
 
     /// The action for a call. The first fault that matches counts it; one that is still skipping lets it pass.
     fn meet(&self, vendor: Vendor, method: &str, path: &str) -> Option<Action> {
-        self.with(|list| {
+        let listed = self.with(|list| {
             let fault = list.iter_mut().find(|fault| fault.matches(vendor, method, path))?;
             if fault.skip > 0 {
                 fault.skip -= 1;
-                return None;
+                return Some(None);
             }
             fault.times -= 1;
             let action = fault.action.clone();
             list.retain(|fault| fault.times > 0);
-            Some(action)
+            Some(Some(action))
+        });
+        listed.unwrap_or_else(|| {
+            let mut storm = self.storm.lock().unwrap_or_else(PoisonError::into_inner);
+            storm.as_mut().and_then(|storm| storm.draw(vendor, path))
         })
     }
 
@@ -142,7 +155,10 @@ impl Faults {
 
     /// `GET`, `POST` and `DELETE` of the list.
     pub fn control(&self) -> Router {
-        Router::new().route("/", get(list).post(add).delete(clear)).with_state(self.clone())
+        Router::new()
+            .route("/", get(list).post(add).delete(clear))
+            .route("/storm", axum::routing::put(set_storm))
+            .with_state(self.clone())
     }
 }
 
@@ -153,6 +169,11 @@ async fn list(State(faults): State<Faults>) -> Json<Value> {
 async fn add(State(faults): State<Faults>, Json(fault): Json<Fault>) -> Json<Value> {
     faults.add(fault);
     Json(json!({"faults": faults.waiting()}))
+}
+
+async fn set_storm(State(faults): State<Faults>, Json(storm): Json<Option<Storm>>) -> Json<Value> {
+    faults.set_storm(storm);
+    Json(json!({"storm": storm}))
 }
 
 async fn clear(State(faults): State<Faults>) -> Json<Value> {

@@ -1,7 +1,7 @@
 //! Both vendors emulated, for the demo, the tests and anybody who has no Marketo or Salesforce at hand.
 //!
 //! Owns the start of the two emulators on three listeners: one each, and one for control, which has `/marketo`, `/salesforce`,
-//! `/faults` and `/clock`. Imports nothing from the rest of the crate: were it to share wire types with the connectors, a misread
+//! `/faults` and `/clock`, and at its root a page of all that for people. Imports nothing from the rest of the crate: were it to share wire types with the connectors, a misread
 //! field would be misread on both ends and every test would be green.
 //!
 //! A seed file is JSON, `{"marketo": {...}, "salesforce": [...]}`, both optional. `marketo` has lists `fields`, `channels`,
@@ -12,7 +12,9 @@
 pub mod clock;
 pub mod fault;
 pub mod marketo;
+mod page;
 pub mod salesforce;
+pub mod storm;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -27,6 +29,7 @@ use axum::{Json, Router};
 use clock::Clock;
 use fault::{Faults, Vendor};
 use marketo::Marketo;
+use page::Page;
 use salesforce::Salesforce;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -75,6 +78,9 @@ pub struct Emulators {
     pub salesforce_client_id: String,
     pub salesforce_client_secret: String,
     pub salesforce_org_id: String,
+    pub salesforce_username: String,
+    pub salesforce_password: String,
+    pub salesforce_security_token: String,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -90,9 +96,12 @@ impl Emulators {
     pub fn listening(&self) -> Value {
         json!({
             "marketo": self.marketo_url, "salesforce": self.salesforce_url, "control": self.control_url,
+            "page": format!("{}/", self.control_url),
             "marketo_client_id": self.marketo_client_id, "marketo_client_secret": self.marketo_client_secret,
             "salesforce_client_id": self.salesforce_client_id, "salesforce_client_secret": self.salesforce_client_secret,
             "salesforce_org_id": self.salesforce_org_id,
+            "salesforce_username": self.salesforce_username, "salesforce_password": self.salesforce_password,
+            "salesforce_security_token": self.salesforce_security_token,
         })
     }
 
@@ -120,6 +129,14 @@ pub async fn start(options: EmulateOptions) -> anyhow::Result<Emulators> {
         .nest("/salesforce", salesforce.control())
         .nest("/faults", faults.control())
         .route("/clock", get(read_clock).post(move_clock).with_state(clock.clone()));
+    let page = Page {
+        marketo: marketo.clone(),
+        salesforce: salesforce.clone(),
+        clock: clock.clone(),
+        faults: faults.clone(),
+        control: control.clone(),
+    };
+    let control = control.merge(page::router(page));
     let mut tasks = vec![marketo.start(), salesforce.start()];
     let around = |vendor, router| faults.around(vendor, router);
     let marketo_url = serve(options.marketo_listen, around(Vendor::Marketo, marketo.router()), &mut tasks).await?;
@@ -141,6 +158,9 @@ pub async fn start(options: EmulateOptions) -> anyhow::Result<Emulators> {
         salesforce_client_id: options.salesforce.client_id,
         salesforce_client_secret: options.salesforce.client_secret,
         salesforce_org_id: options.salesforce.organization_id,
+        salesforce_username: options.salesforce.api_user_name,
+        salesforce_password: options.salesforce.api_user_password,
+        salesforce_security_token: options.salesforce.security_token,
         tasks,
     })
 }

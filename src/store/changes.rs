@@ -67,6 +67,10 @@ impl ChangeFilter {
         add("state", &self.states);
         add("mapping_id", self.mapping_id.as_slice());
         add("kind", self.kind.as_slice());
+        if !self.states.is_empty() && self.states.iter().all(|state| state != "completed") {
+            // Says so that an index of what is open can be used, beside which the completed are many.
+            sql += " AND state <> 'completed'";
+        }
         (sql, args)
     }
 }

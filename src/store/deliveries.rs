@@ -44,6 +44,8 @@ pub struct DueDelivery {
     pub attempts: i64,
     /// From when its age is counted.
     pub started_at: i64,
+    /// The change that the event came of.
+    pub change_id: Option<String>,
     /// None when the event is no longer kept.
     body: Option<String>,
     replayed: bool,
@@ -173,7 +175,7 @@ impl Store {
 
     /// Deliveries of a subscription that are due, longest due first.
     pub async fn due_deliveries(&self, subscription_id: &str, limit: i64) -> Result<Vec<DueDelivery>, StoreError> {
-        let sql = "SELECT d.id, d.event_id, d.attempts, d.started_at, COALESCE(d.body, e.body) AS body, c.id IS NOT NULL AS replayed
+        let sql = "SELECT d.id, d.event_id, d.attempts, d.started_at, e.change_id, COALESCE(d.body, e.body) AS body, c.id IS NOT NULL AS replayed
                    FROM deliveries d LEFT JOIN trigger_events e ON e.position = d.position LEFT JOIN catch_ups c ON c.id = e.run_id
                    WHERE d.subscription_id = $1 AND d.state IN ('pending', 'retrying') AND d.due_at <= $2
                    ORDER BY d.due_at, d.id LIMIT $3";

@@ -5,7 +5,6 @@
 
 use std::collections::BTreeSet;
 
-use serde::Deserialize;
 use uuid::Uuid;
 
 use super::dialect::{Rows, Tx, args};
@@ -22,40 +21,27 @@ pub(super) struct Telling {
     #[sqlx(rename = "type")]
     pub kind: String,
     pub campaign_id: String,
+    pub program_id: Option<i64>,
     pub status: Option<String>,
     pub old_status: Option<String>,
     pub new_status: Option<String>,
-    pub body: String,
 }
 
 /// The columns of `Telling`, of `trigger_events e`.
 pub(super) const TELLING: &str =
-    "e.position, e.id, e.type, e.campaign_id, e.status, e.old_status, e.new_status, e.body";
+    "e.position, e.id, e.type, e.campaign_id, e.program_id, e.status, e.old_status, e.new_status";
 
 impl Telling {
     /// Whether a subscription wants it.
-    pub(super) fn is_for(&self, wanted: &Wanted) -> Result<bool, StoreError> {
-        #[derive(Deserialize)]
-        struct Body {
-            data: Data,
-        }
-        #[derive(Deserialize)]
-        struct Data {
-            program_id: Option<i64>,
-        }
-        // Not a column of the log, since few ask for it.
-        let program_id = match wanted.program_ids.is_empty() {
-            true => None,
-            false => read_json::<Body>("trigger_events.body", &self.body)?.data.program_id,
-        };
-        Ok(wanted.wants(&Happened {
+    pub(super) fn is_for(&self, wanted: &Wanted) -> bool {
+        wanted.wants(&Happened {
             kind: &self.kind,
             campaign_id: Some(&self.campaign_id),
-            program_id,
+            program_id: self.program_id,
             status: self.status.as_deref(),
             old_status: self.old_status.as_deref(),
             new_status: self.new_status.as_deref(),
-        }))
+        })
     }
 }
 
@@ -97,7 +83,7 @@ pub(super) async fn fan_out(store: &Store, tx: &mut Tx, events: &[Telling]) -> R
     for (id, wanted, since) in subscriptions {
         let wanted: Wanted = read_json("subscriptions.wanted", &wanted)?;
         for event in events.iter().filter(|event| event.position > since) {
-            if event.is_for(&wanted)? {
+            if event.is_for(&wanted) {
                 new.push(NewDelivery {
                     subscription_id: id.clone(),
                     event_id: event.id.clone(),

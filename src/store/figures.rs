@@ -82,7 +82,7 @@ impl Store {
         let mut rows = Vec::new();
         for minute in (from..over).step_by(usize::try_from(MINUTE).unwrap_or(1)) {
             rows.extend(
-                self.sums_of(minute).await?.into_iter().map(|(metric, value)| (minute, metric.as_str(), value)),
+                self.sums_of(minute, None).await?.into_iter().map(|(metric, value)| (minute, metric.as_str(), value)),
             );
         }
         let open = self.open_changes().await?;
@@ -97,6 +97,7 @@ impl Store {
         add(&mut tx, &rows).await?;
         tx.execute("DELETE FROM figures WHERE minute < $1", args![over - KEPT]).await?;
         tx.commit().await?;
+        self.compact_tallies().await?;
         Ok((over - from) / MINUTE)
     }
 
@@ -146,22 +147,49 @@ impl Store {
         let open = from.max(summed).max(until - AT_ONCE * MINUTE);
         let open = open - open % MINUTE;
         for minute in (open..until).step_by(usize::try_from(MINUTE).unwrap_or(1)) {
-            values.extend(self.sums_of(minute).await?.get(&metric).map(|value| (minute, *value)));
+            values.extend(self.sums_of(minute, Some(metric)).await?.get(&metric).map(|value| (minute, *value)));
         }
         Ok(values)
     }
 
-    /// What happened in one minute.
-    async fn sums_of(&self, minute: i64) -> Result<Sums, StoreError> {
-        let range = || args![minute, minute + MINUTE];
+    /// What happened in one minute: all of it, or what one metric is found with.
+    async fn sums_of(&self, minute: i64, only: Option<Metric>) -> Result<Sums, StoreError> {
         let mut sums = Sums::new();
+        let wanted = |metrics: &[Metric]| only.is_none_or(|metric| metrics.contains(&metric));
+        if wanted(&[Metric::Received]) {
+            self.sum_received(minute, &mut sums).await?;
+        }
+        let ends = [Metric::AppliedToMarketo, Metric::AppliedToSalesforce, Metric::Superseded, Metric::NoOp];
+        if wanted(&ends) || wanted(&[Metric::Held, Metric::Failed]) {
+            self.sum_ended(minute, &mut sums).await?;
+        }
+        if wanted(&[Metric::TriggerEvents]) {
+            let events = "SELECT COUNT(*) FROM trigger_events WHERE created_at >= $1 AND created_at < $2";
+            let events: Vec<(i64,)> = self.db.fetch(events, args![minute, minute + MINUTE]).await?;
+            sums.insert(Metric::TriggerEvents, events.first().map_or(0, |row| row.0));
+        }
+        if wanted(&[Metric::LatencyP50, Metric::LatencyP95]) {
+            self.sum_latency(minute, &mut sums).await?;
+        }
+        if wanted(&[Metric::Drift]) {
+            self.sum_drift(minute, &mut sums).await?;
+        }
+        Ok(sums)
+    }
+
+    async fn sum_received(&self, minute: i64, sums: &mut Sums) -> Result<(), StoreError> {
         let ids = args![self.inbox_before(minute).await?, self.inbox_before(minute + MINUTE).await?];
         let count = "SELECT COUNT(*) FROM inbox WHERE id >= $1 AND id < $2 AND change_id IS NOT NULL";
         let received: Vec<(i64,)> = self.db.fetch(count, ids).await?;
         sums.insert(Metric::Received, received.first().map_or(0, |row| row.0));
+        Ok(())
+    }
+
+    async fn sum_ended(&self, minute: i64, sums: &mut Sums) -> Result<(), StoreError> {
         let ended = "SELECT state, outcome, source, CASE WHEN reason IS NULL THEN 0 ELSE 1 END, COUNT(*) FROM outbox
                      WHERE completed_at >= $1 AND completed_at < $2 GROUP BY 1, 2, 3, 4";
-        let ended: Vec<(String, Option<String>, String, i32, i64)> = self.db.fetch(ended, range()).await?;
+        let ended: Vec<(String, Option<String>, String, i32, i64)> =
+            self.db.fetch(ended, args![minute, minute + MINUTE]).await?;
         for (state, outcome, source, reason, n) in ended {
             let metric = match (state.as_str(), outcome.as_deref(), source.as_str()) {
                 ("completed", Some("applied"), source) if source.starts_with("salesforce") => Metric::AppliedToMarketo,
@@ -174,27 +202,31 @@ impl Store {
             };
             *sums.entry(metric).or_default() += n;
         }
-        let events = "SELECT COUNT(*) FROM trigger_events WHERE created_at >= $1 AND created_at < $2";
-        let events: Vec<(i64,)> = self.db.fetch(events, range()).await?;
-        sums.insert(Metric::TriggerEvents, events.first().map_or(0, |row| row.0));
+        Ok(())
+    }
+
+    async fn sum_latency(&self, minute: i64, sums: &mut Sums) -> Result<(), StoreError> {
         let took = "SELECT completed_at - created_at FROM outbox WHERE completed_at >= $1 AND completed_at < $2
                     AND state = 'completed' AND outcome = 'applied' ORDER BY completed_at DESC LIMIT $3";
-        let mut args = range();
-        args.push(LATENCIES.into());
-        let mut took: Vec<i64> = self.db.fetch::<(i64,)>(took, args).await?.into_iter().map(|row| row.0).collect();
+        let range = args![minute, minute + MINUTE, LATENCIES];
+        let mut took: Vec<i64> = self.db.fetch::<(i64,)>(took, range).await?.into_iter().map(|row| row.0).collect();
         took.sort_unstable();
         for (metric, percent) in [(Metric::LatencyP50, 50), (Metric::LatencyP95, 95)] {
             sums.extend(super::reports::percentile(&took, percent).map(|value| (metric, value)));
         }
+        Ok(())
+    }
+
+    async fn sum_drift(&self, minute: i64, sums: &mut Sums) -> Result<(), StoreError> {
         let runs =
             "SELECT differences FROM runs WHERE completed_at >= $1 AND completed_at < $2 AND differences <> '{}'";
         let mut drift = 0;
-        for (differences,) in self.db.fetch::<(String,)>(runs, range()).await? {
+        for (differences,) in self.db.fetch::<(String,)>(runs, args![minute, minute + MINUTE]).await? {
             let differences: super::runs::Differences = super::read_json("runs.differences", &differences)?;
             drift += differences.values().flat_map(BTreeMap::values).sum::<i64>();
         }
         sums.insert(Metric::Drift, drift);
-        Ok(sums)
+        Ok(())
     }
 }
 

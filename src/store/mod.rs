@@ -41,6 +41,7 @@ pub mod settings;
 mod settle;
 pub mod silence;
 pub mod subscriptions;
+mod tallies;
 pub mod triggers;
 pub mod undo;
 mod writer;

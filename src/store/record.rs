@@ -112,13 +112,14 @@ impl Store {
         enqueue(self, &mut tx, &work).await?;
         let heard: Vec<_> = batch.heard.iter().filter(|h| ours.contains(h.lane.as_str())).collect();
         store_heard(&mut tx, &heard).await?;
+        let causes = heard.iter().map(|h| (h.member_id.as_str(), h.change_id.as_str())).collect();
         self.store_history(&mut tx, &members).await?;
         let done: Vec<_> = held.iter().filter(|lease| !batch.keep.contains(&lease.lane)).cloned().collect();
         give_back(self, &mut tx, &done).await?;
         let mut delivering = false;
         if told {
             // Last, since the position is held until the commit.
-            delivering = self.store_events(&mut tx, &mut members, &batch.mappings, &batch.runs).await?;
+            delivering = self.store_events(&mut tx, &mut members, &batch.mappings, &batch.runs, &causes).await?;
         }
         for run in ended {
             delivering |= end_finds(self, &mut tx, run).await?;
@@ -253,6 +254,7 @@ impl Store {
         members: &mut [Recorded],
         mappings: &HashMap<String, Mapping>,
         runs: &[Run],
+        causes: &HashMap<&str, &str>,
     ) -> Result<bool, StoreError> {
         let total = count(members.iter().map(|r| r.events.len()).sum());
         let sql = "UPDATE event_log SET last_position = last_position + $1 WHERE id = 1 RETURNING last_position";
@@ -304,26 +306,26 @@ impl Store {
                         id: id.clone(),
                         kind: kind.to_owned(),
                         campaign_id: member.campaign_id.clone(),
+                        program_id: mapping.map(|m| m.program_id),
                         status: status.clone(),
                         old_status: old.clone(),
                         new_status: new.clone(),
-                        body: body.clone(),
                     });
                 }
                 rows.push((
-                    (position, id, kind, &member.campaign_id, mapping.map(|m| &m.id), &member.id),
-                    (sequence, status, old, new, body, run),
+                    (position, id, kind, &member.campaign_id, mapping.map(|m| &m.id), mapping.map(|m| m.program_id)),
+                    (&member.id, sequence, status, old, new, body, run, causes.get(member.id.as_str())),
                 ));
             }
         }
         let rows: Vec<_> = rows.iter().map(flatten).collect::<Result<_, _>>()?;
-        let columns = "position int, id text, type text, campaign_id text, mapping_id text, member_id text, sequence int, \
-             status text, old_status text, new_status text, body text, run_id text";
+        let columns = "position int, id text, type text, campaign_id text, mapping_id text, program_id int, member_id text, \
+             sequence int, status text, old_status text, new_status text, body text, run_id text, change_id text";
         tx.execute_rows(
-            "INSERT INTO trigger_events (position, id, type, campaign_id, mapping_id, member_id, sequence, status, old_status,
-               new_status, body, run_id, created_at)
-             SELECT position, id, type, campaign_id, mapping_id, member_id, sequence, status, old_status, new_status, body, run_id, $2
-             FROM {rows}",
+            "INSERT INTO trigger_events (position, id, type, campaign_id, mapping_id, program_id, member_id, sequence, status, old_status,
+               new_status, body, run_id, change_id, created_at)
+             SELECT position, id, type, campaign_id, mapping_id, program_id, member_id, sequence, status, old_status, new_status, body,
+               run_id, change_id, $2 FROM {rows}",
             &Rows::new(columns, &rows)?,
             args![now],
         )

@@ -140,7 +140,7 @@ impl Store {
         let events: Vec<Telling> = self.db.fetch(&sql, arguments).await?;
         let mut new = Vec::new();
         for event in &events {
-            if event.is_for(&wanted)? {
+            if event.is_for(&wanted) {
                 new.push(NewDelivery {
                     subscription_id: id.clone(),
                     event_id: event.id.clone(),

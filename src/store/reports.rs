@@ -1,6 +1,7 @@
-//! Figures: how members, changes and records stand, counted in the database.
+//! Figures: how members, changes and records stand.
 //!
-//! Reads only, and only as many rows as an index can find or a window holds. Must not interpret a status or a reason.
+//! Reads only. Members and records are counted by the triggers of migration 0008, so that no figure costs more with more of them;
+//! what is open is counted in an index, and what is recent in a window. Must not interpret a status or a reason.
 
 use std::collections::BTreeMap;
 
@@ -25,6 +26,8 @@ pub struct Bridge {
 /// How far back latency and throughput look, in milliseconds, and the most rows that they look at.
 pub const RECENT: i64 = 5 * 60_000;
 const RECENT_ROWS: i64 = 10_000;
+/// Length of a day of the ledger.
+const DAY: i64 = 24 * 60 * 60_000;
 
 /// How long changes took, and how many there were, in the last minutes.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,12 +65,10 @@ pub type LedgerTotals = BTreeMap<&'static str, i64>;
 impl Store {
     /// The bridge from one side's members to the other's; who is on neither is not in it.
     pub async fn bridge(&self, campaign_id: &str) -> Result<Bridge, StoreError> {
-        // NULL is unknown and '' absent, so a status is whatever is greater than ''.
-        let sql = "SELECT marketo > '' AS m, salesforce > '' AS s, sync_state, reason, COUNT(*) FROM
-                     (SELECT COALESCE(marketo, '') AS marketo, COALESCE(salesforce, '') AS salesforce, sync_state, reason
-                      FROM members WHERE campaign_id = $1) AS held
-                   GROUP BY 1, 2, 3, 4";
-        let rows: Vec<(bool, bool, String, Option<String>, i64)> = self.db.fetch(sql, args![campaign_id]).await?;
+        // NULL is unknown and '' absent, and both count as not being there.
+        let sql = "SELECT in_marketo, in_salesforce, sync_state, reason, CAST(SUM(count) AS BIGINT) FROM member_tallies
+                   WHERE campaign_id = $1 GROUP BY 1, 2, 3, 4 HAVING SUM(count) > 0";
+        let rows: Vec<(bool, bool, String, String, i64)> = self.db.fetch(sql, args![campaign_id]).await?;
         let mut bridge = Bridge::default();
         for (marketo, salesforce, state, reason, count) in rows {
             let place = match (marketo, salesforce) {
@@ -80,7 +81,7 @@ impl Store {
                 (false, true) => &mut bridge.only_salesforce,
                 (false, false) => continue,
             };
-            *place.entry(reason.unwrap_or(state)).or_default() += count;
+            *place.entry(if reason.is_empty() { state } else { reason }).or_default() += count;
         }
         Ok(bridge)
     }
@@ -93,16 +94,24 @@ impl Store {
 
     /// Members by state, of all campaigns.
     pub async fn members_by_state(&self) -> Result<BTreeMap<String, i64>, StoreError> {
-        let sql = "SELECT sync_state, COUNT(*) FROM members WHERE sync_state <> 'closed' GROUP BY sync_state";
+        let sql = "SELECT sync_state, CAST(SUM(count) AS BIGINT) FROM member_tallies WHERE sync_state <> 'closed' GROUP BY sync_state";
         Ok(self.db.fetch::<(String, i64)>(sql, vec![]).await?.into_iter().collect())
     }
 
     /// Changes that are not done with.
     pub async fn open_changes(&self) -> Result<OpenChanges, StoreError> {
-        let sql = "SELECT state, COUNT(*), MIN(created_at) FROM outbox
+        // Ids are in the order in which changes were accepted, so that the index knows the oldest as well.
+        let sql = "SELECT state, COUNT(*), MIN(id) FROM outbox
                    WHERE state IN ('available', 'running', 'retryable', 'parked') AND state <> 'completed' GROUP BY state";
-        let rows: Vec<(String, i64, i64)> = self.db.fetch(sql, vec![]).await?;
-        let oldest = rows.iter().filter(|(state, ..)| state != "parked").map(|row| row.2).min();
+        let rows: Vec<(String, i64, String)> = self.db.fetch(sql, vec![]).await?;
+        let oldest = rows.iter().filter(|(state, ..)| state != "parked").map(|row| row.2.as_str()).min();
+        let oldest = match oldest {
+            Some(id) => {
+                let sql = "SELECT created_at FROM outbox WHERE id = $1";
+                self.db.fetch_optional::<(i64,)>(sql, args![id]).await?.map(|row| row.0)
+            }
+            None => None,
+        };
         Ok(OpenChanges { oldest, count: rows.into_iter().map(|(state, count, _)| (state, count)).collect() })
     }
 
@@ -132,11 +141,16 @@ impl Store {
         })
     }
 
-    /// The ledger over all mappings and windows.
-    pub async fn ledger_totals(&self) -> Result<LedgerTotals, StoreError> {
-        let sums = COUNTERS
-            .map(|c| format!("SELECT '{c}' AS name, CAST(COALESCE(SUM({c}), 0) AS BIGINT) AS total FROM ledger"));
-        let rows: Vec<(String, i64)> = self.db.fetch(&sums.join(" UNION ALL "), vec![]).await?;
+    /// The ledger over all mappings, of records received since the beginning of the day of `since`.
+    pub async fn ledger_totals(&self, since: i64) -> Result<LedgerTotals, StoreError> {
+        let sum = |c| {
+            format!(
+                "SELECT '{c}' AS name, CAST(COALESCE(SUM({c}), 0) AS BIGINT) AS total FROM ledger_days WHERE day >= $1"
+            )
+        };
+        let sums = COUNTERS.map(sum);
+        let day = since - since.rem_euclid(DAY);
+        let rows: Vec<(String, i64)> = self.db.fetch(&sums.join(" UNION ALL "), args![day]).await?;
         let total = |name: &str| rows.iter().find(|row| row.0 == name).map_or(0, |row| row.1);
         Ok(COUNTERS.map(|name| (name, total(name))).into_iter().collect())
     }

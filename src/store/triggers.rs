@@ -30,6 +30,7 @@ impl StoredEvent {
 pub struct EventFilter {
     pub types: Vec<String>,
     pub campaign_ids: Vec<String>,
+    pub program_ids: Vec<i64>,
     pub statuses: Vec<String>,
     pub old_statuses: Vec<String>,
     pub new_statuses: Vec<String>,
@@ -44,16 +45,18 @@ impl Store {
         let mut sql = "SELECT e.position, e.type, e.body, c.id IS NOT NULL AS replayed FROM trigger_events e
                        LEFT JOIN catch_ups c ON c.id = e.run_id WHERE e.position > $1"
             .to_owned();
+        let texts = |values: &[String]| values.iter().map(Arg::from).collect::<Vec<_>>();
         let lists = [
-            ("type", &filter.types),
-            ("campaign_id", &filter.campaign_ids),
-            ("status", &filter.statuses),
-            ("old_status", &filter.old_statuses),
-            ("new_status", &filter.new_statuses),
+            ("type", texts(&filter.types)),
+            ("campaign_id", texts(&filter.campaign_ids)),
+            ("program_id", filter.program_ids.iter().copied().map(Arg::from).collect()),
+            ("status", texts(&filter.statuses)),
+            ("old_status", texts(&filter.old_statuses)),
+            ("new_status", texts(&filter.new_statuses)),
         ];
         for (column, values) in lists.into_iter().filter(|(_, values)| !values.is_empty()) {
             let first = args.len() + 1;
-            args.extend(values.iter().map(Arg::from));
+            args.extend(values);
             let marks: Vec<_> = (first..=args.len()).map(|n| format!("${n}")).collect();
             sql += &format!(" AND e.{column} IN ({})", marks.join(", "));
         }

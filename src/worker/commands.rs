@@ -24,6 +24,8 @@ use crate::store::record::{Batch, End, Settled};
 
 use super::points::Point;
 use super::sync::Pass;
+use super::trace;
+use crate::telemetry::spans;
 
 /// Who an address belongs to, or why that cannot be said.
 type Found = HashMap<String, Result<Person, End>>;
@@ -41,6 +43,7 @@ impl Worker {
         if commands.is_empty() {
             return Ok(claim);
         }
+        let claimed = self.store.now();
         let keep: HashSet<String> = claim
             .changes
             .iter()
@@ -55,8 +58,10 @@ impl Worker {
             self.process(&mut pass).await?;
         }
         self.fail_mappings(&pass).await?;
+        let mut spans = spans::gathered(|| trace::calls(&pass.items, &commands));
         let finished = self.finish(&mut pass, &commands);
         settled.extend(finished.settled);
+        spans.extend(spans::gathered(|| trace::ends(&settled, &commands, claimed, self.store.now())));
         self.points.reach(Point::Unrecorded)?;
         let leases = std::mem::take(&mut claim.leases);
         (claim.leases, claim.deadline) =
@@ -71,6 +76,7 @@ impl Worker {
             ..Batch::default()
         };
         self.store.record(batch).await?;
+        spans::send(spans);
         Ok(claim)
     }
 

@@ -20,6 +20,7 @@ mod scan;
 mod stretch;
 mod sweep;
 mod sync;
+mod trace;
 mod undo;
 
 use std::collections::{HashMap, HashSet};
@@ -36,6 +37,7 @@ use crate::store::lanes::Claim;
 use crate::store::mappings::Mapping;
 use crate::store::record::Batch;
 use crate::store::{Store, StoreError};
+use crate::telemetry::spans;
 use points::{Interrupted, Point, Points};
 use sync::Pass;
 
@@ -233,6 +235,7 @@ impl Worker {
 
     /// The rows of a claim; lanes that have a run as well are kept for it.
     async fn work_changes(&self, mut claim: Claim, mappings: &HashMap<String, Mapping>) -> Result<Claim, PassError> {
+        let claimed = self.store.now();
         let keep: HashSet<String> = claim.runs.iter().map(|run| run.lane.clone()).collect();
         let mut settled = self.route(&claim.changes).await?;
         let mut pass = Pass::new(Vec::new(), claim.leases.clone(), claim.deadline, mappings, DetectedBy::Webhook);
@@ -242,10 +245,12 @@ impl Worker {
             self.process(&mut pass).await?;
         }
         self.fail_mappings(&pass).await?;
+        let mut spans = spans::gathered(|| trace::calls(&pass.items, &claim.changes));
         let mut finished = self.finish(&mut pass, &claim.changes);
         finished.work.extend(std::mem::take(&mut pass.stale).into_iter().map(|lane| self.store.read_again(lane)));
         settled.extend(finished.settled);
         let heard = std::mem::take(&mut pass.heard).into_iter().chain(finished.heard).collect();
+        spans.extend(spans::gathered(|| trace::ends(&settled, &claim.changes, claimed, self.store.now())));
         self.points.reach(Point::Unrecorded)?;
         // What the pass renewed, and the lanes that go on with a run.
         let leases = std::mem::take(&mut claim.leases);
@@ -263,6 +268,7 @@ impl Worker {
                 ..Batch::default()
             })
             .await?;
+        spans::send(spans);
         Ok(claim)
     }
 

@@ -150,6 +150,9 @@ test("the overview shows what the API says, and charts or tables of it", async (
   assert.ok(tiles.some((tile) => tile.includes("Members in agreement")), tiles.join());
   const stats = await service.api("GET", "/stats");
   assert.ok(tiles.find((tile) => tile.includes("Mappings live")).includes(String(stats.mappings.active)));
+  const today = await page.locator("#tiles .tile").filter({ hasText: "Applied today" }).locator(".value").textContent();
+  const figure = Number(today.replaceAll(",", ""));
+  assert.ok(figure > 0 && figure <= stats.today.applied, `${today} on the page, and ${stats.today.applied} of the API`);
   for (const chart of await page.locator("figure.chart").all()) assert.equal(await chart.locator("canvas").count(), 1);
 });
 
@@ -273,7 +276,10 @@ test("a member explains itself, and a diverged one is resolved", async () => {
     await service.api("POST", `/mappings/${roadshow.id}/reconcile`, {});
     return eventually("diverged", async () => (await now()).sync_state === "diverged", 6_000).catch(() => false);
   }, 30_000);
-  await open(`/members/${member.id}`);
+  await open("/approvals");
+  const row = page.locator('section[aria-labelledby="conflicts"] tbody tr').filter({ has: page.locator(`a[href="/members/${member.id}"]`) });
+  assert.equal(await row.locator(`a[href="/mappings/${roadshow.id}"]`).count(), 1, "whose member it is");
+  await row.locator(`a[href="/members/${member.id}"]`).click();
   await page.getByRole("heading", { name: "Why it is as it is" }).waitFor();
   assert.ok((await page.locator(".timeline li").count()) > 0);
   await picture("member");
@@ -281,6 +287,21 @@ test("a member explains itself, and a diverged one is resolved", async () => {
   await right.click();
   await page.locator("#flash").waitFor();
   await eventually("both the same", async () => (await now()).sync_state === "in_sync" && (await now()).salesforce_status === "Responded", 30_000);
+});
+
+test("who saves a mapping that somebody else has changed meanwhile is told, and overwrites nothing unknowingly", async () => {
+  const policies = async () => (await service.api("GET", `/mappings/${roadshow.id}`)).policies;
+  await open(`/mappings/${roadshow.id}/edit`);
+  await service.api("PATCH", `/mappings/${roadshow.id}`, { policies: { removal: "keep" } });
+  await page.getByLabel("Marketo wins").check();
+  await page.getByRole("button", { name: "Save and decide everybody anew" }).click();
+  await page.getByRole("alert").getByText("Precondition failed").waitFor();
+  assert.deepEqual([(await policies()).conflict, (await policies()).removal], ["hold", "keep"]);
+  // What was entered is still there; to save it now is to have been told.
+  assert.ok(await page.getByLabel("Marketo wins").isChecked());
+  await page.getByRole("button", { name: "Save and decide everybody anew" }).click();
+  await page.locator("#flash.good").waitFor();
+  assert.deepEqual([(await policies()).conflict, (await policies()).removal], ["marketo_wins", "propagate"]);
 });
 
 test("without JavaScript everything can be read and done", async () => {

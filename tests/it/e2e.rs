@@ -32,9 +32,12 @@ mod rows;
 mod running;
 mod scans;
 mod statuses_later;
+mod storm;
 mod stream;
 mod subscriber;
 mod switch;
+#[cfg(feature = "otlp")]
+mod traces;
 mod undo;
 mod vendors;
 mod webhooks;

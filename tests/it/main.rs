@@ -8,6 +8,8 @@ mod support;
 mod api;
 mod catalogue;
 #[cfg(feature = "sandbox")]
+mod clients;
+#[cfg(feature = "sandbox")]
 mod demo;
 #[cfg(feature = "sandbox")]
 mod e2e;

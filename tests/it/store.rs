@@ -151,6 +151,39 @@ impl World {
             }
         }
         assert!(counted.is_empty(), "rows that no window counts: {counted:?}");
+        self.recount_tallies().await;
+    }
+
+    /// Tallies say what counting members and windows of the ledger says, before and after they are put together.
+    async fn recount_tallies(&self) {
+        let key = "campaign_id, m, s, sync_state, reason";
+        let line = "campaign_id || '|' || m || s || '|' || sync_state || '|' || reason || '|'";
+        let side = |column: &str, name: &str| format!("CASE WHEN {column} THEN '{name}' ELSE '-' END AS {name}");
+        let sides = |m: &str, s: &str| [side(m, "m"), side(s, "s")].join(", ");
+        let there = |column: &str| format!("COALESCE({column}, '') > ''");
+        let tallied = format!(
+            "SELECT {line} || CAST(SUM(count) AS TEXT) FROM (SELECT campaign_id, {}, sync_state, reason, count FROM member_tallies) AS t
+             GROUP BY {key} HAVING SUM(count) <> 0 ORDER BY 1",
+            sides("in_marketo", "in_salesforce")
+        );
+        let counted = format!(
+            "SELECT {line} || CAST(COUNT(*) AS TEXT) FROM (SELECT campaign_id, {}, sync_state, COALESCE(reason, '') AS reason FROM members) AS t
+             GROUP BY {key} ORDER BY 1",
+            sides(&there("marketo"), &there("salesforce"))
+        );
+        let sums = COUNTERS.map(|c| format!("CAST(SUM({c}) AS TEXT)")).join(" || ' ' || ");
+        let nothing = vec!["0"; COUNTERS.len()].join(" ");
+        let by_day = |table: &str, day: &str| {
+            format!(
+                "SELECT CAST({day} AS TEXT) || ' ' || {sums} FROM {table} GROUP BY {day} HAVING {sums} <> '{nothing}' ORDER BY 1"
+            )
+        };
+        for _ in 0..2 {
+            assert_eq!(self.tables.texts(&tallied).await, self.tables.texts(&counted).await);
+            let windows = self.tables.texts(&by_day("ledger", "(window_start - window_start % 86400000)")).await;
+            assert_eq!(self.tables.texts(&by_day("ledger_days", "day")).await, windows);
+            self.store.compact_tallies().await.unwrap();
+        }
     }
 }
 

@@ -74,6 +74,12 @@ closed_list! {
 }
 
 impl Reason {
+    /// Whether a policy wants the difference, so that nobody has to see to it.
+    #[must_use]
+    pub const fn is_intended(self) -> bool {
+        matches!(self, Self::BelowGate | Self::OneWay | Self::KeptApart | Self::Observe)
+    }
+
     /// The state of a member that has this reason.
     #[must_use]
     pub const fn state(self) -> SyncState {

@@ -54,7 +54,7 @@ fn page(world: &mut World, call: &Call, start: i64, wanted: impl Fn(&Activity) -
     let size = call.batch_size(world)?;
     if world.options.empty_pages > 0 {
         world.options.empty_pages -= 1;
-        return Ok(Answer::Page { records: Vec::new(), next: Some(paging::issue(LIST, start)), more: Some(true) });
+        return Ok(found(world, Vec::new(), Some(paging::issue(LIST, start)), true));
     }
     let newest: Timestamp = world.now() - SignedDuration::from_secs(world.options.activity_lag_seconds);
     let rows = world.log.from(start);
@@ -70,15 +70,69 @@ fn page(world: &mut World, call: &Call, start: i64, wanted: impl Fn(&Activity) -
         }
     }
     let next = start.saturating_add(i64::try_from(looked).unwrap_or(i64::MAX));
-    Ok(Answer::Page { records, next: Some(paging::issue(LIST, next)), more: Some(looked < shown) })
+    let more = looked < shown;
+    Ok(found(world, records, Some(paging::issue(LIST, next)), more))
+}
+
+fn found(world: &World, records: Vec<Value>, next: Option<String>, more: bool) -> Answer {
+    if records.is_empty() && !world.options.empty_activity_pages_have_result {
+        return Answer::Nothing { next, more };
+    }
+    Answer::Page { records, next, more: Some(more) }
+}
+
+/// `GET activities/leadchanges.json`: changed fields (13) of those asked for, and new people (12).
+pub fn lead_changes(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
+    let start = paging::read(LIST, call.text("nextPageToken")?)?;
+    call.text("fields")?;
+    let fields = call.list("fields");
+    for field in &fields {
+        world.people.field(field)?;
+    }
+    let leads = call.ids("leadIds")?;
+    super::call::within(world, leads.len(), MOST_LEADS, "leadIds")?;
+    let wanted = |row: &Activity| {
+        let changed = row.kind == kind::CHANGE_DATA_VALUE && fields.contains(&row.primary);
+        (changed || row.kind == kind::NEW_LEAD) && (leads.is_empty() || leads.contains(&row.lead_id))
+    };
+    let (mut records, next, more) = match page(world, call, start, wanted)? {
+        Answer::Page { records, next, more } => (records, next, more),
+        other => return Ok(other),
+    };
+    for record in &mut records {
+        let attribute = |name: &str| {
+            let mut all = record["attributes"].as_array().into_iter().flatten();
+            all.find(|attribute| attribute["name"] == name).map_or(Value::Null, |attribute| attribute["value"].clone())
+        };
+        let mut changes = Vec::new();
+        if record["activityTypeId"] == kind::CHANGE_DATA_VALUE {
+            let name = record["primaryAttributeValue"].clone();
+            let place = world.people.schema().iter().position(|field| name == field.name.as_str());
+            changes.push(json!({
+                "id": place.map(|place| place + 1), "name": name, "newValue": attribute("New Value"),
+                "oldValue": attribute("Old Value"),
+            }));
+        }
+        let source = json!([{"name": "Source", "value": attribute("Source")}]);
+        if let Some(row) = record.as_object_mut() {
+            row.shift_remove("primaryAttributeValue");
+            row.insert("fields".into(), changes.into());
+            if row["activityTypeId"] == kind::CHANGE_DATA_VALUE {
+                row.insert("attributes".into(), source);
+            }
+        }
+    }
+    Ok(Answer::Page { records, next, more })
 }
 
 /// `GET activities/types.json`
 pub fn types(_: &mut World, _: &Call) -> Result<Answer, Refusal> {
-    let rows = TYPES.iter().map(|(id, name, primary)| {
-        let mut row = json!({"id": id, "name": name, "description": name});
+    let rows = TYPES.iter().map(|(id, name, primary, others)| {
+        let kind = |name: &str| if name.ends_with(" ID") { "integer" } else { "string" };
+        let others: Vec<Value> = others.iter().map(|name| json!({"name": name, "dataType": kind(name)})).collect();
+        let mut row = json!({"id": id, "name": name, "description": name, "attributes": others});
         if !primary.is_empty() {
-            row["primaryAttribute"] = json!({"name": primary, "dataType": "integer"});
+            row["primaryAttribute"] = json!({"name": primary, "dataType": kind(primary)});
         }
         row
     });

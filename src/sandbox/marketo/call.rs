@@ -21,8 +21,10 @@ pub struct Call {
     pub params: Vec<(String, String)>,
     /// The JSON body, null when there is none.
     pub body: Value,
-    /// The id in the path, 0 when there is none.
-    pub path_id: i64,
+    /// What stands for `{id}` or `{key}` in the path.
+    pub path_key: String,
+    /// The API user.
+    pub user: String,
     /// Ids of people from here on did not exist when the call arrived.
     pub horizon: i64,
 }
@@ -31,7 +33,7 @@ impl Call {
     /// The id in the path.
     #[must_use]
     pub fn id(&self) -> i64 {
-        self.path_id
+        self.path_key.parse().unwrap_or(0)
     }
 
     /// The first value of a parameter.

@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::call::{Call, record_id, within};
-use super::envelope::{Answer, Refusal};
+use super::envelope::{Answer, Refusal, query_date};
 use super::log::kind;
 use super::template::{Encoding, Scope, render};
 use super::webhooks::Outgoing;
-use super::world::{CampaignRequest, World};
+use super::world::{CampaignRequest, Schedule, World};
 
 /// Leads and tokens in one call of `trigger.json`.
 const MOST_LEADS: usize = 100;
@@ -183,17 +183,7 @@ pub fn trigger(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
     if let Some(unknown) = lead_ids.iter().find(|id| world.people.get(**id).is_none()) {
         return Err(Refusal::new(1004, format!("Lead '{unknown}' not found")));
     }
-    let tokens = input.get("tokens").and_then(Value::as_array).cloned().unwrap_or_default();
-    within(world, tokens.len(), MOST_LEADS, "tokens")?;
-    let tokens: Vec<(String, String)> = tokens
-        .iter()
-        .map(|token| match (token["name"].as_str(), token["value"].as_str()) {
-            (Some(name), Some(value)) if name.starts_with("{{my.") && name.ends_with("}}") => {
-                Ok((name.into(), value.into()))
-            }
-            _ => Err(Refusal::invalid("A token needs a name like {{my.name}} and a value")),
-        })
-        .collect::<Result<_, _>>()?;
+    let tokens = tokens_of(world, input)?;
     let at = world.now();
     for lead_id in &lead_ids {
         let attributes = vec![("Source", "Web service API".into())];
@@ -202,4 +192,43 @@ pub fn trigger(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
     }
     world.requests.push(CampaignRequest { campaign_id, lead_ids, tokens, at });
     Ok(Answer::Records(vec![json!({"id": campaign_id})]))
+}
+
+/// `POST campaigns/{id}/schedule.json`: a batch campaign, at once or later. Its people are those of a smart list, which is not
+/// emulated: a schedule is kept, and nobody runs through it. `cloneToProgramName` is not emulated either.
+pub fn schedule(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
+    let campaign_id = call.id();
+    let campaign = world.campaigns.get(&campaign_id).ok_or_else(|| Refusal::new(1013, "Campaign not found"))?;
+    if campaign.trigger.is_some() {
+        return Err(Refusal::invalid("Only batch campaigns can be scheduled"));
+    }
+    let input = call.body.get("input").cloned().unwrap_or_default();
+    let now = world.now();
+    let run_at = match input.get("runAt").and_then(Value::as_str) {
+        None => now,
+        Some(text) => query_date(text).ok_or_else(|| Refusal::invalid_value(text, "Datetime"))?,
+    };
+    if run_at < now {
+        return Err(Refusal::new(1042, "Invalid runAt date"));
+    }
+    if input.get("cloneToProgramName").is_some() {
+        return Err(Refusal::invalid("cloneToProgramName is not emulated"));
+    }
+    let tokens = tokens_of(world, &input)?;
+    world.schedules.push(Schedule { campaign_id, run_at, tokens });
+    Ok(Answer::Records(vec![json!({"id": campaign_id})]))
+}
+
+fn tokens_of(world: &mut World, input: &Value) -> Result<Vec<(String, String)>, Refusal> {
+    let tokens = input.get("tokens").and_then(Value::as_array).cloned().unwrap_or_default();
+    within(world, tokens.len(), MOST_LEADS, "tokens")?;
+    tokens
+        .iter()
+        .map(|token| match (token["name"].as_str(), token["value"].as_str()) {
+            (Some(name), Some(value)) if name.starts_with("{{my.") && name.ends_with("}}") => {
+                Ok((name.into(), value.into()))
+            }
+            _ => Err(Refusal::invalid("A token needs a name like {{my.name}} and a value")),
+        })
+        .collect()
 }

@@ -23,6 +23,7 @@ use super::people::Field;
 use super::police::Police;
 use super::programs::Cost;
 use super::rules::ProgressionStatus;
+use super::saved::Saved;
 use super::setup::{NewChannel, NewPerson, NewProgram, Seed};
 use super::world::World;
 
@@ -40,6 +41,7 @@ impl IntoResponse for Refusal {
 pub(super) fn router(marketo: Arc<Marketo>) -> Router {
     Router::new()
         .route("/state", get(state))
+        .route("/saved", get(save).put(restore))
         .route("/seed", post(seed))
         .route("/options", get(options).patch(set_options))
         .route("/counters", get(counters).delete(reset_counters))
@@ -47,6 +49,7 @@ pub(super) fn router(marketo: Arc<Marketo>) -> Router {
         .route("/services", post(add_service))
         .route("/tokens/expire", post(expire_tokens))
         .route("/fields", post(add_field))
+        .route("/member-fields", post(add_member_field))
         .route("/channels", post(add_channel))
         .route("/channels/{id}", axum::routing::patch(edit_channel))
         .route("/programs", post(add_program))
@@ -61,6 +64,8 @@ pub(super) fn router(marketo: Arc<Marketo>) -> Router {
         .route("/webhooks/deliveries", get(deliveries))
         .route("/campaigns", post(add_campaign))
         .route("/campaigns/{id}/run", post(run_batch))
+        // A saved world may be large.
+        .layer(axum::extract::DefaultBodyLimit::disable())
         .with_state(marketo)
 }
 
@@ -70,6 +75,15 @@ fn done() -> Done {
 
 async fn state(State(marketo): Shared) -> Json<Value> {
     Json(marketo.with(|world| world.as_json()))
+}
+
+async fn save(State(marketo): Shared) -> Json<Saved> {
+    Json(marketo.with(|world| world.save()))
+}
+
+async fn restore(State(marketo): Shared, Json(saved): Json<Value>) -> Done {
+    marketo.with(|world| world.restore_json(saved))?;
+    done()
 }
 
 async fn seed(State(marketo): Shared, Json(seed): Json<Seed>) -> Done {
@@ -96,8 +110,12 @@ async fn set_options(
     })
 }
 
-async fn counters(State(marketo): Shared) -> Json<Police> {
-    Json(marketo.with(|world| world.police.clone()))
+/// The counters, and what of them is misuse.
+async fn counters(State(marketo): Shared) -> Json<Value> {
+    let police = marketo.with(|world| world.police.clone());
+    let mut counters = json!(police);
+    counters["misuse"] = json!(police.misuse());
+    Json(counters)
 }
 
 async fn reset_counters(State(marketo): Shared) -> Json<Police> {
@@ -132,6 +150,11 @@ async fn expire_tokens(State(marketo): Shared) -> Done {
 
 async fn add_field(State(marketo): Shared, Json(field): Json<Field>) -> Done {
     marketo.with(|world| world.people.add_field(field));
+    done()
+}
+
+async fn add_member_field(State(marketo): Shared, Json(field): Json<Field>) -> Done {
+    marketo.with(|world| world.add_member_field(field))?;
     done()
 }
 
@@ -292,7 +315,10 @@ async fn add_webhook(State(marketo): Shared, Json(webhook): Json<Webhook>) -> Do
 }
 
 async fn deliveries(State(marketo): Shared) -> Done {
-    Ok(Json(marketo.with(|world| json!({"waiting": world.outgoing.len(), "deliveries": world.deliveries}))))
+    Ok(Json(
+        marketo
+            .with(|world| json!({"waiting": world.outgoing.len() + world.on_the_way, "deliveries": world.deliveries})),
+    ))
 }
 
 async fn add_campaign(State(marketo): Shared, Json(campaign): Json<SmartCampaign>) -> Done {
@@ -323,7 +349,7 @@ impl World {
             "members": members,
             "campaigns": self.campaigns.values().collect::<Vec<_>>(),
             "webhooks": self.webhooks.values().collect::<Vec<_>>(),
-            "requests": self.requests,
+            "requests": self.requests, "schedules": self.schedules,
             "activities": self.log.from(0),
         })
     }

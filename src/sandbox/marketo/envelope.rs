@@ -3,6 +3,8 @@
 //! Owns the wire form of an outcome. Must not know what was asked. Lead Database answers leave out what they do not use; Asset
 //! answers always carry `errors` and `warnings`, and have no `result` at all when nothing was found.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -59,10 +61,16 @@ pub enum Answer {
     Records(Vec<Value>),
     /// Lead Database, one page. `more` is left out when `None`.
     Page { records: Vec<Value>, next: Option<String>, more: Option<bool> },
+    /// The same of a log, where an empty page has no `result`.
+    Nothing { next: Option<String>, more: bool },
     /// Lead Database, nothing but success (merge), or a paging token.
     Bare { next: Option<String> },
     /// Asset API; an empty list has no `result`.
     Assets(Vec<Value>),
+    /// A file of the bulk API, as it is.
+    File { content_type: &'static str, bytes: Arc<[u8]> },
+    /// A file that is not there: HTTP 404 with a text, unlike everything else.
+    NoFile,
 }
 
 /// One record of a write that was skipped while the call succeeded.
@@ -94,6 +102,11 @@ pub fn render(outcome: &Result<Answer, Refusal>, asset: bool, request_id: String
         }
         Ok(Answer::Records(records)) => json!({"requestId": request_id, "result": records, "success": true}),
         Ok(Answer::Bare { next }) => paged(json!({"requestId": request_id, "success": true}), next.as_ref(), None),
+        Ok(Answer::Nothing { next, more }) => {
+            paged(json!({"requestId": request_id, "success": true}), next.as_ref(), Some(*more))
+        }
+        // Files are not rendered; the gate sends them as they are.
+        Ok(Answer::File { .. } | Answer::NoFile) => Value::Null,
         Ok(Answer::Page { records, next, more }) => {
             paged(json!({"requestId": request_id, "result": records, "success": true}), next.as_ref(), *more)
         }

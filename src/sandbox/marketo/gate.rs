@@ -16,12 +16,14 @@ use serde_json::Value;
 use super::Marketo;
 use super::call::Call;
 use super::envelope::{Answer, Refusal, render, request_id};
+use super::file;
 use super::routes::{self, Body as Expected, Route};
 use super::world::World;
 
 const URI_LIMIT: usize = 8 * 1024;
 const ASSET_URI_LIMIT: usize = 65 * 1024;
 const BODY_LIMIT: usize = 1024 * 1024;
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// A call as it came over the wire.
 struct Incoming {
@@ -72,29 +74,37 @@ async fn answer(marketo: &Marketo, request: Request) -> Response {
         return plain(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
     };
     let query = head.uri.query().map(pairs).unwrap_or_default();
-    let path = head.uri.path().to_owned();
+    // node-marketo-rest writes `/rest/../bulk/v1`, which servers take for `/bulk/v1`.
+    let path = head.uri.path().replacen("/rest/../bulk/", "/bulk/", 1);
     let method = head.method.as_str().to_owned();
     let incoming = Incoming { method, path, query, headers: head.headers, body: body.to_vec() };
     if incoming.path == "/identity/oauth/token" {
         return identity(marketo, &incoming);
     }
+    let range = incoming.headers.get(header::RANGE).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let (place, in_flight) = Place::take(&marketo.in_flight);
     let (admitted, latency) = marketo.with(|world| (admit(world, incoming, in_flight), world.options.latency_ms));
     if latency > 0 {
         pause(latency).await;
     }
-    let body = marketo.with(|world| {
+    let (outcome, body) = marketo.with(|world| {
         let outcome = admitted.and_then(|(route, call)| carry_out(world, route, &call));
         if let Err(refusal) = &outcome {
+            world.police.over_limit_calls += u64::from(matches!(refusal.code, 606 | 607 | 615));
             *world.police.errors_by_code.entry(refusal.code).or_default() += 1;
             let now = world.now();
             world.limits.count_error(now, refusal.code);
         }
         let serial = marketo.serial.fetch_add(1, Ordering::Relaxed);
-        render(&outcome, asset, request_id(serial, world.now()))
+        let body = render(&outcome, asset, request_id(serial, world.now()));
+        (outcome, body)
     });
     drop(place);
-    json(StatusCode::OK, &body)
+    match outcome {
+        Ok(Answer::File { content_type, bytes }) => file::answer(content_type, &bytes, range.as_deref()),
+        Ok(Answer::NoFile) => plain(StatusCode::NOT_FOUND, "File not found"),
+        _ => json(StatusCode::OK, &body),
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a slow vendor is slow in real time")]
@@ -129,6 +139,8 @@ fn admit(world: &mut World, mut incoming: Incoming, in_flight: usize) -> Result<
         let query = incoming.query.iter().find(|(name, _)| name == "access_token");
         query.filter(|_| world.options.token_in_query).map(|(_, token)| token.clone())
     });
+    let misplaced = incoming.query.iter().any(|(name, _)| name == "access_token");
+    world.police.token_in_wrong_place += u64::from(misplaced);
     let service = world.identity.authenticate(token.as_deref(), now)?;
     let (user, permissions) = (service.user.clone(), service.permissions.clone());
     let overridden = override_method(&mut incoming);
@@ -140,23 +152,29 @@ fn admit(world: &mut World, mut incoming: Incoming, in_flight: usize) -> Result<
     }
     world.police.most_in_flight = world.police.most_in_flight.max(in_flight);
     world.limits.admit(&world.options, now, &user, in_flight)?;
-    let (route, path_id) = found?;
+    let (route, path_key) = found?;
     *world.police.calls_by_endpoint.entry(format!("{} {}", route.method, route.path)).or_default() += 1;
-    if !route.permission.is_empty() && !permissions.contains(route.permission) {
+    // A role that may write may read the same.
+    let allowed = [route.permission, &route.permission.replace("Read-Only", "Read-Write")];
+    if !route.permission.is_empty() && !allowed.iter().any(|permission| permissions.contains(*permission)) {
         return Err(Refusal::new(603, "Access denied"));
     }
     let expected = if overridden && route.body == Expected::None { Expected::Form } else { route.body };
     let body = read_body(world, &mut incoming, expected)?;
-    Ok((route, Call { params: incoming.query, body, path_id, horizon: world.people.next_id() }))
+    let horizon = world.people.next_id();
+    Ok((route, Call { params: incoming.query, body, path_key, user, horizon }))
 }
 
-/// `_method=GET` and `_method=DELETE` on a POST, for queries that do not fit in a URI. The Asset API stopped taking it in 2020.
+/// `_method=GET` and `_method=DELETE` on a POST, for queries that do not fit in a URI: in the query, or in the form that carries the
+/// rest of it. The Asset API stopped taking it in 2020.
 fn override_method(incoming: &mut Incoming) -> bool {
     if incoming.method != "POST" || !incoming.path.starts_with("/rest/v1/") {
         return false;
     }
-    let wanted =
-        incoming.query.iter().find(|(name, _)| name == "_method").map(|(_, method)| method.to_ascii_uppercase());
+    let form =
+        if is_type(&incoming.headers, FORM) { pairs(&String::from_utf8_lossy(&incoming.body)) } else { Vec::new() };
+    let mut named = incoming.query.iter().chain(&form).filter(|(name, _)| name == "_method");
+    let wanted = named.next().map(|(_, method)| method.to_ascii_uppercase());
     match wanted {
         Some(method) if method == "GET" || method == "DELETE" => {
             incoming.method = method;
@@ -169,11 +187,12 @@ fn override_method(incoming: &mut Incoming) -> bool {
 fn read_body(world: &mut World, incoming: &mut Incoming, expected: Expected) -> Result<Value, Refusal> {
     let wanted = match expected {
         Expected::None => return Ok(Value::Null),
-        Expected::Json => "application/json",
-        Expected::Form => "application/x-www-form-urlencoded",
+        // Parameters of a form may all stand in the URI.
+        Expected::Form | Expected::MaybeJson if incoming.body.is_empty() => return Ok(Value::Null),
+        Expected::Json | Expected::MaybeJson => "application/json",
+        Expected::Form => FORM,
     };
-    let given = incoming.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    if !given.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(wanted) {
+    if !is_type(&incoming.headers, wanted) {
         world.police.missing_content_type += 1;
         return Err(Refusal::new(612, "Invalid Content Type"));
     }
@@ -195,6 +214,11 @@ fn carry_out(world: &mut World, route: &Route, call: &Call) -> Result<Answer, Re
         world.police.reads += 1;
     }
     Ok(outcome)
+}
+
+fn is_type(headers: &HeaderMap, wanted: &str) -> bool {
+    let given = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    given.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(wanted)
 }
 
 fn bearer(headers: &HeaderMap) -> Option<String> {

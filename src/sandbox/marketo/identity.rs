@@ -3,7 +3,7 @@
 //! Owns who may call. One token per service, shared by all its processes: asking again before it lapses gives the same one with
 //! the lifetime that remains (Marketo, "Authentication"). Must not know HTTP beyond the shape of the token answer.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -12,13 +12,15 @@ use serde_json::{Value, json};
 use super::envelope::Refusal;
 
 /// Permissions that exist, by the names of the API role.
-pub const PERMISSIONS: [&str; 7] = [
+pub const PERMISSIONS: [&str; 9] = [
     "Read-Only Assets",
     "Read-Write Assets",
     "Read-Only Lead",
     "Read-Write Lead",
     "Read-Only Activity",
     "Execute Campaign",
+    "Activate Campaign",
+    "Deactivate Campaign",
     "Read-Only Usage",
 ];
 
@@ -54,11 +56,11 @@ impl Service {
 }
 
 /// Services and the tokens issued to them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Identity {
     services: Vec<Service>,
-    current: HashMap<String, (String, Timestamp)>,
-    issued: HashMap<String, (String, Timestamp)>,
+    current: BTreeMap<String, (String, Timestamp)>,
+    issued: BTreeMap<String, (String, Timestamp)>,
     serial: u64,
 }
 

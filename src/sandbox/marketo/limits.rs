@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use jiff::Timestamp;
 use jiff::tz::{Offset, TimeZone};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::envelope::Refusal;
@@ -16,7 +17,7 @@ use super::options::Options;
 const OTHERS: &str = "others@acme.example";
 
 /// What was used of the limits.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Limits {
     window: VecDeque<Timestamp>,
     today: String,
@@ -107,8 +108,8 @@ fn first_day(now: Timestamp, days: usize) -> String {
     Timestamp::from_second(now.as_second() - back).map_or_else(|_| central_day(now), central_day)
 }
 
-/// The date in US Central time, at whose midnight the quota is reset. Without a time zone database, at UTC-6 all year.
-fn central_day(now: Timestamp) -> String {
+/// The date in US Central time, at whose midnight quotas are reset. Without a time zone database, at UTC-6 all year.
+pub fn central_day(now: Timestamp) -> String {
     let zone = TimeZone::get("America/Chicago").unwrap_or_else(|_| TimeZone::fixed(Offset::constant(-6)));
     now.to_zoned_datetime(zone).strftime("%Y-%m-%d").to_string()
 }

@@ -2,8 +2,10 @@
 //!
 //! Owns the rows and their attributes. Must not know how a client pages through them.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::envelope::lead_date;
@@ -18,22 +20,62 @@ pub mod kind {
     pub const CHANGE_STATUS_IN_PROGRESSION: i64 = 104;
     pub const CALL_WEBHOOK: i64 = 110;
     pub const CHANGE_PROGRAM_MEMBER_DATA: i64 = 123;
+    pub const PUSH_LEAD: i64 = 145;
 }
 
-/// Id, name and primary attribute of the types that this emulator writes.
-pub const TYPES: [(i64, &str, &str); 8] = [
-    (kind::NEW_LEAD, "New Lead", ""),
-    (kind::CHANGE_DATA_VALUE, "Change Data Value", "Attribute Name"),
-    (kind::MERGE_LEADS, "Merge Leads", "Lead ID"),
-    (kind::DELETE_LEAD, "Delete Lead", "Lead ID"),
-    (kind::REQUEST_CAMPAIGN, "Request Campaign", "Campaign ID"),
-    (kind::CHANGE_STATUS_IN_PROGRESSION, "Change Status in Progression", "Program ID"),
-    (kind::CALL_WEBHOOK, "Call Webhook", "Webhook"),
-    (kind::CHANGE_PROGRAM_MEMBER_DATA, "Change Program Member Data", "Program ID"),
+/// Types of activity by id and name, with their primary attribute and the others, after the vendor's table for its data stream. Those
+/// without a constant in [`kind`] belong to the native sync and to flows that are not emulated; they are listed and never written.
+pub const TYPES: [(i64, &str, &str, &[&str]); 22] = [
+    (kind::NEW_LEAD, "New Lead", "", &["Created Date", "Source Type"]),
+    (
+        kind::CHANGE_DATA_VALUE,
+        "Change Data Value",
+        "Attribute Name",
+        &["Reason", "New Value", "Old Value", "Source", "Campaign", "Channel"],
+    ),
+    (19, "Sync Lead to SFDC", "", &["Assign To", "Campaign"]),
+    (21, "Convert Lead", "", &["Assign To", "Converted Status", "Send Notification Email", "Campaign"]),
+    (24, "Add to List", "List ID", &["Campaign"]),
+    (25, "Remove from List", "List ID", &["Campaign"]),
+    (28, "Sync Lead Updates to SFDC", "", &[]),
+    (29, "Delete Lead from SFDC", "", &["Delete in Marketo"]),
+    (31, "SFDC Merge Leads", "", &["Merged", "Winning Values"]),
+    (kind::MERGE_LEADS, "Merge Leads", "Lead ID", &["Merge IDs", "Merge Fields"]),
+    (kind::DELETE_LEAD, "Delete Lead", "Lead ID", &[]),
+    (42, "Add to SFDC Campaign", "Campaign ID", &["Status"]),
+    (43, "Remove from SFDC Campaign", "Campaign ID", &["Status"]),
+    (44, "Change Status in SFDC Campaign", "Campaign ID", &["Old Status", "New Status"]),
+    (kind::REQUEST_CAMPAIGN, "Request Campaign", "Campaign ID", &["Source"]),
+    (100, "Change Lead Partition", "New Partition ID", &["Old Partition ID", "Reason"]),
+    (
+        kind::CHANGE_STATUS_IN_PROGRESSION,
+        "Change Status in Progression",
+        "Program ID",
+        &[
+            "Acquired By",
+            "New Status",
+            "New Status ID",
+            "Old Status",
+            "Old Status ID",
+            "Program Member ID",
+            "Reason",
+            "Success",
+        ],
+    ),
+    (kind::CALL_WEBHOOK, "Call Webhook", "Webhook", &["Error Type", "Response"]),
+    (113, "Add to Nurture", "Program ID", &["Track ID"]),
+    (114, "Change Nurture Track", "Program ID", &["New Track ID", "Previous Track ID"]),
+    (
+        kind::CHANGE_PROGRAM_MEMBER_DATA,
+        "Change Program Member Data",
+        "Program ID",
+        &["Attribute Name", "Attribute Display Name", "New Value", "Old Value", "Reason", "Source", "Campaign"],
+    ),
+    (kind::PUSH_LEAD, "Push Lead to Marketo", "Program ID", &["Reason", "Source"]),
 ];
 
 /// One activity.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Activity {
     /// Number in the log, from 1; id and GUID on the wire.
     pub id: i64,
@@ -50,7 +92,7 @@ pub struct Activity {
     /// Its name.
     pub primary: String,
     /// Attributes; empty ones are left out on the wire.
-    pub attributes: Vec<(&'static str, Value)>,
+    pub attributes: Vec<(Cow<'static, str>, Value)>,
 }
 
 impl Activity {
@@ -86,7 +128,7 @@ impl Activity {
 }
 
 /// The log of a subscription.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Log {
     rows: Vec<Activity>,
 }

@@ -1,4 +1,4 @@
-//! The program member calls: describe, query, status upsert, data, delete, and the two ways round by person and by program.
+//! The program member calls: query, status upsert, data, delete, and the two ways round by person and by program.
 //!
 //! Owns their rules as documented (Marketo, "Program Members"): a query needs a filter and does not give the status unless asked,
 //! an upsert takes one status for at most 300 people, skipped records often carry nothing but `seq`.
@@ -7,28 +7,15 @@ use serde_json::{Map, Value, json};
 
 use super::call::{Call, record_id};
 use super::envelope::{Answer, Refusal, query_date, skipped};
-use super::memberships::{FIELDS, Member};
+use super::memberships::Member;
 use super::paging;
-use super::people::text_of;
+use super::people::{Kind, text_of};
 use super::rules::{Move, NOT_IN_PROGRAM};
 use super::world::{Cause, World};
 
 const DEFAULT_FIELDS: [&str; 5] = ["acquiredBy", "leadId", "membershipDate", "programId", "reachedSuccess"];
 /// Longest span of an `updatedAt` filter.
 const SPAN_SECONDS: i64 = 7 * 86_400;
-
-/// `GET programs/members/describe.json`
-pub fn describe(_: &mut World, _: &Call) -> Result<Answer, Refusal> {
-    let fields: Vec<Value> = FIELDS
-        .iter()
-        .map(|(name, kind, updateable)| json!({"name": name, "displayName": name, "dataType": kind, "updateable": updateable}))
-        .collect();
-    Ok(Answer::Records(vec![json!({
-        "name": "API Program Membership", "description": "Map for API program membership fields",
-        "dedupeFields": ["leadId", "programId"], "searchableFields": [["leadId"], ["reachedSuccess"], ["statusName"]],
-        "fields": fields,
-    })]))
-}
 
 /// `GET programs/{id}/members.json`
 pub fn query(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
@@ -37,7 +24,7 @@ pub fn query(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
     let filter_type = call.text("filterType")?.to_owned();
     let fields = call.list("fields");
     let fields: Vec<String> = if fields.is_empty() { DEFAULT_FIELDS.map(str::to_owned).into() } else { fields };
-    if let Some(unknown) = fields.iter().find(|field| !FIELDS.iter().any(|(name, ..)| name == field)) {
+    if let Some(unknown) = fields.iter().find(|field| !world.is_member_field(field)) {
         return Err(Refusal::unknown_field(unknown));
     }
     let size = call.batch_size(world)?;
@@ -84,6 +71,8 @@ enum Filter {
     Leads(Vec<i64>),
     Statuses(Vec<String>),
     Success(bool),
+    /// A custom field and its values as text.
+    Custom(String, Vec<String>),
     Updated(i64, i64),
 }
 
@@ -93,6 +82,7 @@ impl Filter {
             Self::Leads(ids) => ids.contains(&member.lead_id),
             Self::Statuses(names) => names.contains(&member.status),
             Self::Success(wanted) => member.reached_success.is_some() == *wanted,
+            Self::Custom(field, values) => text_of(&member.get(field)).is_some_and(|value| values.contains(&value)),
             Self::Updated(from, to) => (*from..=*to).contains(&member.updated_at.as_second()),
         }
     }
@@ -124,7 +114,13 @@ fn filter(world: &mut World, call: &Call, kind: &str) -> Result<Filter, Refusal>
             }
             Filter::Updated(from, to)
         }
-        other => return Err(Refusal::invalid(format!("Invalid filterType '{other}'"))),
+        other => {
+            let kind = world.member_field(other).map(|field| field.kind);
+            if !matches!(kind, Some(Kind::String | Kind::Integer)) {
+                return Err(Refusal::invalid(format!("Invalid filterType '{other}'")));
+            }
+            Filter::Custom(other.to_owned(), call.filter_values(world)?)
+        }
     })
 }
 
@@ -149,6 +145,9 @@ pub fn set_status(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
     let status = status.ok_or_else(|| Refusal::missing("statusName"))?;
     let known = world.statuses(program_id)?.iter().any(|known| known.name == status);
     if status == NOT_IN_PROGRAM || !known {
+        let folded = status.trim().to_lowercase();
+        let coerced = !known && world.statuses(program_id)?.iter().any(|known| known.name.to_lowercase() == folded);
+        world.police.coerced_statuses += u64::from(coerced);
         let code = if status == NOT_IN_PROGRAM { world.options.not_in_program_code } else { 1025 };
         if !world.options.member_errors_per_record {
             return Err(Refusal::new(code, "Program status not found"));
@@ -193,12 +192,8 @@ fn update_one(world: &mut World, program_id: i64, program: &str, record: &Value)
     let lead_id = record_id(record, "leadId")?;
     let changes = record.as_object().into_iter().flatten().filter(|(name, _)| *name != "leadId");
     let changes: Vec<(String, Value)> = changes.map(|(name, value)| (name.clone(), value.clone())).collect();
-    for (name, _) in &changes {
-        match FIELDS.iter().find(|(known, ..)| known == name) {
-            None => return Err(Refusal::unknown_field(name)),
-            Some((_, _, false)) => return Err(Refusal::new(1011, format!("Field '{name}' not supported"))),
-            Some(_) => {}
-        }
+    for (name, value) in &changes {
+        world.writable_member_field(name, value)?;
     }
     let now = world.now();
     let member = world.memberships.get_mut(program_id, lead_id);

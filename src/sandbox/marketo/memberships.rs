@@ -2,17 +2,17 @@
 //!
 //! Owns the membership rows and what a status does to their dates. Must not know channels; it is handed the status.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::envelope::lead_date;
 use super::rules::ProgressionStatus;
 
 /// One program member.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Member {
     /// Id of the row, in activity 104.
     pub member_id: i64,
@@ -37,7 +37,7 @@ pub struct Member {
 }
 
 /// Fields of a program member: REST name, type, whether the API writes it.
-pub const FIELDS: [(&str, &str, bool); 18] = [
+pub const FIELDS: [(&str, &str, bool); 19] = [
     ("acquiredBy", "boolean", true),
     ("attendanceLikelihood", "integer", false),
     ("createdAt", "datetime", false),
@@ -54,6 +54,7 @@ pub const FIELDS: [(&str, &str, bool); 18] = [
     ("statusReason", "string", true),
     ("trackName", "string", false),
     ("updatedAt", "datetime", false),
+    ("waitlistPriority", "integer", false),
     ("registrationCode", "string", true),
     ("webinarUrl", "string", true),
 ];
@@ -89,10 +90,10 @@ impl Member {
 }
 
 /// All memberships.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Memberships {
-    by_program: HashMap<i64, BTreeMap<i64, Member>>,
-    by_lead: HashMap<i64, BTreeSet<i64>>,
+    by_program: BTreeMap<i64, BTreeMap<i64, Member>>,
+    by_lead: BTreeMap<i64, BTreeSet<i64>>,
     last_id: i64,
 }
 

@@ -5,26 +5,35 @@
 //! then `world` (the state). Must not know the other vendor.
 
 mod activities;
+mod bulk;
 mod call;
 mod campaigns;
 mod control;
 mod envelope;
+mod exports;
+mod file;
 mod gate;
 mod identity;
 mod lead_writes;
 mod leads;
+mod lenient;
 mod limits;
 mod log;
+mod member_fields;
 mod members;
 mod memberships;
 mod options;
 mod paging;
 mod people;
 mod police;
+mod program_life;
 mod programs;
+mod push;
 mod routes;
 mod rules;
+mod saved;
 mod setup;
+mod smart_campaigns;
 mod stats;
 mod template;
 #[cfg(test)]
@@ -46,8 +55,9 @@ pub use memberships::Member;
 pub use options::{Mishaps, Options};
 pub use people::{Field, Kind, Person};
 pub use police::Police;
-pub use programs::{Channel, Cost, Program};
+pub use programs::{Channel, Cost, Program, Tag};
 pub use rules::{Move, NOT_IN_PROGRAM, ProgressionStatus};
+pub use saved::Saved;
 pub use setup::{NewChannel, NewMember, NewPerson, NewProgram, Seed};
 pub use template::{Encoding, person_template, program_member_template};
 pub use webhooks::{Delivery, Outgoing};

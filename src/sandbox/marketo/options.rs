@@ -53,6 +53,16 @@ pub struct Options {
     pub removal_is_logged: bool,
     /// UNVERIFIED: a change to the same status made in Marketo logs a 104 row ("Attended" to "Attended" rows were recorded).
     pub no_op_changes_are_logged: bool,
+    /// Seconds that an export job waits, and then runs, at least (documented: its status moves at most once in 60).
+    pub export_step_seconds: i64,
+    /// Bytes that exports may write in a day (documented: 500 MB).
+    pub export_daily_bytes: usize,
+    /// Exports take the filter `updatedAt`; "not available in all subscriptions", which answer 1035.
+    pub export_filters_by_update: bool,
+    /// UNVERIFIED: folders, tags and costs of the Asset API may be lenient JSON, as marketorestpython writes them.
+    pub lenient_asset_json: bool,
+    /// UNVERIFIED: an empty page of activities has `"result": []`; without it the answer has no `result` at all.
+    pub empty_activity_pages_have_result: bool,
     /// UNVERIFIED: a merge logs activity 37 for the loser as well.
     pub merge_logs_delete: bool,
     /// UNVERIFIED: when both merged people were members the higher step is kept; otherwise the winner's status.
@@ -120,6 +130,11 @@ impl Default for Options {
             not_in_program_code: 1025,
             removal_is_logged: true,
             no_op_changes_are_logged: true,
+            export_step_seconds: 60,
+            export_daily_bytes: 500 * 1024 * 1024,
+            export_filters_by_update: false,
+            lenient_asset_json: true,
+            empty_activity_pages_have_result: false,
             merge_logs_delete: false,
             merge_keeps_higher_status: true,
             program_get_has_costs: false,

@@ -2,7 +2,7 @@
 //!
 //! Owns rows and indexes. Must not know programs, the activity log or the API's rules; two people may share an address.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -39,7 +39,7 @@ pub struct Field {
 }
 
 /// A person ("lead" in the API).
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Person {
     /// Marketo's id.
     pub id: i64,
@@ -79,11 +79,11 @@ impl Person {
 }
 
 /// All people.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct People {
     schema: Vec<Field>,
     rows: BTreeMap<i64, Person>,
-    index: HashMap<String, HashMap<String, BTreeSet<i64>>>,
+    index: BTreeMap<String, BTreeMap<String, BTreeSet<i64>>>,
     next_id: i64,
 }
 
@@ -117,7 +117,7 @@ impl Default for People {
             field("createdAt", "Created At", Kind::Datetime, true, false),
             field("updatedAt", "Updated At", Kind::Datetime, true, false),
         ];
-        Self { schema, rows: BTreeMap::new(), index: HashMap::new(), next_id: 1001 }
+        Self { schema, rows: BTreeMap::new(), index: BTreeMap::new(), next_id: 1001 }
     }
 }
 
@@ -226,7 +226,7 @@ impl People {
     }
 }
 
-fn unindex(values: &mut HashMap<String, BTreeSet<i64>>, field: &str, value: &Value, id: i64) {
+fn unindex(values: &mut BTreeMap<String, BTreeSet<i64>>, field: &str, value: &Value, id: i64) {
     let Some(key) = text_of(value).map(|text| key(field, &text)) else { return };
     if let Some(ids) = values.get_mut(&key) {
         ids.remove(&id);

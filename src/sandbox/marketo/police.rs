@@ -33,11 +33,31 @@ pub struct Police {
     pub asset_ids_with_several_types: u64,
     /// Status upserts for people already in the status.
     pub no_op_status_writes: u64,
+    /// Access tokens in the query string, where they are no longer read.
+    pub token_in_wrong_place: u64,
+    /// Statuses that are right but for case or spaces: the vendor takes names exactly.
+    pub coerced_statuses: u64,
+    /// Calls beyond a limit: 606, 607 and 615.
+    pub over_limit_calls: u64,
     /// Most calls in flight at once.
     pub most_in_flight: usize,
 }
 
 impl Police {
+    /// What a vendor would make a client pay for, with how often: nothing for a client that is as it should be.
+    #[must_use]
+    pub fn misuse(&self) -> BTreeMap<&'static str, u64> {
+        let all = [
+            ("over_limit_batches", self.over_limit_batches),
+            ("over_limit_calls", self.over_limit_calls),
+            ("missing_content_type", self.missing_content_type),
+            ("second_person_for_email", self.second_person_for_email),
+            ("token_in_wrong_place", self.token_in_wrong_place),
+            ("coerced_statuses", self.coerced_statuses),
+        ];
+        all.into_iter().filter(|(_, count)| *count > 0).collect()
+    }
+
     /// Counts the outcome of single records in a write's answer.
     pub fn count_records(&mut self, records: &[serde_json::Value]) {
         for record in records {

@@ -10,11 +10,12 @@ use serde_json::{Value, json};
 
 use super::call::Call;
 use super::envelope::{Answer, Refusal, asset_date, query_date};
+use super::lenient;
 use super::rules::{NOT_IN_PROGRAM, ProgressionStatus};
 use super::world::World;
 
 /// A channel and its progression.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Channel {
     pub id: i64,
     pub name: String,
@@ -39,8 +40,16 @@ pub struct Cost {
     pub note: Option<String>,
 }
 
+/// A tag of a program, as `{"tagType": .., "tagValue": ..}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Tag {
+    pub tag_type: String,
+    pub tag_value: String,
+}
+
 /// A program.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Program {
     pub id: i64,
     pub name: String,
@@ -51,6 +60,9 @@ pub struct Program {
     pub folder_id: i64,
     pub workspace: String,
     pub costs: Vec<Cost>,
+    pub tags: Vec<Tag>,
+    /// Whether an e-mail program is approved ("locked").
+    pub approved: bool,
     /// Campaign that Marketo's own sync mapped the program to.
     pub sfdc_id: Option<String>,
     pub sfdc_name: Option<String>,
@@ -61,26 +73,23 @@ pub struct Program {
 }
 
 impl World {
-    fn program_json(&self, program: &Program, with_costs: bool) -> Value {
+    /// A program as the API shows it.
+    pub(super) fn program_json(&self, program: &Program, with_costs: bool) -> Value {
         let prefix = match program.kind.as_str() {
             "Event" | "Event with Webinar" => "ME",
             "Engagement" => "NP",
             "Email" => "EBP",
             _ => "PG",
         };
-        let status = match program.kind.as_str() {
-            "Engagement" => "on",
-            "Email" => "unlocked",
-            _ => "",
-        };
         let costs = if with_costs && !program.costs.is_empty() { json!(program.costs) } else { Value::Null };
+        let tags = if program.tags.is_empty() { Value::Null } else { json!(program.tags) };
         let mut row = json!({
             "id": program.id, "name": program.name, "description": program.description,
             "createdAt": asset_date(program.created_at), "updatedAt": asset_date(program.updated_at),
             "url": format!("{}/#{prefix}{}A1", self.base_url, program.id), "type": program.kind,
             "channel": self.channels.get(&program.channel_id).map(|channel| channel.name.as_str()),
             "folder": {"type": "Folder", "value": program.folder_id, "folderName": "Marketing Activities"},
-            "status": status, "workspace": program.workspace, "tags": null, "costs": costs, "headStart": false,
+            "status": status_of(program), "workspace": program.workspace, "tags": tags, "costs": costs, "headStart": false,
         });
         if let Some(id) = &program.sfdc_id {
             row["sfdcId"] = id.as_str().into();
@@ -100,6 +109,16 @@ impl World {
         if moves {
             program.updated_at = now;
         }
+    }
+}
+
+/// Only engagement and e-mail programs have one.
+fn status_of(program: &Program) -> &'static str {
+    match program.kind.as_str() {
+        "Engagement" => "on",
+        "Email" if program.approved => "locked",
+        "Email" => "unlocked",
+        _ => "",
     }
 }
 
@@ -135,7 +154,8 @@ pub fn get(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
     Ok(Answer::Assets(vec![world.program_json(program, world.options.program_get_has_costs)]))
 }
 
-fn found(world: &World, id: i64) -> Result<&Program, Refusal> {
+/// A program, or 702.
+pub(super) fn found(world: &World, id: i64) -> Result<&Program, Refusal> {
     world.programs.get(&id).ok_or_else(|| Refusal::new(702, format!("Program[id = {id}] not found")))
 }
 
@@ -172,6 +192,7 @@ pub fn browse(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
         (values.is_empty() || values.iter().any(|value| matches(program, value)))
             && earliest.is_none_or(|time| program.updated_at >= time)
             && latest.is_none_or(|time| program.updated_at <= time)
+            && call.param("status").is_none_or(|status| status_of(program) == status)
     });
     Ok(Answer::Assets(rows.skip(offset).take(count).map(|program| world.program_json(program, false)).collect()))
 }
@@ -181,13 +202,12 @@ pub fn create(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
     let name = call.asset_text("name")?.to_owned();
     let kind = program_type(call.asset_text("type")?)?;
     let channel_name = call.asset_text("channel")?;
-    let folder: Value = serde_json::from_str(call.asset_text("folder")?).unwrap_or_default();
-    let folder_id = folder["id"].as_i64().filter(|_| folder["type"].is_string());
-    let folder_id = folder_id.ok_or_else(|| Refusal::new(710, "Parent Folder Not Found"))?;
+    let folder_id = folder_of(world, call)?;
     let channel = world.channels.values().find(|channel| channel.name == channel_name);
     let channel_id = channel.map(|channel| channel.id).ok_or_else(|| Refusal::new(709, "Channel not found"))?;
     unused_name(world, &name, None)?;
-    let costs = costs_of(call)?.unwrap_or_default();
+    let costs = costs_of(world, call)?.unwrap_or_default();
+    let tags = tags_of(world, call)?.unwrap_or_default();
     let now = world.now();
     let id = world.asset_id(None);
     let program = Program {
@@ -199,6 +219,8 @@ pub fn create(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
         folder_id,
         workspace: "Default".into(),
         costs,
+        tags,
+        approved: false,
         sfdc_id: None,
         sfdc_name: None,
         my_tokens: std::collections::BTreeMap::new(),
@@ -214,12 +236,16 @@ pub fn create(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
 pub fn update(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
     let id = call.id();
     found(world, id)?;
-    let costs = costs_of(call)?;
+    let (costs, tags) = (costs_of(world, call)?, tags_of(world, call)?);
     if let Some(name) = call.param("name") {
         unused_name(world, name, Some(id))?;
     }
     let now = world.now();
     if let Some(program) = world.programs.get_mut(&id) {
+        if let Some(tags) = tags {
+            program.tags = tags;
+            program.updated_at = now;
+        }
         for (param, text) in [("name", &mut program.name), ("description", &mut program.description)] {
             if let Some(new) = call.param(param).filter(|new| *new != text.as_str()) {
                 *text = new.to_owned();
@@ -242,14 +268,29 @@ pub fn delete(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
     Ok(Answer::Assets(vec![json!({"id": id})]))
 }
 
-fn unused_name(world: &World, name: &str, but: Option<i64>) -> Result<(), Refusal> {
+/// The folder that a call names, or 710.
+pub(super) fn folder_of(world: &World, call: &Call) -> Result<i64, Refusal> {
+    let folder = lenient::parse(call.asset_text("folder")?, world.options.lenient_asset_json);
+    let id = folder["id"].as_i64().filter(|_| folder["type"].is_string());
+    id.ok_or_else(|| Refusal::new(710, "Parent Folder Not Found"))
+}
+
+/// 709 when another program has the name.
+pub(super) fn unused_name(world: &World, name: &str, but: Option<i64>) -> Result<(), Refusal> {
     let taken = world.programs.values().any(|program| program.name == name && Some(program.id) != but);
     if taken { Err(Refusal::new(709, format!("Program with name {name} already exists"))) } else { Ok(()) }
 }
 
-fn costs_of(call: &Call) -> Result<Option<Vec<Cost>>, Refusal> {
+fn costs_of(world: &World, call: &Call) -> Result<Option<Vec<Cost>>, Refusal> {
     let Some(text) = call.param("costs") else { return Ok(None) };
-    serde_json::from_str(text).map(Some).map_err(|_| Refusal::invalid_value(text, "costs"))
+    let costs = lenient::parse(text, world.options.lenient_asset_json);
+    serde_json::from_value(costs).map(Some).map_err(|_| Refusal::invalid_value(text, "costs"))
+}
+
+fn tags_of(world: &World, call: &Call) -> Result<Option<Vec<Tag>>, Refusal> {
+    let Some(text) = call.param("tags") else { return Ok(None) };
+    let tags = lenient::parse(text, world.options.lenient_asset_json);
+    serde_json::from_value(tags).map(Some).map_err(|_| Refusal::invalid_value(text, "tags"))
 }
 
 /// The display form of a program type, from either spelling.

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::campaigns::{SmartCampaign, Webhook};
 use super::envelope::Refusal;
 use super::people::Field;
-use super::programs::{Channel, Cost, Program, program_type, progression};
+use super::programs::{Channel, Cost, Program, Tag, program_type, progression};
 use super::rules::{Move, ProgressionStatus};
 use super::world::{Cause, World};
 
@@ -39,6 +39,7 @@ pub struct NewProgram {
     pub kind: Option<String>,
     pub description: String,
     pub costs: Vec<Cost>,
+    pub tags: Vec<Tag>,
     pub sfdc_id: Option<String>,
     pub sfdc_name: Option<String>,
     pub my_tokens: BTreeMap<String, Value>,
@@ -71,6 +72,8 @@ pub struct NewMember {
 #[serde(default, deny_unknown_fields)]
 pub struct Seed {
     pub fields: Vec<Field>,
+    /// Program member custom fields.
+    pub member_fields: Vec<Field>,
     pub channels: Vec<NewChannel>,
     pub programs: Vec<NewProgram>,
     pub people: Vec<NewPerson>,
@@ -83,6 +86,9 @@ impl World {
     /// Loads a seed. Smart campaigns come after the members, so that nothing fires for a world that is only being set up.
     pub fn load(&mut self, seed: Seed) -> Result<(), Refusal> {
         seed.fields.into_iter().for_each(|field| self.people.add_field(field));
+        for field in seed.member_fields {
+            self.add_member_field(field)?;
+        }
         seed.channels.into_iter().for_each(|channel| {
             self.add_channel(channel);
         });
@@ -158,6 +164,8 @@ impl World {
             folder_id: 1,
             workspace: "Default".into(),
             costs: new.costs,
+            tags: new.tags,
+            approved: false,
             sfdc_id: new.sfdc_id,
             sfdc_name: new.sfdc_name,
             my_tokens: new.my_tokens,

@@ -157,6 +157,8 @@ mod tests {
             folder_id: 1,
             workspace: "Default".into(),
             costs: vec![],
+            tags: vec![],
+            approved: false,
             sfdc_id: None,
             sfdc_name: None,
             my_tokens: [("Secret".to_owned(), Value::from("s3cret")), ("Number".to_owned(), 7.into())].into(),

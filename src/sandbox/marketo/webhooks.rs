@@ -101,13 +101,16 @@ pub(super) async fn run(marketo: Arc<Marketo>) {
     let mut random = Random::new(seed);
     let slots = Arc::new(Semaphore::new(limit));
     loop {
-        let calls: Vec<Outgoing> = marketo.with(|world| world.outgoing.drain(..).collect());
+        let calls: Vec<(Outgoing, Duration)> = marketo.with(|world| {
+            let calls = astray(world.outgoing.drain(..).collect(), &world.options.webhook_mishaps, &mut random);
+            world.on_the_way += calls.len();
+            calls
+        });
         if calls.is_empty() {
             wake.notified().await;
             continue;
         }
-        let mishaps = marketo.with(|world| world.options.webhook_mishaps.clone());
-        for (call, wait) in astray(calls, &mishaps, &mut random) {
+        for (call, wait) in calls {
             let (marketo, client, slots) = (marketo.clone(), client.clone(), slots.clone());
             // Without a delay the line moves in order; a late call waits aside and takes a slot only then.
             let slot = if wait.is_zero() { slots.clone().acquire_owned().await.ok() } else { None };
@@ -155,6 +158,7 @@ async fn deliver(marketo: &Marketo, client: &reqwest::Client, call: Outgoing) {
         Err(error) => (None, Some(error.to_string()), String::new()),
     };
     marketo.with(|world| {
+        world.on_the_way -= 1;
         let attributes = vec![
             ("Error Type", error.as_deref().map_or(Value::Null, Value::from)),
             ("Response", response.chars().take(1000).collect::<String>().into()),

@@ -7,18 +7,19 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::Notify;
 
 use super::campaigns::{SmartCampaign, Webhook};
 use super::envelope::Refusal;
+use super::exports::Exports;
 use super::identity::{Identity, Service};
 use super::limits::Limits;
 use super::log::{Activity, Log, kind};
 use super::memberships::{Member, Memberships};
 use super::options::Options;
-use super::people::People;
+use super::people::{Field, People};
 use super::police::Police;
 use super::programs::{Channel, Program};
 use super::rules::{self, Move, NOT_IN_PROGRAM, ProgressionStatus};
@@ -51,25 +52,43 @@ pub struct World {
     pub police: Police,
     /// Webhook calls that wait to be sent.
     pub outgoing: VecDeque<Outgoing>,
+    /// Calls that left the line and have not come to an end.
+    pub on_the_way: usize,
     /// The last webhook calls and what became of them.
     pub deliveries: VecDeque<Delivery>,
     /// Leads that `trigger.json` sent through a smart campaign, with the tokens that were passed.
     pub requests: Vec<CampaignRequest>,
+    /// Batch campaigns that `schedule.json` has put on the calendar.
+    pub schedules: Vec<Schedule>,
+    /// Export jobs.
+    pub exports: Exports,
+    /// Program member custom fields, at most 20.
+    pub member_fields: Vec<Field>,
+    /// When the subscription began.
+    pub started: Timestamp,
     /// Rings when `outgoing` grew.
     pub(super) wake: Arc<Notify>,
     /// Base of links to this subscription.
     pub base_url: String,
     now: Now,
-    next_asset_id: i64,
+    pub(super) next_asset_id: i64,
 }
 
 /// One call of `trigger.json`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CampaignRequest {
     pub campaign_id: i64,
     pub lead_ids: Vec<i64>,
     pub tokens: Vec<(String, String)>,
     pub at: Timestamp,
+}
+
+/// One call of `schedule.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Schedule {
+    pub campaign_id: i64,
+    pub run_at: Timestamp,
+    pub tokens: Vec<(String, String)>,
 }
 
 /// Who caused a change: decides what the log says about it.
@@ -86,6 +105,7 @@ impl World {
     pub(super) fn new(options: Options, now: Now) -> Self {
         let mut identity = Identity::default();
         identity.add(Service::new(&options.client_id, &options.client_secret, &options.api_user));
+        let started = now();
         Self {
             options,
             channels: BTreeMap::new(),
@@ -99,8 +119,13 @@ impl World {
             limits: Limits::default(),
             police: Police::default(),
             outgoing: VecDeque::new(),
+            on_the_way: 0,
             deliveries: VecDeque::new(),
             requests: Vec::new(),
+            schedules: Vec::new(),
+            exports: Exports::default(),
+            member_fields: Vec::new(),
+            started,
             wake: Arc::new(Notify::new()),
             base_url: String::new(),
             now,
@@ -233,6 +258,7 @@ impl World {
         attributes: Vec<(&'static str, Value)>,
     ) {
         let date = self.now();
+        let attributes = attributes.into_iter().map(|(name, value)| (name.into(), value)).collect();
         self.log.append(Activity { id: 0, date, kind, lead_id, campaign_id: None, primary_id, primary, attributes });
     }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::error::Fault;
 use super::world::{Actor, World};
-use super::{collections, composite, describe, discovery, query, replication, rows};
+use super::{collections, composite, describe, discovery, query, replication, rows, tree};
 
 /// A call, or a part of a composite one.
 #[derive(Clone, Debug, Default)]
@@ -100,6 +100,8 @@ fn route(world: &mut World, actor: &Actor, request: &Request) -> Result<Reply, F
         ("GET", [which @ ("query" | "queryAll")]) => query::first(world, request, *which == "queryAll"),
         ("GET", ["query" | "queryAll", locator]) => query::next(world, request, locator),
         ("POST", ["composite"]) => composite::answer(world, actor, request),
+        ("POST", ["composite", "batch"]) => tree::batch(world, actor, request),
+        ("POST", ["composite", "tree", name]) => tree::answer(world, actor, table(name)?, request),
         (_, ["composite", "sobjects", rest @ ..]) => collections::answer(world, actor, method, rest, request),
         (_, [] | ["limits" | "sobjects" | "query" | "queryAll" | "composite"]) => Err(not_allowed(method)),
         _ => Err(Fault::not_found()),
@@ -122,6 +124,7 @@ pub fn endpoint(path: &[String]) -> String {
         ["sobjects", object, _] => format!("sobjects/{object}/id"),
         ["sobjects", object, _, _] => format!("sobjects/{object}/external"),
         ["query" | "queryAll", _] => "query/locator".into(),
+        ["composite", "tree", _] => "composite/tree".into(),
         ["composite", "sobjects", object, ..] => format!("composite/sobjects/{object}"),
         rest => rest.join("/"),
     }

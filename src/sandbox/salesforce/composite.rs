@@ -13,16 +13,13 @@ use super::world::{Actor, World};
 /// A decoded query string.
 type Parameters = Vec<(String, String)>;
 
-const MOST: usize = 25;
-/// Parts that are queries or Collections calls.
-const MOST_HEAVY: usize = 5;
-
 /// Answers a composite call.
 pub fn answer(world: &mut World, actor: &Actor, request: &Request) -> Result<Reply, Fault> {
     let parts = request.body.get("compositeRequest").and_then(Value::as_array);
     let parts = parts.ok_or_else(|| malformed("compositeRequest must be specified"))?;
     let all_or_none = request.body.get("allOrNone") == Some(&Value::Bool(true));
-    check(parts)?;
+    check(parts, world.options.composite_parts, world.options.composite_heavy_parts)
+        .inspect_err(|fault| world.counters.misuse.oversized_composites += u64::from(fault.code == "LIMIT_EXCEEDED"))?;
     let start = world.savepoint();
     let mut answers: BTreeMap<String, Value> = BTreeMap::new();
     let mut replies: Vec<(String, Reply)> = Vec::new();
@@ -70,14 +67,14 @@ fn malformed(message: impl Into<String>) -> Fault {
     Fault::new("JSON_PARSER_ERROR", message)
 }
 
-fn check(parts: &[Value]) -> Result<(), Fault> {
-    if parts.len() > MOST {
-        return Err(Fault::new("LIMIT_EXCEEDED", format!("The limit of {MOST} subrequests was exceeded")));
+fn check(parts: &[Value], most: usize, most_heavy: usize) -> Result<(), Fault> {
+    if parts.len() > most {
+        return Err(Fault::new("LIMIT_EXCEEDED", format!("The limit of {most} subrequests was exceeded")));
     }
     let heavy =
         |p: &&Value| p["url"].as_str().is_some_and(|u| u.contains("/query") || u.contains("/composite/sobjects"));
-    if parts.iter().filter(heavy).count() > MOST_HEAVY {
-        let message = format!("The limit of {MOST_HEAVY} query and collections subrequests was exceeded");
+    if parts.iter().filter(heavy).count() > most_heavy {
+        let message = format!("The limit of {most_heavy} query and collections subrequests was exceeded");
         return Err(Fault::new("LIMIT_EXCEEDED", message));
     }
     let mut seen = Vec::new();

@@ -17,8 +17,9 @@ use super::error::Fault;
 use super::ids::Id;
 use super::objects::Object;
 use super::options::Options;
-use super::outbox::Webhooks;
+use super::outbox::{Noise, Webhooks};
 use super::rules::Fields;
+use super::saved::Saved;
 use super::world::World;
 use super::{Salesforce, locked};
 
@@ -53,12 +54,18 @@ pub fn router(salesforce: Arc<Salesforce>) -> Router {
         .route("/merge", post(merge))
         .route("/options", get(options).patch(set_options))
         .route("/webhooks", get(webhooks).put(set_webhooks))
+        .route("/webhooks/noise", put(set_noise))
         .route("/state", get(state))
+        .route("/saved", get(save).put(load))
         .route("/members/{campaign}", get(members))
         .route("/counters", get(counters).delete(reset))
         .route("/tokens/expire", post(expire))
+        .route("/tokens/refresh", post(approve))
         .route("/locators/expire", post(expire_locators))
         .route("/quota", put(quota))
+        .route("/locks", post(lock))
+        // A saved org is large.
+        .layer(axum::extract::DefaultBodyLimit::disable())
         .with_state(salesforce)
 }
 
@@ -171,6 +178,22 @@ async fn set_webhooks(State(org): Org, Json(body): Json<Webhooks>) -> Json<Value
     webhooks(State(org)).await
 }
 
+/// What befalls deliveries from now on; what waits stays.
+async fn set_noise(State(org): Org, Json(noise): Json<Noise>) -> Json<Value> {
+    locked(&org.outbox).webhooks.noise = noise;
+    webhooks(State(org)).await
+}
+
+/// The org as it can be loaded again.
+async fn save(State(org): Org) -> Json<Saved> {
+    Json(org.with(|w| w.save()))
+}
+
+async fn load(State(org): Org, Json(saved): Json<Saved>) -> Answer {
+    org.with(|w| w.load(saved)).map_err(|message| Refused(json!({"message": message})))?;
+    Ok(Json(json!({})))
+}
+
 #[derive(Deserialize)]
 struct Filter {
     object: Option<String>,
@@ -218,9 +241,28 @@ async fn expire(State(org): Org) -> Json<Value> {
     Json(json!({}))
 }
 
+/// A refresh token, as if a user had approved the client in a browser.
+async fn approve(State(org): Org) -> Json<Value> {
+    Json(json!({"refresh_token": locked(&org.tokens).approve()}))
+}
+
 async fn expire_locators(State(org): Org) -> Json<Value> {
     org.with(|w| w.cursors.clear());
     Json(json!({}))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Lock {
+    id: Id,
+    /// Writes of the API user that do not get it.
+    times: u32,
+}
+
+/// Locks a row, or with a campaign all of its members.
+async fn lock(State(org): Org, Json(lock): Json<Lock>) -> Json<Value> {
+    org.with(|w| w.locks.insert(lock.id, lock.times));
+    Json(json!({"id": lock.id, "times": lock.times}))
 }
 
 #[derive(Deserialize)]

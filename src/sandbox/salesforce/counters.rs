@@ -34,6 +34,12 @@ pub struct Counters {
 pub struct Misuse {
     /// Collections calls with more than 200 records.
     pub oversized_collections: u64,
+    /// Composite calls with more parts than are allowed.
+    pub oversized_composites: u64,
+    /// Calls after the daily allowance was used up.
+    pub calls_over_limit: u64,
+    /// Request lines longer than Salesforce takes.
+    pub oversized_uris: u64,
     /// Calls with a body and without `Content-Type: application/json`.
     pub missing_content_type: u64,
     /// Leads created by the API user with an e-mail that a living lead has already.
@@ -68,6 +74,7 @@ impl Counters {
         }
         let left = self.used < allowed;
         self.used += u64::from(left);
+        self.misuse.calls_over_limit += u64::from(!left);
         left
     }
 

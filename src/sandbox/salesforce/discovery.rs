@@ -44,8 +44,7 @@ pub fn resources(world: &World, version: &str) -> Value {
     for name in ["sobjects", "query", "queryAll", "limits", "composite"] {
         out.insert(name.into(), format!("/services/data/v{version}/{name}").into());
     }
-    let identity = format!("https://login.salesforce.com/id/{}/{}", world.organization, world.api_user);
-    out.insert("identity".into(), identity.into());
+    out.insert("identity".into(), world.identity_url().into());
     Value::Object(out)
 }
 

@@ -37,8 +37,8 @@ fn fields(object: Object) -> &'static [&'static str] {
 
 /// The message for these records, each with the id of its notification.
 #[must_use]
-pub fn message(world: &World, base_url: &str, object: Object, notifications: &[(Id, &Row)]) -> String {
-    let org = world.organization;
+pub fn message(world: &World, object: Object, notifications: &[(Id, &Row)]) -> String {
+    let (org, base_url) = (world.organization, &world.base_url);
     let (action, short) = (Id::new("04k", object as u64 + 1), org.short());
     let mut out = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\

@@ -58,6 +58,13 @@ impl Fault {
         Self::new("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id").status(404).fields(&[])
     }
 
+    /// A row that somebody else is writing.
+    #[must_use]
+    pub fn locked(id: super::ids::Id) -> Self {
+        let message = format!("unable to obtain exclusive access to this record or 1 records: {id}");
+        Self::new("UNABLE_TO_LOCK_ROW", message).fields(&[])
+    }
+
     /// Ill-formed id; `label` is `Record ID` or the label of the lookup.
     #[must_use]
     pub fn malformed_id(label: &str, id: &str, field: &str) -> Self {

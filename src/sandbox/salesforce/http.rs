@@ -11,14 +11,14 @@ use axum::body::{Body, to_bytes};
 use axum::extract::{Request as HttpRequest, State};
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::response::Response;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::api::{self, Reply, Request};
 use super::composite::split_url;
-use super::discovery;
 use super::error::Fault;
-use super::world::Actor;
-use super::{Salesforce, locked};
+use super::soap::{self, SoapFault};
+use super::world::{Actor, World};
+use super::{Salesforce, discovery, identity, locked, soap_calls};
 
 /// Bytes of the request line that Salesforce takes.
 const LONGEST_URI: usize = 16_384;
@@ -41,6 +41,7 @@ async fn handle(State(salesforce): State<Arc<Salesforce>>, request: HttpRequest)
 async fn answer(salesforce: &Salesforce, request: HttpRequest) -> Response {
     let (parts, body) = request.into_parts();
     if parts.uri.to_string().len() > LONGEST_URI {
+        locked(&salesforce.world).counters.misuse.oversized_uris += 1;
         return plain(StatusCode::URI_TOO_LONG, "<h1>414 URI Too Long</h1>");
     }
     let Ok(body) = to_bytes(body, LARGEST_BODY).await else {
@@ -48,6 +49,13 @@ async fn answer(salesforce: &Salesforce, request: HttpRequest) -> Response {
     };
     match parts.uri.path().trim_end_matches('/') {
         "/services/oauth2/token" if parts.method == Method::POST => token(salesforce, &parts.headers, &body),
+        "/services/oauth2/revoke" if parts.method == Method::POST => revoke(salesforce, &body),
+        "/services/oauth2/introspect" if parts.method == Method::POST => introspect(salesforce, &body),
+        "/services/oauth2/userinfo" => who(salesforce, &parts.headers, &parts.uri, identity::userinfo),
+        path if path.starts_with("/id/") => who(salesforce, &parts.headers, &parts.uri, identity::identity),
+        path if path.starts_with("/services/Soap/u/") && parts.method == Method::POST => {
+            envelope(salesforce, path, &parts.headers, &body)
+        }
         "/services/data" if parts.method == Method::GET => write(Reply::json(200, discovery::versions()), None),
         _ => call(salesforce, &parts.method, &parts.uri, &parts.headers, &body).await,
     }
@@ -55,12 +63,87 @@ async fn answer(salesforce: &Salesforce, request: HttpRequest) -> Response {
 
 fn token(salesforce: &Salesforce, headers: &HeaderMap, body: &[u8]) -> Response {
     let is_form = text(headers, "content-type").starts_with("application/x-www-form-urlencoded");
-    let form: Vec<(String, String)> =
-        if is_form { url::form_urlencoded::parse(body).into_owned().collect() } else { Vec::new() };
+    let form = if is_form { form(body) } else { Vec::new() };
     let basic = text(headers, "authorization").strip_prefix("Basic ");
-    let base_url = salesforce.base_url();
-    let (status, body) = salesforce.with(|world| locked(&salesforce.tokens).grant(world, &base_url, &form, basic));
+    let (status, body) = salesforce.with(|world| locked(&salesforce.tokens).grant(world, &form, basic));
     write(Reply::json(status, body), None)
+}
+
+fn form(body: &[u8]) -> Vec<(String, String)> {
+    url::form_urlencoded::parse(body).into_owned().collect()
+}
+
+fn field(form: &[(String, String)], name: &str) -> String {
+    form.iter().find(|(k, _)| k == name).map(|(_, v)| v.clone()).unwrap_or_default()
+}
+
+/// 200 without a body; the error is a form, unlike everything else.
+fn revoke(salesforce: &Salesforce, body: &[u8]) -> Response {
+    if locked(&salesforce.tokens).revoke(&field(&form(body), "token")) {
+        return write(Reply { status: 200, headers: Vec::new(), body: None }, None);
+    }
+    const REFUSED: &str = "error=unsupported_token_type&error_description=this+token+type+is+not+supported";
+    typed(StatusCode::BAD_REQUEST, "application/x-www-form-urlencoded;charset=UTF-8", REFUSED.into())
+}
+
+fn introspect(salesforce: &Salesforce, body: &[u8]) -> Response {
+    let form = form(body);
+    let (id, secret) = (field(&form, "client_id"), field(&form, "client_secret"));
+    write(
+        salesforce.with(|world| {
+            if (id, secret) != (world.options.client_id.clone(), world.options.client_secret.clone()) {
+                return Reply::json(
+                    401,
+                    json!({"error": "invalid_client", "error_description": "invalid client credentials"}),
+                );
+            }
+            Reply::json(200, identity::introspect(&mut locked(&salesforce.tokens), world, &field(&form, "token")))
+        }),
+        None,
+    )
+}
+
+/// Documents about the user of a token, which may also be a parameter.
+fn who(salesforce: &Salesforce, headers: &HeaderMap, uri: &Uri, document: fn(&World) -> Value) -> Response {
+    let given = field(&form(uri.query().unwrap_or_default().as_bytes()), "oauth_token");
+    let check = |token: &str, world: &World| locked(&salesforce.tokens).check(token, &world.options, world.now());
+    write(
+        salesforce.with(|world| {
+            let good = check(&given, world) || authorize(headers, |token| check(token, world)).is_ok();
+            if good {
+                return Reply::json(200, document(world));
+            }
+            // Not an array: these are not resources of the REST API.
+            Reply::json(403, json!({"error": "invalid_token", "error_description": "Bad_OAuth_Token"}))
+        }),
+        None,
+    )
+}
+
+fn envelope(salesforce: &Salesforce, path: &str, headers: &HeaderMap, body: &[u8]) -> Response {
+    let version = path.split('/').nth(4).unwrap_or_default();
+    let number = salesforce.next_call();
+    let answer = salesforce.with(|world| {
+        let is_xml = text(headers, "content-type").starts_with("text/xml");
+        if !is_xml || !headers.contains_key("soapaction") {
+            world.counters.misuse.missing_content_type += u64::from(!is_xml);
+            return Err(SoapFault::new("CLIENT_ERROR", "Content-Type text/xml and the header SOAPAction are needed"));
+        }
+        if !discovery::supported(version) {
+            return Err(SoapFault::new(
+                "UNSUPPORTED_API_VERSION",
+                format!("Invalid Api version specified on URL: {version}"),
+            ));
+        }
+        let answer = soap_calls::answer(world, &mut locked(&salesforce.tokens), version, number, body);
+        world.holds.retain(|_, call| *call != number);
+        if let Err(fault) = &answer {
+            world.counters.error(&fault.code);
+        }
+        answer
+    });
+    let (status, envelope) = soap::write(&answer);
+    typed(StatusCode::from_u16(status).unwrap_or_default(), "text/xml; charset=utf-8", envelope)
 }
 
 async fn call(salesforce: &Salesforce, method: &Method, uri: &Uri, headers: &HeaderMap, body: &[u8]) -> Response {
@@ -167,9 +250,13 @@ fn option<'h>(headers: &'h HeaderMap, header: &str, name: &str) -> Option<&'h st
 }
 
 fn plain(status: StatusCode, html: &'static str) -> Response {
-    let mut response = Response::new(Body::from(html));
+    typed(status, "text/html;charset=UTF-8", html.into())
+}
+
+fn typed(status: StatusCode, content_type: &'static str, body: String) -> Response {
+    let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static("text/html;charset=UTF-8"));
+    response.headers_mut().insert(header::CONTENT_TYPE, header::HeaderValue::from_static(content_type));
     response
 }
 

@@ -20,11 +20,13 @@ impl World {
     /// As the REST API answers.
     pub fn delete(&mut self, actor: &Actor, id: Id) -> Result<(), Fault> {
         let row = self.writable(id)?;
+        self.grasp(actor, id)?;
         let schema = self.schema(actor.api);
         let table = schema.table(row.object).ok_or_else(Fault::not_found)?;
         if !table.update {
             let message = "insufficient access rights on object id";
-            return Err(Fault::new("INSUFFICIENT_ACCESS_OR_READONLY", message).fields(&[]));
+            let fault = Fault::new("INSUFFICIENT_ACCESS_OR_READONLY", message).fields(&[]);
+            return Err(fault.status(self.options.insufficient_access_status));
         }
         match (row.object, row.id_of("CampaignId")) {
             (Object::CampaignMember, Some(campaign)) => self.hold_campaign(actor, campaign)?,
@@ -158,13 +160,37 @@ impl World {
     /// # Errors
     /// When the lead is not a living, unconverted one.
     pub fn convert(&mut self, actor: &Actor, lead: Id, contact: Option<Id>) -> Result<Id, Fault> {
+        self.convert_into(actor, lead, contact, None)
+    }
+
+    /// The same, into an account that is there.
+    ///
+    /// # Errors
+    /// See `convert`; also when the account is gone, or the contact is of another one.
+    pub fn convert_into(
+        &mut self,
+        actor: &Actor,
+        lead: Id,
+        contact: Option<Id>,
+        account: Option<Id>,
+    ) -> Result<Id, Fault> {
         let before = self.writable(lead)?;
         if before.object != Object::Lead || before.get("IsConverted").is_true() {
             return Err(Fault::new("CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead").fields(&[]));
         }
         let contact = match contact {
-            Some(contact) => self.writable(contact)?,
-            None => self.contact_of(actor, &before),
+            Some(contact) => {
+                let contact = self.writable(contact)?;
+                if account.is_some() && contact.id_of("AccountId") != account {
+                    let message = "the contact belongs to another account";
+                    return Err(Fault::new("INVALID_CROSS_REFERENCE_KEY", message).fields(&["accountId"]));
+                }
+                contact
+            }
+            None => {
+                let account = account.map(|account| self.writable(account)).transpose()?.map(|row| row.id);
+                self.contact_of(actor, &before, account)
+            }
         };
         let mut row = before.clone();
         row.set("IsConverted", Cell::Bool(true));
@@ -199,16 +225,20 @@ impl World {
         }
     }
 
-    fn contact_of(&mut self, actor: &Actor, lead: &Row) -> Row {
+    fn contact_of(&mut self, actor: &Actor, lead: &Row, account: Option<Id>) -> Row {
         let time = self.stamp();
-        let mut account = Row::new(self.next_id(Object::Account), Object::Account, time, actor.user);
-        account.set("Name", lead.get("Company").clone());
+        let account = account.unwrap_or_else(|| {
+            let mut account = Row::new(self.next_id(Object::Account), Object::Account, time, actor.user);
+            account.set("Name", lead.get("Company").clone());
+            let id = account.id;
+            self.put(account);
+            id
+        });
         let mut contact = Row::new(self.next_id(Object::Contact), Object::Contact, time, actor.user);
-        contact.set("AccountId", Cell::Id(account.id));
+        contact.set("AccountId", Cell::Id(account));
         for name in ["FirstName", "LastName", "Salutation", "Title", "Email", "Phone", "MobilePhone", "OwnerId"] {
             contact.set(name, lead.get(name).clone());
         }
-        self.put(account);
         self.put(contact.clone());
         contact
     }

@@ -113,6 +113,7 @@ impl World {
         if !actor.api {
             return Ok(());
         }
+        self.grasp(actor, campaign)?;
         let holder = *self.holds.entry(campaign).or_insert(actor.call);
         if holder == actor.call {
             return Ok(());
@@ -121,8 +122,14 @@ impl World {
         if !self.options.lock_campaigns {
             return Ok(());
         }
-        let message = format!("unable to obtain exclusive access to this record or 1 records: {campaign}");
-        Err(Fault::new("UNABLE_TO_LOCK_ROW", message).fields(&[]))
+        Err(Fault::locked(campaign))
+    }
+
+    /// Refuses the API user a row that the control API has locked, and counts that down.
+    pub(super) fn grasp(&mut self, actor: &Actor, id: Id) -> Result<(), Fault> {
+        let Some(left) = self.locks.get_mut(&id).filter(|left| actor.api && **left > 0) else { return Ok(()) };
+        *left -= 1;
+        Err(Fault::locked(id))
     }
 
     /// Every campaign begins with `Sent` and `Responded`.

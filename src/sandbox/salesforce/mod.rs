@@ -17,6 +17,7 @@ mod envelope;
 mod error;
 mod fields;
 mod http;
+mod identity;
 mod ids;
 mod lifecycle;
 mod members;
@@ -31,7 +32,11 @@ mod replication;
 mod row;
 mod rows;
 mod rules;
+mod saved;
+mod soap;
+mod soap_calls;
 mod soql;
+mod tree;
 mod world;
 
 #[cfg(test)]
@@ -48,10 +53,11 @@ pub use counters::{Counters, Misuse};
 pub use error::Fault;
 pub use ids::Id;
 pub use objects::Object;
-pub use options::{DuplicateRule, FieldAccess, Options};
+pub use options::{DuplicateRule, FieldAccess, Options, ValidationRule};
 pub use outbox::{JsonHook, Noise, OutboundMessageHook, Webhooks};
 pub use people::Member;
 pub use row::Row;
+pub use saved::Saved;
 pub use world::{Actor, World};
 
 use oauth::Tokens;
@@ -65,7 +71,6 @@ pub struct Salesforce {
     world: Mutex<World>,
     tokens: Mutex<Tokens>,
     outbox: Mutex<Outbox>,
-    base_url: Mutex<String>,
     calls: AtomicU64,
     json_ready: Notify,
     message_ready: Notify,
@@ -80,7 +85,6 @@ impl Salesforce {
             world: Mutex::new(World::new(options, now)),
             tokens: Mutex::default(),
             outbox: Mutex::new(outbox),
-            base_url: Mutex::new("https://acme.my.salesforce.com".into()),
             calls: AtomicU64::new(0),
             json_ready: Notify::new(),
             message_ready: Notify::new(),
@@ -89,13 +93,13 @@ impl Salesforce {
 
     /// Where the org is reached, without a slash at the end: `instance_url` of tokens.
     pub fn set_base_url(&self, url: &str) {
-        *locked(&self.base_url) = url.trim_end_matches('/').to_owned();
+        locked(&self.world).base_url = url.trim_end_matches('/').to_owned();
     }
 
     /// Where the org is reached.
     #[must_use]
     pub fn base_url(&self) -> String {
-        locked(&self.base_url).clone()
+        locked(&self.world).base_url.clone()
     }
 
     /// The REST API and the token endpoint.

@@ -1,9 +1,10 @@
-//! `/services/oauth2/token`, and which tokens are good.
+//! `/services/oauth2/token` and `/revoke`, and which tokens are good.
 //!
-//! Owns the two flows a server-side client uses, client credentials and JWT bearer, their error bodies, and the life of a
-//! token. There is no `expires_in`: only a 401 tells that a token has died.
+//! Owns the flows that need no browser (client credentials, JWT bearer, password, refresh), their error bodies, and the life of a
+//! token. There is no `expires_in`: only a 401 tells that a token has died. Refresh tokens come from a browser in Salesforce; here the
+//! control API gives them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use aws_lc_rs::{hmac, rand, signature};
 use base64::Engine as _;
@@ -17,24 +18,22 @@ use super::world::World;
 /// Longest life of an assertion, with some grace for clocks.
 const ASSERTION_SECONDS: i64 = 300 + 60;
 
-/// Tokens given out and when they die.
+/// Tokens given out and when they die; refresh tokens live until they are revoked.
 #[derive(Debug, Default)]
-pub struct Tokens(HashMap<String, Timestamp>);
+pub struct Tokens {
+    sessions: HashMap<String, Timestamp>,
+    refresh: HashSet<String>,
+}
 
 /// The error and its description.
 type Refusal = (&'static str, &'static str);
 
 impl Tokens {
     /// Answers a token request: status and body.
-    pub fn grant(
-        &mut self,
-        world: &mut World,
-        base_url: &str,
-        form: &[(String, String)],
-        basic: Option<&str>,
-    ) -> (u16, Value) {
+    pub fn grant(&mut self, world: &mut World, form: &[(String, String)], basic: Option<&str>) -> (u16, Value) {
         let parameter = |name: &str| form.iter().find(|(k, _)| k == name).map(|(_, v)| v.as_str());
         let now = world.now();
+        let options = &world.options;
         let checked = match parameter("grant_type") {
             Some("client_credentials") => {
                 let basic = basic.and_then(|b| String::from_utf8(STANDARD.decode(b).ok()?).ok());
@@ -42,10 +41,25 @@ impl Tokens {
                     Some((id, secret)) => (Some(id), Some(secret)),
                     None => (parameter("client_id"), parameter("client_secret")),
                 };
-                check_client(&world.options, id, secret)
+                check_client(options, id, secret)
             }
             Some("urn:ietf:params:oauth:grant-type:jwt-bearer") => {
-                check_assertion(&world.options, base_url, parameter("assertion").unwrap_or_default(), now)
+                check_assertion(options, &world.base_url, parameter("assertion").unwrap_or_default(), now)
+            }
+            Some("password") => {
+                check_client(options, parameter("client_id"), parameter("client_secret")).and_then(|()| {
+                    let given = [parameter("username"), parameter("password")].map(Option::unwrap_or_default);
+                    check_password(options, given[0], given[1])
+                        .then_some(())
+                        .ok_or(("invalid_grant", "authentication failure"))
+                })
+            }
+            // The secret may be left out, but not be wrong.
+            Some("refresh_token") => {
+                let secret = parameter("client_secret").or(Some(&options.client_secret));
+                let known = parameter("refresh_token").is_some_and(|token| self.refresh.contains(token));
+                let dead = Err(("invalid_grant", "expired access/refresh token"));
+                check_client(options, parameter("client_id"), secret).and(if known { Ok(()) } else { dead })
             }
             _ => Err(("unsupported_grant_type", "grant type not supported")),
         };
@@ -53,42 +67,74 @@ impl Tokens {
             return (400, json!({"error": error, "error_description": description}));
         }
         world.counters.tokens += 1;
-        (200, self.issue(world, base_url, now))
+        (200, self.issue(world, now))
     }
 
-    fn issue(&mut self, world: &World, base_url: &str, now: Timestamp) -> Value {
-        let mut noise = [0; 48];
-        // Without noise the token is only guessable, which an emulator can bear.
-        _ = rand::fill(&mut noise);
-        let token = format!("{}!AR.{}", world.organization.short(), URL_SAFE_NO_PAD.encode(noise));
-        let life = i64::try_from(world.options.token_seconds).unwrap_or(i64::MAX / 2);
-        let dies = Timestamp::from_second(now.as_second().saturating_add(life)).unwrap_or(Timestamp::MAX);
-        self.0.retain(|_, dies| *dies > now);
-        self.0.insert(token.clone(), dies);
-        let id = format!("https://login.salesforce.com/id/{}/{}", world.organization, world.api_user);
+    /// A new session of the API user, as OAuth and SOAP hand it out.
+    pub fn session(&mut self, world: &World, now: Timestamp) -> String {
+        let token = format!("{}!AR.{}", world.organization.short(), noise());
+        self.sessions.retain(|_, dies| *dies > now);
+        self.sessions.insert(token.clone(), end_of_life(&world.options, now));
+        token
+    }
+
+    fn issue(&mut self, world: &World, now: Timestamp) -> Value {
+        let token = self.session(world, now);
+        let id = world.identity_url();
         let issued_at = now.as_millisecond().to_string();
         let key = hmac::Key::new(hmac::HMAC_SHA256, world.options.client_secret.as_bytes());
         let signature = STANDARD.encode(hmac::sign(&key, format!("{id}{issued_at}").as_bytes()));
         json!({
-            "access_token": token, "signature": signature, "scope": "api", "instance_url": base_url, "id": id,
+            "access_token": token, "signature": signature, "scope": "api", "instance_url": world.base_url, "id": id,
             "token_type": "Bearer", "issued_at": issued_at, "api_instance_url": "https://api.salesforce.com",
         })
     }
 
+    /// A refresh token, as the approval of a user in a browser would give it.
+    pub fn approve(&mut self) -> String {
+        let token = format!("5Aep861.{}", noise());
+        self.refresh.insert(token.clone());
+        token
+    }
+
+    /// Ends a session or a refresh token; false when there is no such token.
+    pub fn revoke(&mut self, token: &str) -> bool {
+        self.sessions.remove(token).is_some() | self.refresh.remove(token)
+    }
+
     /// Whether a token is good now.
     pub fn check(&mut self, token: &str, options: &Options, now: Timestamp) -> bool {
-        let Some(dies) = self.0.get_mut(token).filter(|dies| **dies > now) else { return false };
+        let Some(dies) = self.sessions.get_mut(token).filter(|dies| **dies > now) else { return false };
         if options.token_slides {
-            let life = i64::try_from(options.token_seconds).unwrap_or(i64::MAX / 2);
-            *dies = Timestamp::from_second(now.as_second().saturating_add(life)).unwrap_or(Timestamp::MAX);
+            *dies = end_of_life(options, now);
         }
         true
     }
 
-    /// Ends all of them.
+    /// Ends all sessions.
     pub fn expire(&mut self) {
-        self.0.clear();
+        self.sessions.clear();
     }
+}
+
+fn noise() -> String {
+    let mut noise = [0; 48];
+    // Without noise the token is only guessable, which an emulator can bear.
+    _ = rand::fill(&mut noise);
+    URL_SAFE_NO_PAD.encode(noise)
+}
+
+fn end_of_life(options: &Options, now: Timestamp) -> Timestamp {
+    let life = i64::try_from(options.token_seconds).unwrap_or(i64::MAX / 2);
+    Timestamp::from_second(now.as_second().saturating_add(life)).unwrap_or(Timestamp::MAX)
+}
+
+/// Whether this is the API user, and the password with the security token behind it.
+#[must_use]
+pub fn check_password(options: &Options, username: &str, password: &str) -> bool {
+    let (own, token) = (&options.api_user_password, &options.security_token);
+    let trusted = options.trusted_network && password == own;
+    username == options.api_user_name && (trusted || password == format!("{own}{token}"))
 }
 
 fn check_client(options: &Options, id: Option<&str>, secret: Option<&str>) -> Result<(), Refusal> {
@@ -166,6 +212,7 @@ mod tests {
         let options = Options { jwt_public_key_pem: Some(pem), ..Options::default() };
         let now: Timestamp = "2026-11-23T20:05:00Z".parse().unwrap();
         let mut world = World::new(options, Arc::new(move || now));
+        world.base_url = "https://acme.example".into();
         let good = json!({"iss": "3MVG9campaignsync", "sub": "campaign-sync@acme.example",
                           "aud": "https://login.salesforce.com", "exp": now.as_second() + 180});
         let with = |name: &str, value: Value| {
@@ -176,7 +223,7 @@ mod tests {
         let mut ask = |key: &RsaKeyPair, claims: &Value| {
             let grant = "urn:ietf:params:oauth:grant-type:jwt-bearer".to_owned();
             let form = [("grant_type".to_owned(), grant), ("assertion".to_owned(), assertion(key, claims))];
-            let (_, body) = Tokens::default().grant(&mut world, "https://acme.example", &form, None);
+            let (_, body) = Tokens::default().grant(&mut world, &form, None);
             body["error_description"].as_str().unwrap_or("granted").to_owned()
         };
         for (claims, answer) in [

@@ -25,6 +25,19 @@ pub enum DuplicateRule {
     Block,
 }
 
+/// A rule that refuses to save records of an object in which a field has this value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ValidationRule {
+    pub object: String,
+    pub field: String,
+    /// As the REST API shows it; null for an empty field.
+    #[serde(default)]
+    pub equals: serde_json::Value,
+    /// The administrator's words.
+    pub message: String,
+}
+
 /// Behaviour of the emulator.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -33,6 +46,12 @@ pub struct Options {
     pub api_user_name: String,
     pub client_id: String,
     pub client_secret: String,
+    /// Password of the integration user, for SOAP `login` and the password grant.
+    pub api_user_password: String,
+    /// What has to follow the password, unless the client's network is trusted.
+    pub security_token: String,
+    /// The client's address is among the trusted IP ranges: a password needs no security token.
+    pub trusted_network: bool,
     /// RSA public key that JWT assertions must be signed for, PEM (SPKI or PKCS #1).
     pub jwt_public_key_pem: Option<String>,
     /// Accepted as `aud` beside the base URL.
@@ -55,6 +74,8 @@ pub struct Options {
     pub read_only_fields: Vec<String>,
     /// Custom field of Lead that must be filled, `..__c`; empty for none.
     pub required_lead_field: String,
+    /// Validation rules of the customer's own; they hold for people too.
+    pub validation_rules: Vec<ValidationRule>,
     /// `Campaign.Type` is a restricted picklist.
     pub restricted_type: bool,
     /// Custom unique external-id field on Lead, `..__c`; empty for none.
@@ -90,6 +111,12 @@ pub struct Options {
     pub status_match_is_exact: bool,
     /// A label may occur once in a campaign.
     pub status_labels_unique: bool,
+    /// HTTP status of `INSUFFICIENT_ACCESS_OR_READONLY`: 400 or 403.
+    pub insufficient_access_status: u16,
+    /// Most parts of a Composite call.
+    pub composite_parts: usize,
+    /// Most of them that are queries or Collections calls.
+    pub composite_heavy_parts: usize,
     /// `FirstRespondedDate` is cleared when a member goes back to a status that is not a response.
     pub first_responded_resets: bool,
     /// `Type` and `LeadOrContactId` of a member follow the conversion of its lead.
@@ -114,6 +141,9 @@ impl Default for Options {
             api_user_name: "campaign-sync@acme.example".into(),
             client_id: "3MVG9campaignsync".into(),
             client_secret: "sandbox-client-secret".into(),
+            api_user_password: "sandbox-password".into(),
+            security_token: "sandboxtoken".into(),
+            trusted_network: false,
             jwt_public_key_pem: None,
             jwt_audiences: vec!["https://login.salesforce.com".into(), "https://test.salesforce.com".into()],
             organization_id: "00D4S000000oz4eUAA".into(),
@@ -126,6 +156,7 @@ impl Default for Options {
             read_only_objects: Vec::new(),
             read_only_fields: Vec::new(),
             required_lead_field: String::new(),
+            validation_rules: Vec::new(),
             restricted_type: false,
             person_external_id_field: String::new(),
             duplicate_rule: DuplicateRule::Alert,
@@ -143,6 +174,9 @@ impl Default for Options {
             status_integrity_code: "FIELD_INTEGRITY_EXCEPTION".into(),
             status_match_is_exact: true,
             status_labels_unique: true,
+            insufficient_access_status: 400,
+            composite_parts: 25,
+            composite_heavy_parts: 5,
             first_responded_resets: false,
             conversion_flips_type: true,
             conversion_fires_member_trigger: false,

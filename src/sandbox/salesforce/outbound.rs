@@ -147,12 +147,12 @@ async fn post_message(
     batch: &[Notification],
 ) -> Result<(), String> {
     let body = {
-        let (world, base_url) = (locked(&salesforce.world), salesforce.base_url());
+        let world = locked(&salesforce.world);
         let rows: Vec<_> = batch.iter().filter_map(|n| Some((n.id, world.live(n.record)?))).collect();
         if rows.is_empty() {
             return Ok(());
         }
-        envelope::message(&world, &base_url, object, &rows)
+        envelope::message(&world, object, &rows)
     };
     let request = client.post(&hook.url).header("content-type", "text/xml; charset=utf-8").header("SOAPAction", "\"\"");
     let response = request.body(body).send().await.map_err(|e| e.to_string())?;

@@ -72,6 +72,7 @@ impl World {
     pub fn update(&mut self, actor: &Actor, id: Id, fields: &Fields) -> Result<(), Fault> {
         self.atomically(|world| {
             let before = world.writable(id)?;
+            world.grasp(actor, id)?;
             let schema = world.schema(actor.api);
             let table = schema.table(before.object).ok_or_else(Fault::not_found)?;
             if !table.update {
@@ -180,6 +181,11 @@ impl World {
         let missing: Vec<&str> = table.fields.iter().filter(required).filter(empty).map(|f| &*f.name).collect();
         if !missing.is_empty() {
             return Err(Fault::required(&missing));
+        }
+        for rule in self.options.validation_rules.iter().filter(|rule| rule.object == table.object.name()) {
+            if self.read(row, &rule.field).to_json() == rule.equals {
+                return Err(Fault::new("FIELD_CUSTOM_VALIDATION_EXCEPTION", &rule.message).fields(&[]));
+            }
         }
         for field in table.fields.iter().filter(|f| f.external) {
             let Some(value) = row.get(&field.name).as_text() else { continue };

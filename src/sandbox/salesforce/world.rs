@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
 
@@ -42,10 +43,14 @@ pub struct Change {
 pub struct World {
     pub options: Options,
     pub counters: Counters,
+    /// Where the org is reached, without a slash at the end.
+    pub base_url: String,
     pub(super) cursors: Cursors,
     pub(super) changes: Vec<Change>,
     /// Campaigns whose members a call has just written, and which.
     pub(super) holds: HashMap<Id, u64>,
+    /// Rows that so many more writes of the API user do not get.
+    pub locks: BTreeMap<Id, u32>,
     pub(super) purged: BTreeMap<Id, Timestamp>,
     /// The integration user.
     pub api_user: Id,
@@ -61,8 +66,10 @@ pub struct World {
     stamps: [BTreeSet<(Timestamp, Id)>; Object::ALL.len()],
     tallies: HashMap<Id, [i64; 4]>,
     undo: Vec<(Id, Option<Row>)>,
-    serials: [u64; Object::ALL.len()],
-    last_stamp: Timestamp,
+    pub(super) serials: [u64; Object::ALL.len()],
+    pub(super) last_stamp: Timestamp,
+    /// Rows that were looked at so far, for tests of how much work a call is.
+    examined: AtomicU64,
     now: Now,
 }
 
@@ -81,9 +88,11 @@ impl World {
             full: Arc::new(Schema::full(&options)),
             restricted: Arc::new(Schema::of_api_user(&options)),
             counters: Counters::new(founded),
+            base_url: "https://acme.my.salesforce.com".into(),
             cursors: Cursors::default(),
             changes: Vec::new(),
             holds: HashMap::new(),
+            locks: BTreeMap::new(),
             purged: BTreeMap::new(),
             api_user,
             person,
@@ -96,6 +105,7 @@ impl World {
             undo: Vec::new(),
             serials: [options.seed.wrapping_mul(7919) % 1_000_000; Object::ALL.len()],
             last_stamp: Timestamp::MIN,
+            examined: AtomicU64::new(0),
             options,
             now,
         };
@@ -198,19 +208,29 @@ impl World {
 
     /// All rows of an object in the order of their ids, deleted ones too.
     pub fn rows(&self, object: Object) -> impl Iterator<Item = &Row> {
-        self.tables[object as usize].values()
+        self.tables[object as usize].values().inspect(|_| self.look())
     }
 
     /// Rows with this value in an indexed column, deleted ones too.
     pub fn find(&self, object: Object, column: &'static str, value: &Cell) -> impl Iterator<Item = &Row> + use<'_> {
         let ids = key_value(value).and_then(|value| self.index.get(&(object, column, value)));
-        ids.into_iter().flatten().filter_map(|id| self.row(*id))
+        ids.into_iter().flatten().filter_map(|id| self.row(*id)).inspect(|_| self.look())
     }
 
     /// Rows of an object changed since, in the order of change.
     pub fn changed_since(&self, object: Object, since: Timestamp) -> impl Iterator<Item = &Row> {
         let from = (since, Id::new("000", 0));
-        self.stamps[object as usize].range(from..).filter_map(|(_, id)| self.row(*id))
+        self.stamps[object as usize].range(from..).filter_map(|(_, id)| self.row(*id)).inspect(|_| self.look())
+    }
+
+    fn look(&self) {
+        self.examined.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many rows have been looked at so far.
+    #[must_use]
+    pub fn examined(&self) -> u64 {
+        self.examined.load(Ordering::Relaxed)
     }
 
     /// The lead with this external id.
@@ -264,6 +284,17 @@ impl World {
             tally(&mut self.tallies, row, 1);
         }
         before
+    }
+
+    /// Puts these rows in the place of all others.
+    pub(super) fn restore(&mut self, rows: Vec<Row>, serials: [u64; Object::ALL.len()], last_stamp: Timestamp) {
+        (self.tables, self.stamps) = Default::default();
+        self.index.clear();
+        self.tallies.clear();
+        (self.serials, self.last_stamp) = (serials, last_stamp);
+        for row in rows {
+            self.replace(row.id, Some(row));
+        }
     }
 
     /// Where the transaction stands.

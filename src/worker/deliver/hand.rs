@@ -18,6 +18,7 @@ use crate::domain::delivery::{CampaignRequest, next_attempt};
 use crate::domain::subscription::DisabledReason;
 use crate::store::deliveries::{Attempted, DeliveryLease, DueDelivery, Endpoint, Health, Outcome};
 use crate::store::subscriptions::Target;
+use crate::telemetry::spans::{self, Span};
 use crate::worker::PassError;
 use crate::worker::points::Point;
 
@@ -252,6 +253,16 @@ impl<'a> Hand<'a> {
     }
 }
 
+/// An attempt as a part of what became of the change that the event came of.
+fn traced(delivery: &DueDelivery, begun: i64, ended: i64, reply: &Reply) -> Option<Span> {
+    let span = Span::new(delivery.change_id.as_deref()?, "deliver", begun, ended).call();
+    let span =
+        span.with("campaign_sync.event_id", &delivery.event_id).with("campaign_sync.attempt", delivery.attempts + 1);
+    let code = reply.code.map_or_else(String::new, |code| code.to_string());
+    let refused = reply.code.filter(|code| !(200..300).contains(code)).map(|code| code.to_string());
+    Some(span.with("http.response.status_code", code).failed(reply.error.clone().or(refused)))
+}
+
 /// The end of a delivery for which nothing was sent.
 fn not_made(delivery: &DueDelivery, at: i64, outcome: Outcome) -> Attempted {
     let (delivery_id, started_at, attempt) = (delivery.id.clone(), delivery.started_at, None);
@@ -261,7 +272,9 @@ fn not_made(delivery: &DueDelivery, at: i64, outcome: Outcome) -> Attempted {
 impl Deliverer {
     async fn post_one(&self, delivery: DueDelivery, url: &str, endpoint: &Endpoint) -> Ended {
         let body = delivery.body().unwrap_or_default();
+        let begun = self.store.now();
         let reply = self.post.send(url, &endpoint.secrets, &delivery.event_id, body).await;
+        spans::send(spans::gathered(|| traced(&delivery, begun, self.store.now(), &reply)));
         self.judged(&delivery, reply)
     }
 

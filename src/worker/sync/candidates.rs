@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::connector::{ConnectorError, MarketoPerson, PersonKey, SalesforcePerson};
 use crate::domain::ids::{MarketoId, PersonType, SalesforceId};
-use crate::domain::person::{Candidate, Followed, MarketoEvidence, Record, SalesforceEvidence, follow};
+use crate::domain::person::{Candidate, Choice, Followed, MarketoEvidence, Record, SalesforceEvidence, follow};
 use crate::worker::Worker;
 
 /// Rounds of following merges and conversions: chains are short, and a circle must end.
@@ -123,6 +123,7 @@ impl Worker {
                         }
                     }
                 }
+                found.people.insert(person.id, person);
             }
         }
         Ok(found)
@@ -178,6 +179,7 @@ impl SalesforceCandidates {
 /// Marketo people who may be one of the people asked for.
 #[derive(Default)]
 pub(super) struct MarketoCandidates {
+    people: BTreeMap<MarketoId, MarketoPerson>,
     by_salesforce_id: BTreeMap<SalesforceId, BTreeSet<MarketoId>>,
     by_email: BTreeMap<String, BTreeSet<MarketoId>>,
 }
@@ -185,6 +187,23 @@ pub(super) struct MarketoCandidates {
 impl MarketoCandidates {
     pub(super) fn ids(&self) -> BTreeSet<MarketoId> {
         self.by_salesforce_id.values().chain(self.by_email.values()).flatten().copied().collect()
+    }
+
+    /// Who the candidates are by themselves: those who name one of these records before any other are that one, the others
+    /// have to be looked into.
+    pub(super) fn sure<'a>(
+        &self,
+        records: impl Iterator<Item = &'a SalesforceId>,
+    ) -> (BTreeMap<MarketoId, Choice<SalesforceId>>, Vec<MarketoPerson>) {
+        let records: BTreeSet<&SalesforceId> = records.collect();
+        let (mut sure, mut others) = (BTreeMap::new(), Vec::new());
+        for person in self.people.values() {
+            match person.salesforce_contact_id.as_ref().or(person.salesforce_lead_id.as_ref()) {
+                Some(id) if records.contains(id) => drop(sure.insert(person.id, Choice::Link(id.clone()))),
+                _ => others.push(person.clone()),
+            }
+        }
+        (sure, others)
     }
 
     pub(super) fn evidence(&self, person: &SalesforcePerson, taken: impl Fn(MarketoId) -> bool) -> MarketoEvidence {

@@ -11,9 +11,9 @@ use crate::connector::{
     ConnectorError, MARKETO_BATCH, NewLead, NewPerson, Reaction, RecordError, RecordResults, SALESFORCE_BATCH,
     SalesforcePerson, Vendor,
 };
-use crate::domain::ids::{PersonType, SalesforceId};
+use crate::domain::ids::SalesforceId;
 use crate::domain::merge::{Reason, Side};
-use crate::domain::person::Choice;
+use crate::domain::person::{Candidate, Choice, choose_duplicate};
 use crate::store::intents::Intent;
 use crate::store::people::Half;
 use crate::worker::points::Point;
@@ -83,31 +83,17 @@ impl Worker {
     ) -> Result<(), PassError> {
         match &error.reaction {
             Reaction::Duplicates(ids) => {
-                // A contact before a lead; somebody who is linked to another person is not this one.
                 let halves: Vec<_> = ids.iter().cloned().map(Half::Salesforce).collect();
-                let taken: HashSet<_> = self
-                    .store
-                    .people(&halves)
-                    .await?
-                    .into_iter()
-                    .filter(|p| p.marketo_id.is_some())
-                    .filter_map(|p| p.salesforce_id)
-                    .collect();
-                let free: Vec<_> = ids.iter().filter(|id| !taken.contains(*id)).collect();
-                let contacts: Vec<_> =
-                    free.iter().filter(|id| PersonType::of(id) == Some(PersonType::Contact)).collect();
-                let matched = match (contacts.as_slice(), free.as_slice()) {
-                    ([one], _) => Some((**one).clone()),
-                    ([], [one]) => Some((*one).clone()),
-                    _ => None,
-                };
-                match matched {
-                    Some(id) => {
+                let linked = self.store.people(&halves).await?.into_iter().filter(|p| p.marketo_id.is_some());
+                let taken: HashSet<_> = linked.filter_map(|p| p.salesforce_id).collect();
+                let found = ids.iter().map(|id| Candidate { id: id.clone(), created: None, taken: taken.contains(id) });
+                match choose_duplicate(found.collect()) {
+                    Choice::Link(id) => {
                         self.link_created(pass, n, Side::Salesforce, key, Half::Salesforce(id)).await?;
                         // It may be a member already.
                         pass.items[n].retry(Reason::Waiting, Some(Duration::ZERO));
                     }
-                    None => {
+                    _ => {
                         pass.items[n].refuse(Vendor::Salesforce, error);
                         pass.items[n].park(Reason::AmbiguousPerson);
                         self.conclude(Side::Salesforce, key).await?;

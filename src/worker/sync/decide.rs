@@ -213,7 +213,7 @@ fn hold(item: &mut Item, reason: Option<Reason>) {
 }
 
 /// Why nobody may be created, if so.
-fn refusal<Id>(choice: &Choice<Id>) -> Option<Reason> {
+pub(super) fn refusal<Id>(choice: &Choice<Id>) -> Option<Reason> {
     match choice {
         // All candidates are linked: this is the second record of somebody who is a member by another.
         Choice::Ambiguous(ids) if ids.len() == 1 => Some(Reason::SecondRecord),

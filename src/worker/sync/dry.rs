@@ -7,11 +7,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::create::keyed;
+use super::decide::refusal;
 use super::{Fate, Missing, Pass};
 use crate::connector::CampaignMemberStatus;
 use crate::domain::ids::{MarketoId, SalesforceId};
 use crate::domain::merge::{Reason, Side};
-use crate::domain::person::Choice;
+use crate::domain::person::{Choice, choose_second};
 use crate::domain::trigger::Seen;
 use crate::store::links::{InHand, Link};
 use crate::store::people::{Half, Person};
@@ -229,7 +230,7 @@ impl Worker {
         Ok(true)
     }
 
-    /// Who would be created. Of those who share an address one is; a run finds the others to be second records by then.
+    /// Who would be created. The second of two who share an address comes when the first has been.
     pub(super) async fn plan_creations(&self, pass: &mut Pass) -> Result<(), PassError> {
         let Some(plan_id) = pass.dry.as_ref().map(|dry| dry.plan_id.clone()) else { return Ok(()) };
         for (side, missing) in
@@ -242,13 +243,42 @@ impl Worker {
             let keys: Vec<String> = wanted.iter().map(|(_, key)| format!("{side}:{key}")).collect();
             let mut taken: BTreeMap<String, String> =
                 self.store.planned_creations(&plan_id, &keys).await?.into_iter().collect();
+            let mut seconds = Vec::new();
             for ((n, _), key) in wanted.into_iter().zip(keys) {
                 let id = pass.items[n].member.id.clone();
                 let by = taken.entry(key.clone()).or_insert_with(|| id.clone());
                 if *by != id {
-                    pass.items[n].park(Reason::SecondRecord);
+                    seconds.push((n, key));
                 } else if let Some(dry) = &mut pass.dry {
                     dry.creates.insert(id, key);
+                }
+            }
+            self.plan_seconds(pass, side, seconds).await?;
+        }
+        Ok(())
+    }
+
+    /// Those whose address somebody else has by the time they would be created.
+    async fn plan_seconds(&self, pass: &mut Pass, side: Side, seconds: Vec<(usize, String)>) -> Result<(), PassError> {
+        if seconds.is_empty() {
+            return Ok(());
+        }
+        let guarded = match side {
+            Side::Marketo => false,
+            Side::Salesforce => match self.salesforce.guards_leads().await {
+                Ok(guarded) => guarded,
+                Err(error) => {
+                    pass.not_read(&seconds.into_iter().map(|(n, _)| n).collect::<Vec<_>>(), &error);
+                    return Ok(());
+                }
+            },
+        };
+        for (n, key) in seconds {
+            match refusal(&choose_second(side, guarded)) {
+                Some(reason) => pass.items[n].park(reason),
+                None => {
+                    let id = pass.items[n].member.id.clone();
+                    pass.dry.iter_mut().for_each(|dry| drop(dry.creates.insert(id.clone(), key.clone())));
                 }
             }
         }

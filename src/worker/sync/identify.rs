@@ -2,14 +2,14 @@
 //!
 //! The order of evidence is `domain::person`'s. Creates nobody: that comes after the decision, and only if it needs to.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{Fate, Item, Missing, Pass};
-use crate::connector::ConnectorError;
-use crate::domain::ids::{MarketoId, PersonType, SalesforceId};
+use crate::connector::{ConnectorError, MarketoPerson};
+use crate::domain::ids::{MarketoId, SalesforceId};
 use crate::domain::mapping::AmbiguousPerson;
 use crate::domain::merge::Reading;
-use crate::domain::person::{Choice, Followed, follow};
+use crate::domain::person::{Choice, Followed, SalesforceEvidence, follow};
 use crate::store::people::Half;
 use crate::worker::{PassError, Worker};
 
@@ -64,43 +64,54 @@ impl Worker {
                 item.member.person.email = Some(email);
             }
         }
-        let found = match self.salesforce_candidates(people.values()).await {
-            Ok(found) => found,
+        let people: Vec<MarketoPerson> = people.into_values().collect();
+        let evidence = match self.salesforce_evidence(pass, &people).await? {
+            Ok(evidence) => evidence,
             Err(error) => {
                 fail(pass, &unknown, &error);
                 return Ok(());
             }
-        };
-        let claims = match self.claims(&found).await {
-            Ok(claims) => claims,
-            Err(error) => {
-                fail(pass, &unknown, &error);
-                return Ok(());
-            }
-        };
-        let halves: Vec<_> = found.records.keys().cloned().map(Half::Salesforce).collect();
-        let holders = self.holders(pass, &halves).await?;
-        let holder = |id: &SalesforceId| {
-            holders.iter().find(|p| p.salesforce_id.as_ref() == Some(id)).and_then(|p| p.marketo_id)
         };
         let mut links = Vec::new();
         for n in unknown {
             let policies = pass.mappings.get(&pass.items[n].member.campaign_id).map(|m| m.policies.clone());
-            let (Some(marketo_id), Some(person)) =
-                (pass.items[n].member.person.marketo_id, pass.items[n].marketo_person.clone())
-            else {
-                continue;
-            };
-            let taken = |id: &SalesforceId| holder(id).is_some_and(|other| other != marketo_id);
+            let Some(marketo_id) = pass.items[n].member.person.marketo_id else { continue };
+            let Some(evidence) = evidence.get(&marketo_id).cloned() else { continue };
             let policy = policies.as_ref().map_or(AmbiguousPerson::Park, |p| p.ambiguous_person);
             let may_create = policies.as_ref().is_none_or(|p| p.create_leads);
-            let claimed = |id: &SalesforceId| claims.iter().any(|(record, by)| record == id && *by != marketo_id);
-            match found.evidence(&person, taken, claimed).choose(policy, may_create) {
+            match evidence.choose(policy, may_create) {
                 Choice::Link(id) => links.push((n, marketo_id, id)),
                 other => pass.items[n].missing = Some(Missing::Salesforce(other)),
             }
         }
         self.link_found(pass, links).await
+    }
+
+    /// What speaks for whom of Salesforce's records, for each of these Marketo people.
+    async fn salesforce_evidence(
+        &self,
+        pass: &Pass,
+        people: &[MarketoPerson],
+    ) -> Result<Result<BTreeMap<MarketoId, SalesforceEvidence>, ConnectorError>, PassError> {
+        let found = match self.salesforce_candidates(people.iter()).await {
+            Ok(found) => found,
+            Err(error) => return Ok(Err(error)),
+        };
+        let claims = match self.claims(&found).await {
+            Ok(claims) => claims,
+            Err(error) => return Ok(Err(error)),
+        };
+        let halves: Vec<_> = found.records.keys().cloned().map(Half::Salesforce).collect();
+        let holders = self.holders(pass, &halves).await?;
+        let of = |person: &MarketoPerson| {
+            let taken = |id: &SalesforceId| {
+                let holder = holders.iter().find(|p| p.salesforce_id.as_ref() == Some(id)).and_then(|p| p.marketo_id);
+                holder.is_some_and(|other| other != person.id)
+            };
+            let claimed = |id: &SalesforceId| claims.iter().any(|(record, by)| record == id && *by != person.id);
+            (person.id, found.evidence(person, taken, claimed))
+        };
+        Ok(Ok(people.iter().map(of).collect()))
     }
 
     /// For those known to Salesforce only.
@@ -147,6 +158,19 @@ impl Worker {
                 return Ok(());
             }
         };
+        // Each candidate is asked in turn, as if it had come first: whoever of two comes first must not make a difference.
+        let (mut theirs, others) = found.sure(living.iter().map(|(_, person)| &person.id));
+        if !others.is_empty() {
+            match self.salesforce_evidence(pass, &others).await? {
+                Ok(evidence) => {
+                    theirs.extend(evidence.into_iter().map(|(id, e)| (id, e.choose(AmbiguousPerson::Park, true))));
+                }
+                Err(error) => {
+                    fail(pass, &living.iter().map(|(n, _)| *n).collect::<Vec<_>>(), &error);
+                    return Ok(());
+                }
+            }
+        }
         let halves: Vec<_> = found.ids().into_iter().map(Half::Marketo).collect();
         let holders = self.holders(pass, &halves).await?;
         let holder =
@@ -157,14 +181,15 @@ impl Worker {
                 .mappings
                 .get(&pass.items[n].member.campaign_id)
                 .map_or(AmbiguousPerson::Park, |m| m.policies.ambiguous_person);
-            let taken = |id: MarketoId| holder(id).is_some_and(|other| other != person.id);
+            let taken = |id: MarketoId| {
+                holder(id).is_some_and(|other| other != person.id)
+                    || theirs.get(&id).is_some_and(|choice| choice.excludes(&person.id))
+            };
             match found.evidence(&person, taken).choose(policy, true) {
                 Choice::Link(id) => links.push((n, id, person.id)),
                 other => pass.items[n].missing = Some(Missing::Marketo(other)),
             }
         }
-        // Of a lead and a contact of one human the contact is linked, whichever row came first; the other is a second record.
-        links.sort_by_key(|(.., id)| PersonType::of(id) != Some(PersonType::Contact));
         self.link_found(pass, links).await
     }
 

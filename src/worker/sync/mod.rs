@@ -70,6 +70,8 @@ pub(super) struct Item {
     pub written: Seen,
     /// A write of ours has succeeded in this pass.
     pub wrote: bool,
+    /// The last call that was to write: to whom, and from when to when.
+    pub called: Option<(Vendor, i64, i64)>,
     pub fate: Fate,
 }
 
@@ -119,6 +121,7 @@ impl Item {
             mapped: false,
             written: Seen::Unknown,
             wrote: false,
+            called: None,
             fate: Fate::Open,
         }
     }

@@ -46,9 +46,11 @@ impl Worker {
                 continue;
             }
             self.keep_leases(pass).await?;
+            let begun = self.store.now();
             let result = self.salesforce.create_members(&members).await;
+            let call = (begun, self.store.now());
             self.points.reach(Point::Written)?;
-            for (n, id) in settle(pass, &ready, result, Vendor::Salesforce) {
+            for (n, id) in settle(pass, &ready, result, (Vendor::Salesforce, call)) {
                 pass.items[n].member.campaign_member_id = Some(id);
                 wrote.push(n);
             }
@@ -69,9 +71,11 @@ impl Worker {
                 })
                 .collect();
             self.keep_leases(pass).await?;
+            let begun = self.store.now();
             let result = self.salesforce.update_members(&changes).await;
+            let call = (begun, self.store.now());
             self.points.reach(Point::Written)?;
-            wrote.extend(settle(pass, chunk, result, Vendor::Salesforce).into_iter().map(|(n, ())| n));
+            wrote.extend(settle(pass, chunk, result, (Vendor::Salesforce, call)).into_iter().map(|(n, ())| n));
         }
         Ok(wrote)
     }
@@ -117,9 +121,11 @@ impl Worker {
             let ids: Vec<_> =
                 chunk.iter().filter_map(|n| pass.items[*n].row.as_ref().map(|row| row.id.clone())).collect();
             self.keep_leases(pass).await?;
+            let begun = self.store.now();
             let result = self.salesforce.delete_members(&ids).await;
+            let call = (begun, self.store.now());
             self.points.reach(Point::Written)?;
-            for (n, ()) in settle(pass, chunk, result.map(gone_is_done), Vendor::Salesforce) {
+            for (n, ()) in settle(pass, chunk, result.map(gone_is_done), (Vendor::Salesforce, call)) {
                 pass.items[n].written = Seen::Absent;
             }
         }
@@ -150,9 +156,11 @@ impl Worker {
             for chunk in items.chunks(MARKETO_BATCH) {
                 let ids = marketo_ids(pass, chunk);
                 self.keep_leases(pass).await?;
+                let begun = self.store.now();
                 let result = self.marketo.remove_members(program, &ids).await;
+                let call = (begun, self.store.now());
                 self.points.reach(Point::Written)?;
-                settle(pass, chunk, result.map(gone_is_done), Vendor::Marketo);
+                settle(pass, chunk, result.map(gone_is_done), (Vendor::Marketo, call));
             }
         }
         for ((program, status), items) in statuses {
@@ -160,9 +168,11 @@ impl Worker {
             for chunk in open.chunks(MARKETO_BATCH) {
                 let ids = marketo_ids(pass, chunk);
                 self.keep_leases(pass).await?;
+                let begun = self.store.now();
                 let result = self.marketo.set_status(program, &status, &ids).await;
+                let call = (begun, self.store.now());
                 self.points.reach(Point::Written)?;
-                settle(pass, chunk, result, Vendor::Marketo);
+                settle(pass, chunk, result, (Vendor::Marketo, call));
             }
         }
         Ok(())
@@ -195,13 +205,14 @@ fn gone_is_done(results: RecordResults<()>) -> RecordResults<()> {
         .collect()
 }
 
-/// Those that were written; the others' fates are set.
+/// Those that were written; the others' fates are set. `call` is whom it went to, when it began and when it was answered.
 fn settle<T>(
     pass: &mut Pass,
     items: &[usize],
     result: Result<RecordResults<T>, ConnectorError>,
-    vendor: Vendor,
+    (vendor, (begun, ended)): (Vendor, (i64, i64)),
 ) -> Vec<(usize, T)> {
+    items.iter().for_each(|n| pass.items[*n].called = Some((vendor, begun, ended)));
     let results = match result {
         Ok(results) => results,
         Err(error) => {

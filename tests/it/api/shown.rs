@@ -229,6 +229,36 @@ on_both! {
         snapshot!("history", service.get(&format!("members/{id}/history")).await.expect(200));
     }
 
+    async fn members_that_wait_for_a_person_are_listed_over_all_mappings(database: TestDatabase) {
+        let service = Service::new(&database).await;
+        let mapping = service.populated().await;
+        let of_one = service.get(&format!("mappings/{mapping}/members?sync_state=diverged")).await.expect(200).json();
+        assert_eq!(of_one["data"].as_array().unwrap().len(), 1);
+        assert_eq!(one_by_one(&service, "members?").await, *of_one["data"].as_array().unwrap());
+        for (filter, count) in [("sync_state=parked", 0), ("reason=conflict_hold", 1), ("reason=regression", 0)] {
+            let found = service.get(&format!("members?{filter}")).await.expect(200).json();
+            assert_eq!(found["data"].as_array().unwrap().len(), count, "{filter}");
+        }
+        assert_eq!(service.get("members?sync_state=in_sync").await.problem(), (422, "invalid-input".to_owned()));
+        let csv = service.ask("GET", "members", &[("accept", "text/csv")], "").await.expect(200);
+        assert_eq!((csv.header("content-type"), csv.text.lines().count()), ("text/csv; charset=utf-8", 2));
+        service.ask("DELETE", &format!("mappings/{mapping}"), &[], "").await.expect(204);
+        let gone = service.get("members").await.expect(200).json();
+        assert_eq!(gone["data"], json!([]), "nobody waits in a mapping that was removed");
+    }
+
+    async fn figures_of_today_are_told_apart(database: TestDatabase) {
+        let service = Service::new(&database).await;
+        service.populated().await;
+        let stats = service.get("stats").await.expect(200).json();
+        assert_eq!((&stats["ledger"]["received"], &stats["today"]["received"]), (&json!(2), &json!(2)));
+        assert_eq!((&stats["ledger"]["applied"], &stats["today"]["applied"]), (&json!(1), &json!(1)));
+        assert_eq!((&stats["members"]["in_sync"], &stats["members"]["diverged"]), (&json!(1), &json!(1)));
+        service.later(Duration::from_secs(24 * 3600));
+        let stats = service.get("stats").await.expect(200).json();
+        assert_eq!((&stats["ledger"]["applied"], &stats["today"]["applied"]), (&json!(1), &json!(0)));
+    }
+
     async fn the_bridge_sums(database: TestDatabase) {
         let service = Service::new(&database).await;
         let mapping = service.populated().await;

@@ -256,6 +256,10 @@ impl Salesforce for Tables {
         refused()
     }
 
+    async fn guards_leads(&self) -> Result<bool, ConnectorError> {
+        Ok(false)
+    }
+
     async fn create_leads(&self, _: &[NewLead]) -> Result<RecordResults<SalesforceId>, ConnectorError> {
         refused()
     }

@@ -6,12 +6,11 @@ use campaign_sync::sandbox::marketo::{CampaignRequest, SmartCampaign, Trigger};
 use serde_json::{Value, json};
 
 use super::running::Running;
-use super::subscriber::{received, running, verified};
+use super::subscriber::{is_cloud_event, received, running, verified};
 use super::world::SOON;
 use crate::support::{Receiver, eventually, on_both};
 
-/// What CloudEvents 1.0 asks of an event in JSON (the specification's JSON schema, `cloudevents.json`, and the naming of
-/// attributes).
+/// What CloudEvents 1.0 asks of an event in JSON beyond its JSON schema, to which the official SDK holds it.
 fn assert_is_cloud_event(event: &Value) {
     let object = event.as_object().unwrap();
     let text = |name: &str| {
@@ -66,6 +65,13 @@ on_both! {
             if let Some(by) = verified(&secret, got) {
                 assert_eq!(by, [true, true], "{got:?}");
             }
+        }
+        assert!(got.iter().all(|got| is_cloud_event(got).is_none_or(|is| is)), "{got:?}");
+        for (good, bad) in [("\"source\"", "\"sourcx\""), ("\"1.0\"", "\"0.3\""), ("\"time\":\"", "\"time\":\"not ")] {
+            let mut spoiled = got[0].clone();
+            spoiled.body = spoiled.body.replacen(good, bad, 1);
+            assert_ne!(spoiled.body, got[0].body);
+            assert!(is_cloud_event(&spoiled).is_none_or(|is| !is), "{bad} is no CloudEvent");
         }
         let mut changed = got[0].clone();
         changed.body = changed.body.replace("Invited", "Attended");
@@ -124,6 +130,7 @@ on_both! {
             let got = received(&receiver, n).await.pop().unwrap();
             assert_eq!(got.header("webhook-id"), made["event_id"].as_str().unwrap());
             assert_is_cloud_event(&got.json());
+            assert!(is_cloud_event(&got).is_none_or(|is| is), "{got:?}");
             got
         };
         let taken = |secret: &str, got| verified(secret, got).is_none_or(|by| by == [true, true]);

@@ -3,8 +3,8 @@
 
 use campaign_sync::sandbox::fault::{Action, Fault, Vendor};
 use campaign_sync::sandbox::marketo::NewPerson;
-use campaign_sync::sandbox::salesforce::{Cell, Object, Webhooks};
-use serde_json::json;
+use campaign_sync::sandbox::salesforce::{Cell, Id, Object, Webhooks};
+use serde_json::{Value, json};
 
 use crate::support::{eventually, on_both};
 
@@ -22,6 +22,18 @@ impl World {
 }
 
 impl Running {
+    /// Who the member of a lead or contact is in Marketo and how it stands, once that was decided.
+    async fn stands(&self, what: &str, id: Id) -> (Value, String) {
+        eventually(what, SOON, async || {
+            let members = self.members().await;
+            let of = |m: &&Value| m["person"]["salesforce_id"] == json!(id) && m["sync_state"] != "pending";
+            let found = members["data"].as_array().unwrap().iter().find(of)?;
+            let stands = found["reason"].as_str().or(found["sync_state"].as_str()).unwrap().to_owned();
+            Some((found["person"]["marketo_id"].clone(), stands))
+        })
+        .await
+    }
+
     async fn is_in_salesforce(&self, name: &str, status: &str) {
         eventually(name, SOON, async || (self.world.in_salesforce().get(name)? == &[status.to_owned()]).then_some(()))
             .await;
@@ -108,5 +120,80 @@ on_both! {
         assert_eq!((&member["sync_state"], &member["person"]["salesforce_id"]), (&json!("in_sync"), &json!(world.lead_named("Chain7"))));
         assert_eq!(world.leads("Chain"), 0);
         running.ledger_balances().await;
+    }
+
+    async fn of_a_lead_and_a_contact_of_one_human_the_contact_is_linked_in_every_order(database: TestDatabase) {
+        let world = World::new().await;
+        world.bystanders(8);
+        let running = Running::start(world, &database).await;
+        let world = &running.world;
+        let orders = ["lead contact", "contact lead", "marketo lead", "lead marketo", "lead marketo contact", "contact marketo lead"];
+        for (n, order) in orders.into_iter().enumerate() {
+            let (lead, contact, person) = (format!("Lead{n}"), format!("Contact{n}"), format!("Person{n}"));
+            let email = address(&format!("human{n}"));
+            let lead_id = world.lead_with(&lead, &email);
+            let contact_id = world.emulators.salesforce.with(|org| org.add_contact("Ada", &contact, &email).unwrap());
+            world.marketo_person_with(&person, &email);
+            let human = (json!(world.marketo_id(&person)), "in_sync".to_owned());
+            for step in order.split(' ') {
+                match step {
+                    "lead" => {
+                        world.add_in_salesforce(lead_id, "Invited");
+                        assert_eq!(running.stands(order, lead_id).await, (Value::Null, "second_record".to_owned()), "{order}");
+                    }
+                    "contact" => {
+                        if !world.in_salesforce().contains_key(&contact) {
+                            world.add_in_salesforce(contact_id, "Registered");
+                        }
+                        assert_eq!(running.stands(order, contact_id).await, human, "{order}");
+                    }
+                    _ => {
+                        world.set_in_marketo(&person, "Registered");
+                        assert_eq!(running.stands(order, contact_id).await, human, "{order}");
+                    }
+                }
+            }
+            running.settle().await;
+            assert_eq!(running.stands(order, contact_id).await, human, "{order}");
+            assert_eq!(running.stands(order, lead_id).await, (Value::Null, "second_record".to_owned()), "{order}");
+            let (marketo, salesforce) = (world.in_marketo(), world.in_salesforce());
+            let held = [marketo.get(&person), salesforce.get(&contact), salesforce.get(&lead)].map(|held| held.map(|held| held.join(" ")));
+            assert_eq!(held, [Some("Registered".to_owned()), Some("Registered".to_owned()), Some("Invited".to_owned())], "{order}");
+            assert_eq!((world.people(&contact), world.people(&lead)), (0, 0), "{order}: somebody was made a second time");
+        }
+        running.comes_to_rest().await;
+        assert_eq!((world.in_marketo().len(), world.in_salesforce().len()), (8 + orders.len(), 8 + 2 * orders.len()));
+    }
+
+    async fn who_names_another_record_is_not_known_by_an_address(database: TestDatabase) {
+        let world = World::new().await;
+        world.bystanders(8);
+        let running = Running::start(world, &database).await;
+        let world = &running.world;
+        let named = |name: &str, field: &str, id: Id| {
+            let fields = json!({"firstName": "Ada", "lastName": name, "company": "Acme", "email": address(name), field: id});
+            let fields = fields.as_object().unwrap().clone().into_iter().collect();
+            world.emulators.marketo.with(|m| m.add_person(NewPerson { id: None, fields }));
+        };
+        // The lead is named, so the contact that has the address is somebody else; whoever comes first.
+        for (n, name) in ["LeadFirst", "ContactFirst"].into_iter().enumerate() {
+            let lead = world.lead_with(&format!("{name}Named"), &address(&format!("work{n}")));
+            let contact = world.emulators.salesforce.with(|org| org.add_contact("Ada", &format!("{name}Mail"), &address(name)).unwrap());
+            named(name, "sfdcLeadId", lead);
+            let mut order = [lead, contact];
+            if n == 1 {
+                order.reverse();
+            }
+            for id in order {
+                world.add_in_salesforce(id, if id == lead { "Registered" } else { "Attended" });
+                let expected = match id == lead {
+                    true => (json!(world.marketo_id(name)), "in_sync".to_owned()),
+                    false => (Value::Null, "second_record".to_owned()),
+                };
+                assert_eq!(running.stands(name, id).await, expected, "{name}");
+            }
+            assert_eq!(world.in_marketo().get(name), Some(&vec!["Registered".to_owned()]), "{name}");
+        }
+        running.comes_to_rest().await;
     }
 }

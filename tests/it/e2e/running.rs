@@ -79,7 +79,7 @@ impl Running {
     /// Waits until nothing is on its way: no webhook to be sent, no change to be worked.
     pub async fn settle(&self) {
         eventually("everything to settle", SOON, async || {
-            if !self.world.emulators.marketo.with(|world| world.outgoing.is_empty()) {
+            if !self.world.emulators.marketo.with(|world| world.outgoing.is_empty() && world.on_the_way == 0) {
                 return None;
             }
             let outbox = &self.api.get("stats").await.expect(200).json()["outbox"];

@@ -83,32 +83,60 @@ pub async fn received(receiver: &Receiver, count: usize) -> Vec<Received> {
 /// Whether the official libraries take a delivery for ours: Python's and JavaScript's, each asked in its own language. None when
 /// they are not installed and not required.
 pub fn verified(secret: &str, delivery: &Received) -> Option<[bool; 2]> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let installed = root.join("target/verifiers");
-    let (python, node) = (installed.join("python/bin/python"), installed.join("node"));
-    if !python.exists() || !node.join("node_modules/standardwebhooks").exists() {
-        let required = ["REQUIRE_VERIFIERS", "CI"].into_iter().any(|name| std::env::var_os(name).is_some());
-        assert!(!required, "the Standard Webhooks libraries are not in {}: run scripts/test", installed.display());
-        eprintln!("SKIPPED: the Standard Webhooks libraries are not installed; scripts/test does so");
-        return None;
-    }
-    let headers: serde_json::Map<String, Value> =
-        delivery.headers.iter().map(|(name, value)| (name.clone(), json!(value))).collect();
-    let given = json!({"secret": secret, "headers": headers, "body": delivery.body}).to_string();
-    let script = |name: &str| root.join("tests/verifiers").join(name);
-    let ask = |program: PathBuf, args: Vec<PathBuf>| {
-        let mut child = Command::new(program);
-        let child = child.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-        let mut child = child.unwrap();
-        child.stdin.take().unwrap().write_all(given.as_bytes()).unwrap();
-        let output = child.wait_with_output().unwrap();
-        let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        match output.status.success() {
-            true => assert_eq!(said.trim(), delivery.header("webhook-id")),
-            // A library that is broken refuses everything, for another reason.
-            false => assert!(complained.contains("refused:"), "{complained}"),
+    let Verifiers { python, node } = Verifiers::installed("standardwebhooks")?;
+    let given = json!({"secret": secret, "headers": headers(delivery), "body": delivery.body});
+    let of_python = asked(python, vec![script("verify.py")], &given, delivery.header("webhook-id"));
+    Some([of_python, asked("node".into(), vec![script("verify.mjs"), node], &given, delivery.header("webhook-id"))])
+}
+
+/// Whether the official SDK of CloudEvents takes a delivery for an event, and its JSON schema the body. None as above.
+pub fn is_cloud_event(delivery: &Received) -> Option<bool> {
+    let Verifiers { node, .. } = Verifiers::installed("cloudevents")?;
+    let given = json!({"headers": headers(delivery), "body": delivery.body});
+    Some(asked("node".into(), vec![script("event.mjs"), node], &given, delivery.header("webhook-id")))
+}
+
+/// Where scripts/test has put what judges us.
+struct Verifiers {
+    python: PathBuf,
+    node: PathBuf,
+}
+
+impl Verifiers {
+    /// Those of Python and JavaScript, with this package.
+    fn installed(package: &str) -> Option<Self> {
+        let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/verifiers");
+        let (python, node) = (installed.join("python/bin/python"), installed.join("node"));
+        if python.exists() && node.join("node_modules").join(package).exists() {
+            return Some(Self { python, node });
         }
-        output.status.success()
-    };
-    Some([ask(python, vec![script("verify.py")]), ask("node".into(), vec![script("verify.mjs"), node])])
+        let required = ["REQUIRE_VERIFIERS", "CI"].into_iter().any(|name| std::env::var_os(name).is_some());
+        assert!(!required, "{package} is not in {}: run scripts/test", installed.display());
+        eprintln!("SKIPPED: {package} is not installed; scripts/test does so");
+        None
+    }
+}
+
+fn script(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/verifiers").join(name)
+}
+
+fn headers(delivery: &Received) -> Value {
+    delivery.headers.iter().map(|(name, value)| (name.clone(), json!(value))).collect()
+}
+
+/// Whether a script takes what it is given, and says the id that it should.
+fn asked(program: PathBuf, args: Vec<PathBuf>, given: &Value, id: &str) -> bool {
+    let mut child = Command::new(program);
+    let child = child.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = child.unwrap();
+    child.stdin.take().unwrap().write_all(given.to_string().as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let (said, complained) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    match output.status.success() {
+        true => assert_eq!(said.trim(), id),
+        // A library that is broken refuses everything, for another reason.
+        false => assert!(complained.contains("refused:"), "{complained}"),
+    }
+    output.status.success()
 }

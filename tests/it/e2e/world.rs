@@ -14,6 +14,7 @@ use campaign_sync::sandbox::salesforce::{Cell, Id, JsonHook, Noise, Object, Webh
 use campaign_sync::sandbox::{self, EmulateOptions, Emulators};
 use serde_json::{Value, json};
 
+use super::storm;
 use crate::support::{Launch, TestDatabase};
 
 /// What the service is given longest to come to rest; much more than it needs on a machine with nothing else to do.
@@ -37,6 +38,7 @@ impl World {
     /// A program and a campaign with the same three statuses, and nobody in them.
     pub async fn new() -> Self {
         let emulators = sandbox::start(EmulateOptions::default()).await.unwrap();
+        storm::begin(&emulators.faults);
         let status = |name: &str, step, success| ProgressionStatus {
             id: 0,
             name: name.to_owned(),
@@ -80,6 +82,7 @@ impl World {
     /// Any command with the configuration of the service.
     pub fn configured(&self, launch: Launch) -> Launch {
         let emulators = &self.emulators;
+        let faults = storm::seed().is_some();
         launch
             .set("marketo.base_url", &emulators.marketo_url)
             .set("marketo.client_id", &emulators.marketo_client_id)
@@ -92,8 +95,9 @@ impl World {
             .set("webhooks.salesforce_secrets", SECRET)
             .set("auth.bootstrap_key", KEY)
             .set("sync.lease", "2s")
-            // Cases that are not about polls are not to be helped by them.
-            .set("sync.poll_interval", "1h")
+            // Cases that are not about polls are not to be helped by them, but where webhooks are lost.
+            .set("sync.poll_interval", if faults { "1s" } else { "1h" })
+            .set("limits.marketo.window", if faults { "1s" } else { "20s" })
             .set("sync.retry_base", "100ms")
             .set("sync.retry_cap", "1s")
             .set("sync.removal_guard_members", "1000")
@@ -135,7 +139,8 @@ impl World {
                 }
             }
         });
-        self.make_noise(service, Noise::default(), Mishaps::default());
+        let (noise, mishaps) = storm::of_webhooks();
+        self.make_noise(service, noise, mishaps);
     }
 
     /// The same with things going wrong on the way.

@@ -293,6 +293,10 @@ impl Salesforce for Worlds {
         })
     }
 
+    async fn guards_leads(&self) -> Result<bool, ConnectorError> {
+        Ok(false)
+    }
+
     async fn create_leads(&self, leads: &[NewLead]) -> Result<RecordResults<SalesforceId>, ConnectorError> {
         self.call(Vendor::Salesforce, true, |world| {
             world.log.push(format!("  we: salesforce leads {leads:?}"));

@@ -71,6 +71,8 @@ on_both! {
             }
             assert_eq!(by_reason, reasons, "{round}");
         }
+        world.recount().await;
+        assert_eq!(world.store.compact_tallies().await.unwrap(), 0, "they were put together already");
     }
 
     async fn a_page_of_people_is_linked_at_once(database: TestDatabase) {

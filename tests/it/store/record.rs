@@ -183,5 +183,6 @@ on_both! {
         assert_eq!(world.store.member_page(&all.campaign_id, &page[2].id, 3).await.unwrap().len(), 1);
         let counts = world.store.member_counts(&all.campaign_id).await.unwrap();
         assert_eq!(counts, [("in_sync".to_owned(), None, 2), ("parked".to_owned(), some("loop_detected"), 1)]);
+        world.recount_tallies().await;
     }
 }

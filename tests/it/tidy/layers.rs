@@ -9,6 +9,9 @@ const HOMES: &[(&str, &[&str])] = &[
     ("sqlx", &["src/store"]),
     // The emulators post webhooks, as the vendors do, and `init` tries them; the demo is a user of the REST API.
     ("reqwest", &["src/connector", "src/worker/deliver", "src/sandbox", "src/demo", "src/init"]),
+    ("opentelemetry", &["src/telemetry"]),
+    ("opentelemetry_sdk", &["src/telemetry"]),
+    ("opentelemetry_otlp", &["src/telemetry"]),
     ("axum", &["src/http", "src/webhook", "src/dashboard", "src/app", "src/sandbox"]),
 ];
 

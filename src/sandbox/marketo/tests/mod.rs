@@ -2,8 +2,12 @@
 //!
 //! Must not use the connectors: a client that misreads a field in the same way would hide it.
 
+mod assets;
 mod events;
+mod exports;
+mod fixtures;
 mod records;
+mod webhooks;
 
 use std::sync::Arc;
 

@@ -62,6 +62,7 @@ impl Groups {
                     let name = alias.clone().or_else(|| unnamed.next().map(|n: usize| format!("expr{n}")));
                     Output::Count(name.unwrap_or_default(), column(path)?)
                 }
+                Item::Fields { at, .. } => return refused(*at, "unexpected token: 'FIELDS'"),
                 Item::Count => return refused(query.from.at, "unexpected token: 'COUNT'"),
                 Item::Children(inner) => {
                     return refused(inner.from.at, "Nesting of semi join sub-selects is not supported");

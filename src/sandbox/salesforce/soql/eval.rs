@@ -19,6 +19,9 @@ use super::filter::{Column, Test, key, order};
 use super::lexer::Token;
 use super::parser::{Condition, Item, Literal, Operator, Path, Query, Set};
 
+/// Rows of a query for all fields.
+const MOST_OF_ALL_FIELDS: usize = 200;
+
 #[derive(Clone, Debug)]
 enum Output {
     /// Names of the parents on the way, and the field.
@@ -58,6 +61,7 @@ impl Plan {
 
     fn of(world: &World, schema: &Schema, query: &Query, object: Object, all: bool) -> Result<Self, Fault> {
         let scope = Scope { world, schema, object, text: &query.text, all };
+        let query = &scope.spelled_out(query)?;
         let counts = query.items.contains(&Item::Count);
         if counts && query.items.len() > 1 {
             return Err(fault_at(&query.text, query.from.at, "MALFORMED_QUERY", "unexpected token: 'COUNT'"));
@@ -170,6 +174,25 @@ struct Scope<'a> {
 }
 
 impl Scope<'_> {
+    /// The query with the names of the fields in place of `FIELDS()`, which wants a limit unless it is for the standard ones.
+    fn spelled_out(&self, query: &Query) -> Result<Query, Fault> {
+        let mut items = Vec::new();
+        for item in &query.items {
+            let Item::Fields { custom, at } = item else {
+                items.push(item.clone());
+                continue;
+            };
+            if *custom != Some(false) && query.limit.is_none_or(|limit| limit > MOST_OF_ALL_FIELDS) {
+                let message = "The SOQL FIELDS function must have a LIMIT of at most 200";
+                return Err(fault_at(self.text, *at, "MALFORMED_QUERY", message));
+            }
+            let fields = self.schema.table(self.object).map(|table| table.fields.iter()).into_iter().flatten();
+            let wanted = fields.filter(|f| !f.hidden && custom.is_none_or(|custom| f.name.ends_with("__c") == custom));
+            items.extend(wanted.map(|f| Item::Field(Path { parts: vec![f.name.to_string()], at: *at })));
+        }
+        Ok(Query { items, ..query.clone() })
+    }
+
     fn output(&self, item: &Item) -> Result<Output, Fault> {
         match item {
             Item::Children(query) => {
@@ -186,7 +209,7 @@ impl Scope<'_> {
                 Ok(Output::Children(name, field, Box::new(plan)))
             }
             Item::Field(path) => self.column(path).map(|(names, column)| Output::Field(names, column)),
-            Item::Count | Item::CountOf { .. } => {
+            Item::Count | Item::CountOf { .. } | Item::Fields { .. } => {
                 Err(fault_at(self.text, 0, "MALFORMED_QUERY", "unexpected token: 'COUNT'"))
             }
         }

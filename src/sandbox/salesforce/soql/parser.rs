@@ -17,6 +17,11 @@ pub struct Path {
 pub enum Item {
     Count,
     /// `COUNT(Field) alias`
+    /// `FIELDS(ALL)`, `FIELDS(STANDARD)`, `FIELDS(CUSTOM)`
+    Fields {
+        custom: Option<bool>,
+        at: usize,
+    },
     CountOf {
         path: Path,
         alias: Option<String>,
@@ -154,6 +159,18 @@ impl Parser<'_> {
             self.expect(")")?;
             let alias = if self.peek_word("FROM") { None } else { self.alias() };
             return Ok(Item::CountOf { path, alias });
+        }
+        if path.parts.len() == 1 && path.parts[0].eq_ignore_ascii_case("FIELDS") && self.take("(") {
+            let custom = if self.take_word("ALL") {
+                None
+            } else if self.take_word("STANDARD") {
+                Some(false)
+            } else {
+                self.expect_word("CUSTOM")?;
+                Some(true)
+            };
+            self.expect(")")?;
+            return Ok(Item::Fields { custom, at: path.at });
         }
         Ok(Item::Field(path))
     }

@@ -1,7 +1,12 @@
 //! Tests of the emulated org: its rules, its wire forms over HTTP, and its webhooks.
 
+mod calls;
+mod logins;
 mod profile;
+mod recorded;
 mod rules;
+mod scale;
+mod time;
 mod webhooks;
 mod wire;
 

@@ -10,16 +10,16 @@ use super::super::{Id, Options, Salesforce};
 use super::clock;
 
 /// A client of an org served over HTTP.
-struct Org {
-    salesforce: Arc<Salesforce>,
-    url: String,
-    token: String,
-    client: Client,
-    seconds: Arc<AtomicI64>,
+pub(super) struct Org {
+    pub salesforce: Arc<Salesforce>,
+    pub url: String,
+    pub token: String,
+    pub client: Client,
+    pub seconds: Arc<AtomicI64>,
 }
 
 impl Org {
-    async fn new(options: Options) -> Self {
+    pub async fn new(options: Options) -> Self {
         let (seconds, now) = clock();
         let salesforce = Salesforce::new(options, now);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -32,7 +32,7 @@ impl Org {
         org
     }
 
-    async fn log_in(&self) -> (u16, Value) {
+    pub async fn log_in(&self) -> (u16, Value) {
         let form = [
             ("grant_type", "client_credentials"),
             ("client_id", "3MVG9campaignsync"),
@@ -42,7 +42,7 @@ impl Org {
         (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
-    fn call(&self, method: Method, path: &str) -> RequestBuilder {
+    pub fn call(&self, method: Method, path: &str) -> RequestBuilder {
         let url = if path.starts_with("/services") {
             format!("{}{path}", self.url)
         } else {
@@ -51,25 +51,25 @@ impl Org {
         self.client.request(method, url).bearer_auth(&self.token)
     }
 
-    async fn get(&self, path: &str) -> (u16, Value) {
+    pub async fn get(&self, path: &str) -> (u16, Value) {
         open(self.call(Method::GET, path).send().await.unwrap()).await
     }
 
-    async fn send(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
+    pub async fn send(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
         open(self.call(method, path).json(&body).send().await.unwrap()).await
     }
 
-    async fn query(&self, soql: &str) -> (u16, Value) {
+    pub async fn query(&self, soql: &str) -> (u16, Value) {
         open(self.call(Method::GET, "/query/").query(&[("q", soql)]).send().await.unwrap()).await
     }
 
-    async fn control(&self, method: Method, path: &str, body: Value) -> Value {
+    pub async fn control(&self, method: Method, path: &str, body: Value) -> Value {
         let request = self.client.request(method, format!("{}/salesforce{path}", self.url)).json(&body);
         request.send().await.unwrap().json().await.unwrap()
     }
 }
 
-async fn open(response: Response) -> (u16, Value) {
+pub(super) async fn open(response: Response) -> (u16, Value) {
     let status = response.status().as_u16();
     let text = response.text().await.unwrap();
     (status, serde_json::from_str(&text).unwrap_or(Value::Null))
@@ -81,7 +81,7 @@ async fn tokens_are_given_used_and_die() {
     let (_, token) = org.log_in().await;
     assert_eq!(token["instance_url"], org.url);
     assert!(token.get("expires_in").is_none() && token["issued_at"] == "1795464300000");
-    assert!(token["id"].as_str().unwrap().starts_with("https://login.salesforce.com/id/00D4S000000oz4eUAA/005"));
+    assert!(token["id"].as_str().unwrap().starts_with(&format!("{}/id/00D4S000000oz4eUAA/005", org.url)));
     let form = [("grant_type", "client_credentials"), ("client_id", "3MVG9campaignsync"), ("client_secret", "wrong")];
     let answer = org.client.post(format!("{}/services/oauth2/token", org.url)).form(&form).send().await.unwrap();
     assert_eq!(
