@@ -333,6 +333,9 @@ impl Salesforce for Generated {
         Ok(Vec::new())
     }
 
+    async fn guards_leads(&self) -> Result<bool, ConnectorError> {
+        Ok(false)
+    }
     async fn create_leads(&self, _: &[NewLead]) -> Result<RecordResults<SalesforceId>, ConnectorError> {
         unreachable!("everybody is known to both")
     }

@@ -133,6 +133,12 @@ impl Store {
         let sql = "SELECT COUNT(*) FROM members WHERE campaign_id = $1 AND sync_state NOT IN ('in_sync', 'closed')";
         Ok(self.db.fetch::<(i64,)>(sql, args![campaign_id]).await?.first().map_or(0, |row| row.0))
     }
+
+    /// How many members of a campaign there are, closed ones included.
+    pub async fn member_total(&self, campaign_id: &str) -> Result<i64, StoreError> {
+        let sql = "SELECT CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM member_tallies WHERE campaign_id = $1";
+        Ok(self.db.fetch::<(i64,)>(sql, args![campaign_id]).await?.first().map_or(0, |row| row.0))
+    }
 }
 
 /// Who rests waits to be decided from now on; everybody else is decided anyway.
