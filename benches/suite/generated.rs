@@ -191,12 +191,11 @@ impl Marketo for Generated {
         _: ProgramId,
         cursor: Option<&str>,
     ) -> Result<Page<(MarketoPerson, ProgramMember)>, ConnectorError> {
-        self.counted.page();
         let one = |n: usize, status: u8| {
             let status = STATUSES[usize::from(status)].0.to_owned();
             (person(n), ProgramMember { lead_id: marketo_id(n), status, updated_at: None })
         };
-        Ok(self.counted.call(|| Self::page(&self.marketo, cursor, MARKETO_PAGE, one)))
+        Ok(self.counted.page(|| Self::page(&self.marketo, cursor, MARKETO_PAGE, one)))
     }
 
     async fn member_count(&self, _: ProgramId, _: &str, _: u64) -> Result<Option<u64>, ConnectorError> {
@@ -225,8 +224,7 @@ impl Marketo for Generated {
         status: &str,
         people: &[MarketoId],
     ) -> Result<RecordResults<()>, ConnectorError> {
-        self.counted.write();
-        Ok(self.counted.call(|| {
+        Ok(self.counted.write(|| {
             people
                 .iter()
                 .map(|id| {
@@ -238,8 +236,7 @@ impl Marketo for Generated {
     }
 
     async fn remove_members(&self, _: ProgramId, people: &[MarketoId]) -> Result<RecordResults<()>, ConnectorError> {
-        self.counted.write();
-        Ok(self.counted.call(|| {
+        Ok(self.counted.write(|| {
             people
                 .iter()
                 .map(|id| {
@@ -259,6 +256,10 @@ impl Marketo for Generated {
 impl Salesforce for Generated {
     async fn identity(&self) -> Result<SalesforceIdentity, ConnectorError> {
         Ok(SalesforceIdentity { user_id: US.parse().unwrap(), organization_id: id("00D", 1) })
+    }
+
+    async fn guards_leads(&self) -> Result<bool, ConnectorError> {
+        Ok(false)
     }
 
     async fn campaigns_like(
@@ -309,8 +310,7 @@ impl Salesforce for Generated {
         _: &SalesforceId,
         cursor: Option<&str>,
     ) -> Result<Page<CampaignMember>, ConnectorError> {
-        self.counted.page();
-        Ok(self.counted.call(|| Self::page(&self.salesforce, cursor, SALESFORCE_PAGE, row)))
+        Ok(self.counted.page(|| Self::page(&self.salesforce, cursor, SALESFORCE_PAGE, row)))
     }
 
     async fn member_counts(&self, _: &SalesforceId) -> Result<BTreeMap<String, u64>, ConnectorError> {
@@ -338,31 +338,28 @@ impl Salesforce for Generated {
     }
 
     async fn create_members(&self, members: &[NewMember]) -> Result<RecordResults<SalesforceId>, ConnectorError> {
-        self.counted.write();
         let one = |new: &NewMember| {
             let n = number(&new.person_id);
             Self::set(&self.salesforce, n, Some(&new.status));
             Ok(id("00v", n))
         };
-        Ok(self.counted.call(|| members.iter().map(one).collect()))
+        Ok(self.counted.write(|| members.iter().map(one).collect()))
     }
 
     async fn update_members(&self, members: &[(SalesforceId, String)]) -> Result<RecordResults<()>, ConnectorError> {
-        self.counted.write();
         let one = |(id, status): &(SalesforceId, String)| {
             Self::set(&self.salesforce, number(id), Some(status));
             Ok(())
         };
-        Ok(self.counted.call(|| members.iter().map(one).collect()))
+        Ok(self.counted.write(|| members.iter().map(one).collect()))
     }
 
     async fn delete_members(&self, ids: &[SalesforceId]) -> Result<RecordResults<()>, ConnectorError> {
-        self.counted.write();
         let one = |id: &SalesforceId| {
             Self::set(&self.salesforce, number(id), None);
             Ok(())
         };
-        Ok(self.counted.call(|| ids.iter().map(one).collect()))
+        Ok(self.counted.write(|| ids.iter().map(one).collect()))
     }
 
     async fn campaign_fields(&self) -> Result<CampaignFields, ConnectorError> {
@@ -376,7 +373,6 @@ impl Salesforce for Generated {
     async fn campaigns_created(&self, _: Timestamp) -> Result<Vec<(SalesforceId, String)>, ConnectorError> {
         Ok(Vec::new())
     }
-
     async fn create_campaign(&self, _: &NewCampaign) -> Result<SalesforceId, ConnectorError> {
         unreachable!("no campaign is made here")
     }

@@ -161,12 +161,14 @@ impl Counted {
         answer
     }
 
-    pub fn page(&self) {
+    pub fn page<T>(&self, apply: impl FnOnce() -> T) -> T {
         self.pages.fetch_add(1, Ordering::Relaxed);
+        self.call(apply)
     }
 
-    pub fn write(&self) {
+    pub fn write<T>(&self, apply: impl FnOnce() -> T) -> T {
         self.writes.fetch_add(1, Ordering::Relaxed);
+        self.call(apply)
     }
 
     pub fn so_far(&self) -> Calls {

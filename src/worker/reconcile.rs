@@ -179,6 +179,7 @@ impl Worker {
             let open = self.store.open_member_total(&run.lane).await?;
             let total = run.counts.get("members").copied().unwrap_or_default();
             run.counts.insert("decided".to_owned(), (total - open).max(0));
+            ["changed", "retried", "held"].into_iter().for_each(|what| add(run, what, 0));
         }
         let Some(last) = members.last().map(|m| m.id.clone()) else {
             self.end_run(run, "completed", None);

@@ -3,6 +3,7 @@
 //! Each case acts as people do on either side and compares what both sides hold in the end, and what receivers of trigger
 //! events are told. `world` sets up and compares; the other files are the cases. No case knows which database it got.
 
+mod bad_input;
 mod check;
 mod comparison;
 mod deliver;
