@@ -362,26 +362,10 @@ impl Store {
         members(self.db.fetch(&sql, args).await?)
     }
 
-    /// Members of mappings that are there, in one of the states in which they wait for a person, after the id `after`.
-    pub async fn held_members(
-        &self,
-        sync_state: &str,
-        reason: Option<&str>,
-        after: &str,
-        limit: i64,
-    ) -> Result<Vec<Member>, StoreError> {
-        let mut args = args![after, limit, sync_state];
-        let mut sql = format!(
-            "SELECT {MEMBER} FROM members m JOIN people p ON p.id = m.person_id
-             WHERE m.sync_state IN ('diverged', 'parked', 'failed') AND m.sync_state = $3 AND m.id > $1
-               AND EXISTS (SELECT 1 FROM mappings a WHERE a.campaign_id = m.campaign_id AND a.deleted_at IS NULL)"
-        );
-        if let Some(reason) = reason {
-            args.push(reason.into());
-            sql += " AND m.reason = $4";
-        }
-        sql += " ORDER BY m.id LIMIT $2";
-        members(self.db.fetch(&sql, args).await?)
+    /// How many members of a campaign there are, closed ones included.
+    pub async fn member_total(&self, campaign_id: &str) -> Result<i64, StoreError> {
+        let sql = "SELECT CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM member_tallies WHERE campaign_id = $1";
+        Ok(self.db.fetch::<(i64,)>(sql, args![campaign_id]).await?.first().map_or(0, |row| row.0))
     }
 
     /// How many members of a campaign are in each state for each reason.

@@ -14,6 +14,7 @@ pub mod figures;
 pub mod filter;
 pub mod flow_actions;
 pub mod guards;
+mod held;
 pub mod ingest;
 pub mod intents;
 pub mod keys;
