@@ -362,12 +362,6 @@ impl Store {
         members(self.db.fetch(&sql, args).await?)
     }
 
-    /// How many members of a campaign there are, closed ones included.
-    pub async fn member_total(&self, campaign_id: &str) -> Result<i64, StoreError> {
-        let sql = "SELECT CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM member_tallies WHERE campaign_id = $1";
-        Ok(self.db.fetch::<(i64,)>(sql, args![campaign_id]).await?.first().map_or(0, |row| row.0))
-    }
-
     /// How many members of a campaign are in each state for each reason.
     pub async fn member_counts(&self, campaign_id: &str) -> Result<Vec<(String, Option<String>, i64)>, StoreError> {
         let sql = "SELECT sync_state, reason, COUNT(*) FROM members WHERE campaign_id = $1 AND sync_state <> 'closed'
