@@ -258,10 +258,6 @@ impl Salesforce for Generated {
         Ok(SalesforceIdentity { user_id: US.parse().unwrap(), organization_id: id("00D", 1) })
     }
 
-    async fn guards_leads(&self) -> Result<bool, ConnectorError> {
-        Ok(false)
-    }
-
     async fn campaigns_like(
         &self,
         _: &str,
