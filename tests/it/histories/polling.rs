@@ -8,6 +8,9 @@ use campaign_sync::worker::points::Point;
 use super::world::Owners;
 use super::{History, judge};
 
+/// When the comparison after the one that is due would be: not in this history.
+const LATER: Duration = Duration::from_secs(365 * 86_400);
+
 impl History {
     /// A poller that runs finds out soon that somebody is mapped.
     pub async fn find_places(&mut self) {
@@ -58,10 +61,20 @@ impl History {
         for _ in 0..3 {
             self.advance(Duration::from_secs(301));
             self.poll_all().await;
+            if self.lost_a_place().await {
+                self.note("a place is lost".to_owned());
+                self.store.sweep_comparisons(LATER).await.unwrap();
+            }
             self.settle().await;
         }
         judge::judge(self, before).await;
         self.worlds.get().tally.polled += 1;
+    }
+
+    /// Whether some log was not read for longer than it reaches back: then a comparison is due, and polls alone cannot bring peace.
+    async fn lost_a_place(&self) -> bool {
+        let newest = self.store.audit_log(None, 100).await.unwrap();
+        newest.iter().any(|entry| entry.action == "poll.place_lost" && entry.at >= self.mapping.created_at)
     }
 
     async fn poll_all(&mut self) {
