@@ -45,12 +45,13 @@ on_both! {
             (Receiver::that(answer(404, "")).await, "retrying", Some(404), ""),
             (Receiver::that(answer(302, redirect)).await, "retrying", Some(302), "redirect"),
             (Receiver::that(answer(308, redirect)).await, "retrying", Some(308), "redirect"),
-            (Receiver::that(|_, _| Reply::Hang).await, "retrying", None, "timeout"),
             (Receiver::that(|_, _| Reply::Reset).await, "retrying", None, "cut_off"),
             (Receiver::that(|_, _| Reply::Lie).await, "delivered", Some(200), ""),
             (Receiver::that(|_, _| Reply::Endless).await, "delivered", Some(200), ""),
             (Receiver::that(|_, _| Reply::Answer(204, "", "")).await, "delivered", Some(204), ""),
             (Receiver::closed().await, "retrying", None, "no_connection"),
+            // Last, since others are tried again before its time is up.
+            (Receiver::that(|_, _| Reply::Hang).await, "retrying", None, "timeout"),
         ];
         let mut subscribed = Vec::new();
         for (receiver, ..) in &cases {
