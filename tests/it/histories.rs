@@ -31,6 +31,8 @@ use setup::{policies, poll_settings, settings};
 use world::{Dice, FOREIGN, STATUSES, Tally, Worlds};
 
 const HISTORIES: u64 = 10_000;
+/// How many are played in one store.
+const BLOCK: u64 = 50;
 /// Failed histories that are enough to look at.
 const ENOUGH: usize = 20;
 const LEASE: Duration = Duration::from_secs(30);
@@ -338,7 +340,8 @@ impl History {
 fn histories_end_equal_or_explained() {
     let only = std::env::var("HISTORY_SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
     let histories = std::env::var("HISTORIES").ok().and_then(|n| n.parse().ok()).unwrap_or(HISTORIES);
-    let seeds = only.map_or(0..histories, |seed| seed..seed + 1);
+    // One alone comes after those that came before it in its store.
+    let seeds = only.map_or(0..histories, |seed| seed - seed % BLOCK..seed + 1);
     let next = AtomicU64::new(seeds.start);
     let failed = std::sync::Mutex::new(Vec::new());
     let total = std::sync::Mutex::new(Tally::default());
@@ -346,14 +349,21 @@ fn histories_end_equal_or_explained() {
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                let seed = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < seeds.end);
-                // After a failure with a store of its own: what a history left behind is not the next one's to explain.
                 let count = |tally| *total.lock().unwrap() += tally;
-                while let Err(seed) = play_all(seed, count) {
-                    let mut failed = failed.lock().unwrap();
-                    failed.push(seed);
-                    if failed.len() >= ENOUGH {
-                        next.store(seeds.end, Ordering::Relaxed);
+                loop {
+                    let first = next.fetch_add(BLOCK, Ordering::Relaxed);
+                    if first >= seeds.end {
+                        return;
+                    }
+                    let mut block = first..(first + BLOCK).min(seeds.end);
+                    // After a failure with a store of its own: what a history left behind is not the next one's to explain.
+                    while let Err(seed) = play_all(block.clone(), count) {
+                        block.start = seed + 1;
+                        let mut failed = failed.lock().unwrap();
+                        failed.push(seed);
+                        if failed.len() >= ENOUGH {
+                            next.store(seeds.end, Ordering::Relaxed);
+                        }
                     }
                 }
             });
@@ -364,8 +374,9 @@ fn histories_end_equal_or_explained() {
     eprintln!("histories: seeds {seeds:?} all ended equal or explained: {:?}", total.into_inner().unwrap());
 }
 
-/// Plays histories in one store until there are none left, or one fails.
-fn play_all(next: impl Fn() -> Option<u64>, count: impl Fn(Tally)) -> Result<(), u64> {
+/// Plays histories one after the other in a store of their own until one fails. The store's clock goes on from one to the next, and
+/// pauses depend on it: so that a history is played the same each time, those before it have to be.
+fn play_all(seeds: std::ops::Range<u64>, count: impl Fn(Tally)) -> Result<(), u64> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let database = crate::support::TestDatabase::in_memory();
     let clock = Clock::manual("2026-11-23T08:00:00Z".parse().unwrap());
@@ -374,7 +385,7 @@ fn play_all(next: impl Fn() -> Option<u64>, count: impl Fn(Tally)) -> Result<(),
         store.migrate().await.unwrap();
         store
     });
-    while let Some(seed) = next() {
+    for seed in seeds {
         let play = || runtime.block_on(async { History::new(&store, &clock, seed, seed + 1).await.play().await });
         count(std::panic::catch_unwind(std::panic::AssertUnwindSafe(play)).map_err(|_| seed)?);
     }
