@@ -57,6 +57,11 @@ impl World {
     }
 }
 
+/// Where a row is in the order of its log.
+fn place(row: &CampaignMember) -> String {
+    format!("{:020}|{}", row.system_modstamp.map_or(0, Timestamp::as_millisecond), row.id)
+}
+
 #[async_trait]
 impl MarketoLog for Worlds {
     async fn log_place(&self, since: Timestamp) -> Result<String, ConnectorError> {
@@ -89,8 +94,12 @@ impl SalesforceLog for Worlds {
                     && row.system_modstamp.is_some_and(|at| at.as_second() >= since.as_second())
             };
             let mut rows: Vec<_> = rows.filter(changed).cloned().collect();
-            rows.sort_by(|a, b| (a.system_modstamp, &a.id).cmp(&(b.system_modstamp, &b.id)));
-            page(rows, cursor)
+            rows.sort_by_key(place);
+            // A locator goes on after the last row, whatever moves meanwhile: a row that is changed takes no other's place.
+            rows.retain(|row| cursor.is_none_or(|cursor| place(row).as_str() > cursor));
+            let last = rows.get(PAGE - 1).filter(|_| rows.len() > PAGE).map(place);
+            rows.truncate(PAGE);
+            Page { rows, next: last, total: None }
         })
     }
 
