@@ -210,7 +210,6 @@ on_both! {
             12  | Removed  | Registered | Registered -          | Registered -          | observe | Registered - salesforce
             13  | Gone     | Registered | - -                   | - -                   | closed  | Registered - salesforce
             6   | Rests    | Registered | Registered Attended>Registered | Registered Registered | in_sync |
-            8R  | Lowered  | Attended   | Attended Invited      | Attended Invited      | regression | Attended Invited salesforce
             10C | Torn     | Invited    | Registered Attended   | Registered Attended   | observe | Invited Attended salesforce
             14  | Kept     | Invited    | - Registered          | - Registered          | observe | Invited Registered salesforce
             15  | Returns  | Invited    | Registered -          | Registered -          | observe | Invited - salesforce

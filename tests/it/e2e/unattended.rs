@@ -127,8 +127,9 @@ on_both! {
         assert_eq!((ledger().await, running.api.get(&format!("mappings/{}", running.mapping)).await.expect(200).json()["bridge"].clone()), (before, bridge));
         running.ledger_balances().await;
         // What happens from then on is counted on.
-        running.world.change_in_salesforce("Moves", "Attended");
-        running.both_have("Moves", Some("Attended")).await;
+        world.change_in_salesforce("Moves", "Attended");
+        eventually("the change", SOON, async || (world.in_marketo()["Moves"] == ["Attended"]).then_some(())).await;
+        running.settle().await;
         running.ledger_balances().await;
     }
 }
