@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::envelope::lead_date;
 use super::rules::ProgressionStatus;
+use super::visited::Visited;
 
 /// One program member.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -95,12 +96,15 @@ pub struct Memberships {
     by_program: BTreeMap<i64, BTreeMap<i64, Member>>,
     by_lead: BTreeMap<i64, BTreeSet<i64>>,
     last_id: i64,
+    #[serde(skip)]
+    visited: Visited,
 }
 
 impl Memberships {
     /// One membership.
     #[must_use]
     pub fn get(&self, program_id: i64, lead_id: i64) -> Option<&Member> {
+        self.visited.add(1);
         self.by_program.get(&program_id)?.get(&lead_id)
     }
 
@@ -112,7 +116,14 @@ impl Memberships {
     /// Members of a program whose lead id is above `after`, in order.
     pub fn of_program(&self, program_id: i64, after: i64) -> impl Iterator<Item = &Member> {
         let rows = self.by_program.get(&program_id);
-        rows.into_iter().flat_map(move |rows| rows.range(after.saturating_add(1)..).map(|(_, member)| member))
+        let rows = rows.into_iter().flat_map(move |rows| rows.range(after.saturating_add(1)..).map(|(_, member)| member));
+        rows.inspect(|_| self.visited.add(1))
+    }
+
+    /// How many rows were looked at so far.
+    #[must_use]
+    pub fn visited(&self) -> u64 {
+        self.visited.count()
     }
 
     /// How many members a program has.

@@ -14,6 +14,7 @@ use campaign_sync::sandbox::salesforce::{Cell, Id, JsonHook, Noise, Object, Webh
 use campaign_sync::sandbox::{self, EmulateOptions, Emulators};
 use serde_json::{Value, json};
 
+use super::police::Excused;
 use super::storm;
 use crate::support::{Launch, TestDatabase};
 
@@ -29,6 +30,14 @@ pub struct World {
     pub emulators: Emulators,
     pub program: i64,
     pub campaign: Id,
+    /// What the vendors may count against us in this case.
+    pub excused: Excused,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.excused.look(&self.emulators);
+    }
 }
 
 /// Who holds which status, by last name; one person may be there more than once.
@@ -71,7 +80,7 @@ impl World {
             org.add_status(campaign, "Registered", false).unwrap();
             campaign
         });
-        Self { emulators, program, campaign }
+        Self { emulators, program, campaign, excused: Excused::default() }
     }
 
     /// How the service is started for this world.
