@@ -135,11 +135,14 @@ impl Memberships {
     /// Programs that a person is in, in order of id.
     #[must_use]
     pub fn programs_of(&self, lead_id: i64) -> Vec<i64> {
-        self.by_lead.get(&lead_id).map(|programs| programs.iter().copied().collect()).unwrap_or_default()
+        let programs: Vec<i64> = self.by_lead.get(&lead_id).into_iter().flatten().copied().collect();
+        self.visited.add(programs.len());
+        programs
     }
 
     /// Gives a person a status. Says whether this is the moment in which success was reached.
     pub fn put(&mut self, program_id: i64, lead_id: i64, status: &ProgressionStatus, now: Timestamp) -> bool {
+        self.visited.add(1);
         self.last_id += 1;
         let member_id = self.last_id;
         let member = self.by_program.entry(program_id).or_default().entry(lead_id).or_insert_with(|| Member {
@@ -167,6 +170,7 @@ impl Memberships {
 
     /// Takes a member out.
     pub fn remove(&mut self, program_id: i64, lead_id: i64) -> Option<Member> {
+        self.visited.add(1);
         let member = self.by_program.get_mut(&program_id)?.remove(&lead_id)?;
         if let Some(programs) = self.by_lead.get_mut(&lead_id) {
             programs.remove(&program_id);

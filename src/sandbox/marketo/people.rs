@@ -201,6 +201,7 @@ impl People {
 
     /// Writes fields and returns those that changed with their old and new values. Null empties a field.
     pub fn update(&mut self, id: i64, now: Timestamp, fields: BTreeMap<String, Value>) -> Vec<(String, Value, Value)> {
+        self.visited.add(1);
         let Some(person) = self.rows.get_mut(&id) else { return Vec::new() };
         let mut changes = Vec::new();
         for (name, new) in fields {
@@ -228,6 +229,7 @@ impl People {
 
     /// Takes a person out.
     pub fn remove(&mut self, id: i64) -> Option<Person> {
+        self.visited.add(1);
         let person = self.rows.remove(&id)?;
         for (name, value) in &person.fields {
             if let Some(values) = self.index.get_mut(name) {

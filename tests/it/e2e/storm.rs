@@ -1,7 +1,7 @@
 //! `FAULTS=1` lets every fault of both vendors loose on all cases of this folder; another number is the seed, which each case prints.
 //!
 //! Owns what that changes in the set-up: the weather of `sandbox::storm`, webhooks that are lost, doubled, late and out of order, and,
-//! since lost ones are found by polls alone, polls every second. A case that cannot be seen so says why, with `calm_only!`.
+//! since lost ones are found by polls alone, polls several times a second. A case that cannot be seen so says why, with `calm_only!`.
 
 use campaign_sync::sandbox::fault::Faults;
 use campaign_sync::sandbox::marketo::Mishaps;

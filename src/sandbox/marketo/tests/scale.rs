@@ -26,7 +26,7 @@ fn work(members: usize) -> Vec<(&'static str, u64)> {
             .collect();
         world.set_status_of_all(1044, &ids, "Invited").unwrap();
         clock.advance(3600);
-        let since = world.now().to_string();
+        let since = world.now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         let some: Vec<i64> = ids.iter().copied().take(300).collect();
         let listed = some.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
         let of = |ids: &[i64], field: &str| json!(ids.iter().map(|id| json!({field: id})).collect::<Vec<_>>());
