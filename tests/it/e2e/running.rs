@@ -10,7 +10,7 @@ use super::world::{KEY, SOON, Side, World};
 use crate::support::{Api, Launch, Service, TestDatabase, eventually};
 
 /// After this long without a look at the logs nobody looks at them.
-const UNREAD: Duration = Duration::from_secs(12);
+const UNREAD: Duration = Duration::from_secs(20);
 
 /// A world with the service running in it.
 pub struct Running {
@@ -100,7 +100,9 @@ impl Running {
 
     async fn quiet(&self) {
         eventually("everything to settle", SOON, async || {
-            if !self.world.emulators.marketo.with(|world| world.outgoing.is_empty() && world.on_the_way == 0) {
+            let emulators = &self.world.emulators;
+            let all_sent = emulators.marketo.with(|world| world.outgoing.is_empty() && world.on_the_way == 0);
+            if !all_sent || emulators.salesforce.on_the_way() > 0 {
                 return None;
             }
             let outbox = &self.api.get("stats").await.expect(200).json()["outbox"];
