@@ -225,17 +225,22 @@ impl Db {
         })
     }
 
-    /// The same, whose commit does not wait for the disk: a process that is killed loses nothing, a machine that loses its power
-    /// may lose the last of these. The next other commit brings them to the disk with it.
-    pub(super) async fn begin_lazily(&self) -> Result<Tx, StoreError> {
-        Ok(match self {
-            Self::Sqlite { write, .. } => Tx::Sqlite(WriteTx::begin_lazily(write).await?),
-            Self::Postgres(pool) => {
-                let mut tx = pool.begin().await?;
-                sqlx::query("SET LOCAL synchronous_commit TO OFF").execute(&mut *tx).await?;
-                Tx::Postgres(tx)
+    /// One statement, committed without waiting for the disk: a process that is killed loses nothing, a machine that loses its power
+    /// may lose the last of these. The next other commit brings them to the disk with it. The number of changed rows.
+    pub(super) async fn execute_lazily(&self, sql: &str, args: Vec<Arg>) -> Result<u64, StoreError> {
+        match self {
+            Self::Sqlite { write, .. } => {
+                let mut writer = Writer::idle(write, false).await?;
+                run!(sqlx::query(AssertSqlSafe(sql)), args, execute, writer.connection()).map(|r| r.rows_affected())
             }
-        })
+            Self::Postgres(pool) => {
+                let mut tx = Tx::Postgres(pool.begin().await?);
+                tx.execute("SET LOCAL synchronous_commit TO OFF", vec![]).await?;
+                let changed = tx.execute(sql, args).await?;
+                tx.commit().await?;
+                Ok(changed)
+            }
+        }
     }
 
     /// Rows of a reading statement.

@@ -66,17 +66,17 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Whether nothing of it would be missed but the place that a run goes on from: without it the run reads a page again.
-    fn is_a_place(&self) -> bool {
-        self.members.is_empty()
+    /// The one run and its lease, where nothing of it would be missed but the place that the run goes on from.
+    fn place(&self) -> Option<(&Lease, &Run)> {
+        let ([lease], [run]) = (&*self.leases, &*self.runs) else { return None };
+        let nothing_else = self.members.is_empty()
             && self.settled.is_empty()
             && self.heard.is_empty()
             && self.work.is_empty()
             && self.kept.is_empty()
             && self.baselines.is_empty()
-            && self.unshown.iter().all(|(_, unshown)| unshown.is_empty())
-            && self.runs.iter().all(|run| run.state == "running")
-            && self.leases.iter().all(|lease| self.keep.contains(&lease.lane))
+            && self.unshown.iter().all(|(_, unshown)| unshown.is_empty());
+        (nothing_else && run.state == "running" && self.keep.contains(&lease.lane)).then_some((lease, run))
     }
 }
 
@@ -95,7 +95,11 @@ impl Store {
     /// # Errors
     /// When the database fails: nothing is recorded, the leases run out, and what was written is found by the next read.
     pub async fn record(&self, batch: Batch) -> Result<Vec<Lease>, StoreError> {
-        let mut tx = if batch.is_a_place() { self.db.begin_lazily().await? } else { self.db.begin().await? };
+        if let Some((lease, run)) = batch.place() {
+            let kept = self.keep_place(lease, run).await?;
+            return Ok(kept.then(|| lease.clone()).into_iter().collect());
+        }
+        let mut tx = self.db.begin().await?;
         let held = hold(&mut tx, &batch.leases).await?;
         let ours: HashSet<&str> = held.iter().map(|lease| lease.lane.as_str()).collect();
         let members: Vec<Recorded> =

@@ -24,6 +24,16 @@ impl Writer {
         Arc::new(Mutex::new(Self { connection, open: false, synced: true }))
     }
 
+    /// Waits its turn, in order of arrival, for the connection with no transaction open on it, whose commits wait for the disk or not.
+    pub(super) async fn idle(writer: &Arc<Mutex<Self>>, synced: bool) -> Result<OwnedMutexGuard<Self>, sqlx::Error> {
+        let mut writer = Arc::clone(writer).lock_owned().await;
+        if writer.open {
+            writer.roll_back().await;
+        }
+        writer.sync(synced).await?;
+        Ok(writer)
+    }
+
     pub(super) fn connection(&mut self) -> &mut SqliteConnection {
         &mut self.connection
     }
@@ -58,21 +68,7 @@ pub(super) struct WriteTx(Option<OwnedMutexGuard<Writer>>);
 impl WriteTx {
     /// Waits its turn, in order of arrival. It begins with its first statement.
     pub(super) async fn begin(writer: &Arc<Mutex<Writer>>) -> Result<Self, sqlx::Error> {
-        Self::begin_synced(writer, true).await
-    }
-
-    /// The same, whose commit does not wait for the disk.
-    pub(super) async fn begin_lazily(writer: &Arc<Mutex<Writer>>) -> Result<Self, sqlx::Error> {
-        Self::begin_synced(writer, false).await
-    }
-
-    async fn begin_synced(writer: &Arc<Mutex<Writer>>, synced: bool) -> Result<Self, sqlx::Error> {
-        let mut writer = Arc::clone(writer).lock_owned().await;
-        if writer.open {
-            writer.roll_back().await;
-        }
-        writer.sync(synced).await?;
-        Ok(Self(Some(writer)))
+        Writer::idle(writer, true).await.map(|writer| Self(Some(writer)))
     }
 
     /// The connection, and the statement with what begins the transaction before it where it is the first: one turn of the
