@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 
 use super::storm;
 use super::world::{KEY, SOON, Side, World};
-use crate::support::{Api, Launch, Service, TestDatabase, eventually};
+use crate::support::{Api, Launch, Service, TestDatabase, eventually, in_time};
 
 /// After this long without a look at the logs nobody looks at them.
-const UNREAD: Duration = Duration::from_secs(20);
+const UNREAD: Duration = Duration::from_secs(10);
 
 /// A world with the service running in it.
 pub struct Running {
@@ -127,7 +127,7 @@ impl Running {
             let all = rounds.iter().zip(before.iter().zip(now)).all(|((_, times), (before, now))| now >= before + times);
             all.then_some(())
         };
-        let _ = tokio::time::timeout(UNREAD, eventually("the logs to be read", UNREAD * 2, read)).await;
+        let _ = tokio::time::timeout(UNREAD, in_time("the logs to be read", UNREAD * 2, read)).await;
     }
 
     /// Waits until both sides hold this.

@@ -9,13 +9,31 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// Between two questions; short against everything the service promises in milliseconds.
 const PAUSE: Duration = Duration::from_millis(10);
+const LONG_PAUSE: Duration = Duration::from_millis(300);
 
 /// Asks until there is an answer, and returns it.
 ///
 /// # Panics
 /// When there was none before the deadline; `what` says what was waited for.
-pub async fn eventually<T>(what: &str, deadline: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
-    let mut tick = interval(PAUSE);
+pub async fn eventually<T>(what: &str, deadline: Duration, probe: impl AsyncFnMut() -> Option<T>) -> T {
+    asked_every(PAUSE, what, deadline, probe).await
+}
+
+/// The same for what takes seconds and costs something to ask.
+///
+/// # Panics
+/// As `eventually` does.
+pub async fn in_time<T>(what: &str, deadline: Duration, probe: impl AsyncFnMut() -> Option<T>) -> T {
+    asked_every(LONG_PAUSE, what, deadline, probe).await
+}
+
+async fn asked_every<T>(
+    pause: Duration,
+    what: &str,
+    deadline: Duration,
+    mut probe: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let mut tick = interval(pause);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let asking = async {
         loop {
