@@ -86,21 +86,23 @@ async fn load(State(worlds): State<Worlds>, Json(saved): Json<Value>) -> Respons
 
 #[cfg(test)]
 mod tests {
-    use crate::sandbox::{EmulateOptions, Emulators, start};
     use super::*;
+    use crate::sandbox::{EmulateOptions, Emulators, start};
 
     /// What people and a client do in both worlds, by the control API and by both vendors' own.
     async fn play(emulators: &Emulators) {
         let http = reqwest::Client::new();
         let control = async |method: &str, path: &str, body: Value| {
             let method = reqwest::Method::from_bytes(method.as_bytes()).unwrap();
-            let answer = http.request(method, format!("{}{path}", emulators.control_url)).json(&body).send().await.unwrap();
+            let answer =
+                http.request(method, format!("{}{path}", emulators.control_url)).json(&body).send().await.unwrap();
             assert!(answer.status().is_success(), "{path}: {}", answer.text().await.unwrap());
             answer.json::<Value>().await.unwrap()
         };
         let statuses = json!([{"name": "Invited", "step": 10}, {"name": "Attended", "step": 20, "success": true}]);
         control("POST", "/marketo/channels", json!({"name": "Webinar", "statuses": statuses})).await;
-        let program = control("POST", "/marketo/programs", json!({"name": "Spring", "channel": "Webinar"})).await["id"].clone();
+        let program =
+            control("POST", "/marketo/programs", json!({"name": "Spring", "channel": "Webinar"})).await["id"].clone();
         let mut people = Vec::new();
         for n in 0..3 {
             let person = json!({"email": format!("p{n}@x.example"), "lastName": format!("P{n}")});
@@ -114,16 +116,31 @@ mod tests {
             control("POST", "/salesforce/records/CampaignMember", member).await;
         }
         control("POST", "/clock", json!({"advance_seconds": 90})).await;
-        control("POST", &format!("/marketo/programs/{program}/members"), json!({"lead_ids": people, "status": "Invited"})).await;
+        control(
+            "POST",
+            &format!("/marketo/programs/{program}/members"),
+            json!({"lead_ids": people, "status": "Invited"}),
+        )
+        .await;
 
         let token = format!("{}/identity/oauth/token", emulators.marketo_url);
-        let login = [("grant_type", "client_credentials"), ("client_id", emulators.marketo_client_id.as_str()), ("client_secret", emulators.marketo_client_secret.as_str())];
+        let login = [
+            ("grant_type", "client_credentials"),
+            ("client_id", emulators.marketo_client_id.as_str()),
+            ("client_secret", emulators.marketo_client_secret.as_str()),
+        ];
         let token: Value = http.get(token).query(&login).send().await.unwrap().json().await.unwrap();
         let url = format!("{}/rest/v1/programs/{program}/members/status.json", emulators.marketo_url);
         let body = json!({"statusName": "Attended", "input": [{"leadId": people[1]}]});
-        let written = http.post(url).bearer_auth(token["access_token"].as_str().unwrap()).json(&body).send().await.unwrap();
+        let written =
+            http.post(url).bearer_auth(token["access_token"].as_str().unwrap()).json(&body).send().await.unwrap();
         assert_eq!(written.json::<Value>().await.unwrap()["result"][0]["status"], "updated");
-        control("POST", &format!("/marketo/people/{}/merge", people[0].as_i64().unwrap()), json!({"losers": [people[2]]})).await;
+        control(
+            "POST",
+            &format!("/marketo/people/{}/merge", people[0].as_i64().unwrap()),
+            json!({"losers": [people[2]]}),
+        )
+        .await;
     }
 
     async fn emulators(seed: Option<std::path::PathBuf>) -> Emulators {
@@ -168,12 +185,19 @@ mod tests {
         assert_eq!(next(&one), next(&three));
 
         let url = format!("{}/saved", two.control_url);
-        let refused = reqwest::Client::new().put(&url).json(&json!({MARK: "2031-01-06T08:00:00Z"})).send().await.unwrap();
+        let refused =
+            reqwest::Client::new().put(&url).json(&json!({MARK: "2031-01-06T08:00:00Z"})).send().await.unwrap();
         assert_eq!(refused.status(), 422);
         assert_eq!(saved(&two).await, text, "changed by what was refused");
         let fresh = emulators(None).await;
         let url = format!("{}/saved", fresh.control_url);
-        let loaded = reqwest::Client::new().put(&url).body(text.clone()).header("content-type", "application/json").send().await.unwrap();
+        let loaded = reqwest::Client::new()
+            .put(&url)
+            .body(text.clone())
+            .header("content-type", "application/json")
+            .send()
+            .await
+            .unwrap();
         assert_eq!(loaded.status(), 200);
         assert_eq!(at(&saved(&fresh).await), at(&text));
     }

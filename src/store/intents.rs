@@ -99,11 +99,16 @@ impl Store {
         let intent = |(key, id): &(String, String)| {
             let ((first, before), (started_at, attempts)) = (keys.get(key)?, people.get(&of_person(id))?);
             let (key, person_id) = (key.clone(), id.clone());
-            let intent = Intent { key, person_id, started_at: *started_at, taken_over: *attempts > 1, follows: *before > 1 };
+            let intent =
+                Intent { key, person_id, started_at: *started_at, taken_over: *attempts > 1, follows: *before > 1 };
             // One of no address is of this person alone, also where it was begun before people had a key of their own.
             Some(match intent.address() {
                 Some(_) => intent,
-                None => Intent { started_at: *first.min(started_at), taken_over: intent.taken_over || intent.follows, ..intent },
+                None => Intent {
+                    started_at: *first.min(started_at),
+                    taken_over: intent.taken_over || intent.follows,
+                    ..intent
+                },
             })
         };
         Ok(wanted.iter().filter_map(intent).collect())
@@ -127,7 +132,8 @@ impl Store {
     pub async fn unfinished(&self, side: Side, emails: &[String]) -> Result<Vec<Unfinished>, StoreError> {
         let keys: Vec<_> = emails.iter().map(|email| (of_address(email),)).collect();
         let sql = "SELECT i.key FROM {rows} JOIN intents i ON i.key = r.key AND i.side = $2";
-        let found: Vec<(String,)> = self.db.fetch_rows(sql, &Rows::new("key text", &keys)?, args![side.as_str()]).await?;
+        let found: Vec<(String,)> =
+            self.db.fetch_rows(sql, &Rows::new("key text", &keys)?, args![side.as_str()]).await?;
         if found.is_empty() {
             return Ok(Vec::new());
         }
@@ -154,7 +160,8 @@ impl Store {
     pub async fn made_nothing(&self, owner: &str, side: Side, people: &[String]) -> Result<(), StoreError> {
         let mut keys: Vec<_> = people.iter().map(|id| (of_person(id),)).collect();
         keys.sort();
-        let sql = "DELETE FROM intents WHERE side = $2 AND (until <= $4 OR owner = $3) AND key IN (SELECT r.key FROM {rows})";
+        let sql =
+            "DELETE FROM intents WHERE side = $2 AND (until <= $4 OR owner = $3) AND key IN (SELECT r.key FROM {rows})";
         let mut tx = self.db.begin().await?;
         tx.execute_rows(sql, &Rows::new("key text", &keys)?, args![side.as_str(), owner, self.now()]).await?;
         tx.commit().await

@@ -76,17 +76,31 @@ fn passed(output: &Output) -> u32 {
 /// The samples of the guide in one language, which must each connect: with what comes before a sample in a program of somebody's, and
 /// what has to come of it.
 const SAMPLES: [(&str, &str, &str, &str, &str); 4] = [
-    ("jsforce", "js", "jsforce.Connection", "const jsforce = require(\"jsforce\");", "if (leads.totalSize !== 1) throw new Error(JSON.stringify(leads));"),
-    ("node-marketo-rest", "js", "new Marketo", "const Marketo = require(\"node-marketo-rest\");", "if (people.result.length !== 1) throw new Error(JSON.stringify(people));"),
+    (
+        "jsforce",
+        "js",
+        "jsforce.Connection",
+        "const jsforce = require(\"jsforce\");",
+        "if (leads.totalSize !== 1) throw new Error(JSON.stringify(leads));",
+    ),
+    (
+        "node-marketo-rest",
+        "js",
+        "new Marketo",
+        "const Marketo = require(\"node-marketo-rest\");",
+        "if (people.result.length !== 1) throw new Error(JSON.stringify(people));",
+    ),
     ("simple-salesforce", "python", "simple_salesforce", "", "assert leads['totalSize'] == 1, leads"),
     ("marketorestpython", "python", "marketorestpython", "", "assert len(people) == 1, people"),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_samples_of_the_guide_are_run_as_they_stand() {
-    let guide = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guides/emulators.md")).unwrap();
+    let guide =
+        std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guides/emulators.md")).unwrap();
     let of = |language: &str, word: &str| -> String {
-        let found: Vec<&str> = guide.split(&format!("```{language}\n")).skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+        let found: Vec<&str> =
+            guide.split(&format!("```{language}\n")).skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
         found.into_iter().find(|block| block.contains(word)).unwrap_or_else(|| panic!("no sample of {word}")).to_owned()
     };
     let seed = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/quick-start/world.json");
@@ -105,7 +119,10 @@ async fn the_samples_of_the_guide_are_run_as_they_stand() {
             python.args(["-B", "-c", &format!("{before}\n{sample}\n{after}")]);
             python
         } else {
-            let require = format!("import {{ createRequire }} from \"node:module\";\nconst require = createRequire(\"{}/\");", installed.display());
+            let require = format!(
+                "import {{ createRequire }} from \"node:module\";\nconst require = createRequire(\"{}/\");",
+                installed.display()
+            );
             let mut node = Command::new("node");
             node.args(["--input-type=module", "-e", &format!("{require}\n{before}\n{sample}\n{after}")]);
             node

@@ -116,7 +116,8 @@ impl Memberships {
     /// Members of a program whose lead id is above `after`, in order.
     pub fn of_program(&self, program_id: i64, after: i64) -> impl Iterator<Item = &Member> {
         let rows = self.by_program.get(&program_id);
-        let rows = rows.into_iter().flat_map(move |rows| rows.range(after.saturating_add(1)..).map(|(_, member)| member));
+        let rows =
+            rows.into_iter().flat_map(move |rows| rows.range(after.saturating_add(1)..).map(|(_, member)| member));
         rows.inspect(|_| self.visited.add(1))
     }
 

@@ -96,7 +96,9 @@ fn calls(page: &str) -> Vec<(String, String, String)> {
                     method = verb.to_owned();
                     calls.push((method.clone(), path.to_owned(), String::new()));
                 }
-                _ if code.starts_with("/s") || code.starts_with("/m") => calls.push((method.clone(), code.to_owned(), String::new())),
+                _ if code.starts_with("/s") || code.starts_with("/m") => {
+                    calls.push((method.clone(), code.to_owned(), String::new()))
+                }
                 _ if code.starts_with("{\"") && !method.is_empty() => calls.last_mut().unwrap().2 = code.to_owned(),
                 _ => {}
             }

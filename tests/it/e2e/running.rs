@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::storm;
 use super::world::{KEY, SOON, Side, World};
-use crate::support::{Api, Launch, Service, TestDatabase, eventually, in_time};
+use crate::support::{Api, Launch, Service, TestDatabase, eventually};
 
 /// After this long without a look at the logs nobody looks at them.
 const UNREAD: Duration = Duration::from_secs(10);
@@ -116,7 +116,8 @@ impl Running {
     /// nothing is waited for then.
     async fn logs_are_read(&self) {
         // One that was being read already does not count.
-        let rounds = [("activities", 2), ("deleted_leads", 2), ("changed_members", 2), ("departed_people", 4), ("deleted", 6)];
+        let rounds =
+            [("activities", 2), ("deleted_leads", 2), ("changed_members", 2), ("departed_people", 4), ("deleted", 6)];
         let count = async || {
             let metrics = self.api.get("/metrics").await.expect(200).text;
             rounds.map(|(endpoint, _)| calls_of(&metrics, endpoint))
@@ -124,10 +125,11 @@ impl Running {
         let before = count().await;
         let read = async || {
             let now = count().await;
-            let all = rounds.iter().zip(before.iter().zip(now)).all(|((_, times), (before, now))| now >= before + times);
+            let all =
+                rounds.iter().zip(before.iter().zip(now)).all(|((_, times), (before, now))| now >= before + times);
             all.then_some(())
         };
-        let _ = tokio::time::timeout(UNREAD, in_time("the logs to be read", UNREAD * 2, read)).await;
+        let _ = tokio::time::timeout(UNREAD, eventually("the logs to be read", UNREAD * 2, read)).await;
     }
 
     /// Waits until both sides hold this.

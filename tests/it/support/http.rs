@@ -8,7 +8,7 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
 
-use super::in_time;
+use super::eventually;
 
 /// How long somebody asks again.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -95,7 +95,7 @@ impl Api {
                 (!is_a_vendors_fault(&answer)).then_some(())
             };
             // What is a vendor's fault in the end, too, is the answer.
-            let _ = tokio::time::timeout(PATIENCE, in_time("another answer", PATIENCE * 2, again)).await;
+            let _ = tokio::time::timeout(PATIENCE, eventually("another answer", PATIENCE * 2, again)).await;
         }
         answer
     }
