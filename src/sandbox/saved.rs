@@ -86,8 +86,8 @@ async fn load(State(worlds): State<Worlds>, Json(saved): Json<Value>) -> Respons
 
 #[cfg(test)]
 mod tests {
-    use super::super::{EmulateOptions, Emulators, start};
     use super::*;
+    use crate::sandbox::{EmulateOptions, Emulators, start};
 
     /// What people and a client do in both worlds, by the control API and by both vendors' own.
     async fn play(emulators: &Emulators) {

@@ -87,8 +87,9 @@ impl Worker {
     /// Ends attempts for others with the address of somebody who is about to be created: nothing that they made was found when it was
     /// looked for. What is made from now on is not theirs.
     pub(super) async fn forget_what_made_nothing(&self, side: Side, held: &[Intent]) -> Result<(), PassError> {
-        let emails: Vec<String> =
-            held.iter().filter(|intent| intent.follows).filter_map(|i| i.address().map(str::to_owned)).collect();
+        // The one before was for somebody else: where it was for this person, it was known to have been the only one.
+        let after_another = held.iter().filter(|intent| intent.follows && !intent.taken_over);
+        let emails: Vec<String> = after_another.filter_map(|intent| intent.address().map(str::to_owned)).collect();
         if emails.is_empty() {
             return Ok(());
         }

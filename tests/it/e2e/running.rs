@@ -10,7 +10,7 @@ use super::world::{KEY, SOON, Side, World};
 use crate::support::{Api, Launch, Service, TestDatabase, eventually};
 
 /// After this long without a look at the logs nobody looks at them.
-const UNREAD: Duration = Duration::from_secs(20);
+const UNREAD: Duration = Duration::from_secs(10);
 
 /// A world with the service running in it.
 pub struct Running {

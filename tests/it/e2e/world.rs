@@ -105,7 +105,7 @@ impl World {
             .set("auth.bootstrap_key", KEY)
             .set("sync.lease", "2s")
             // Cases that are not about polls are not to be helped by them, but where webhooks are lost.
-            .set("sync.poll_interval", if faults { "500ms" } else { "1h" })
+            .set("sync.poll_interval", if faults { "200ms" } else { "1h" })
             .set("limits.marketo.window", if faults { "1s" } else { "20s" })
             .set("sync.retry_base", "100ms")
             .set("sync.retry_cap", "1s")
