@@ -8,6 +8,7 @@ pub mod dashboard;
 pub mod demo;
 pub mod diagnosis;
 pub mod domain;
+pub mod door;
 pub mod http;
 pub mod init;
 pub mod problem;
