@@ -9,6 +9,8 @@ pub mod demo;
 pub mod diagnosis;
 pub mod domain;
 pub mod door;
+#[cfg(test)]
+mod fuzz;
 pub mod http;
 pub mod init;
 pub mod problem;

@@ -68,7 +68,7 @@ struct ErasedBody {
     dry_run: bool,
     /// How many people were meant: several where they share the address that was named.
     people: usize,
-    /// Rows by table that said who they are.
+    /// By table, how many values said who they are.
     #[schema(example = json!({"people": 1, "trigger_events": 12}))]
     rows: BTreeMap<&'static str, i64>,
 }

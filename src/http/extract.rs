@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use super::refusal::{Answer, Refusal};
 use crate::domain::ids::SalesforceId;
+use crate::domain::redaction::without_addresses;
 
 const PAGE: i64 = 50;
 const LONGEST_PAGE: i64 = 500;
@@ -73,7 +74,8 @@ pub(super) fn refused_body(rejection: JsonRejection) -> Refusal {
             let text = error.body_text();
             let text = text.split_once("target type: ").map_or(text.as_str(), |(_, rest)| rest);
             let (field, message) = field_to_blame(text);
-            Refusal::field(field, "invalid", message)
+            // Serde repeats the value; what a person is called has no place in an answer that is logged by whoever gets it.
+            Refusal::field(field, "invalid", without_addresses(&message))
         }
         JsonRejection::JsonSyntaxError(error) => {
             let text = error.body_text();

@@ -32,7 +32,7 @@ pub enum Whom {
 pub struct Erased {
     /// Our ids of whoever was meant.
     pub people: Vec<String>,
-    /// Rows by table.
+    /// Values by table.
     pub rows: BTreeMap<&'static str, i64>,
 }
 
@@ -113,18 +113,19 @@ impl Store {
         for address in &addresses {
             self.settle_work(address, &meant, dry, &mut erased).await?;
         }
-        self.forget_answers(&erased.people.clone(), dry, &mut erased).await?;
         for address in &addresses {
             for place in &PLACES {
                 let rows = self.rewrite(place, address, dry).await?;
                 erased.add(place.table, rows);
             }
         }
+        // Only now, so that a dry run counts the same.
+        self.forget_answers(&erased.people.clone(), dry, &mut erased).await?;
         self.forget_shown(&erased.people.clone(), dry, &mut erased).await?;
         if !dry {
             let mut tx = self.db.begin().await?;
             let whom = if erased.people.is_empty() { "nobody known".to_owned() } else { erased.people.join(" ") };
-            let detail = format!("{} rows", erased.total());
+            let detail = format!("{} values", erased.total());
             audit(self, &mut tx, actor, "person.erased", &whom, &detail).await?;
             tx.commit().await?;
         }

@@ -35,6 +35,7 @@ mod resolve;
 mod rows;
 mod running;
 mod scans;
+mod silent;
 mod statuses_later;
 mod storm;
 mod stream;

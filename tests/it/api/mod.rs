@@ -3,6 +3,7 @@
 //! The vendors are tables, nothing works anything off: what is asked and answered is the subject, not what comes of it.
 
 mod audited;
+mod broken;
 mod browse;
 mod decided;
 mod flow_actions;

@@ -20,7 +20,7 @@ fn is_told_to_wait(answer: &Answer) {
 }
 
 /// A key in the form of the dashboard.
-async fn log_in(api: &Api, key: &str) -> Answer {
+pub async fn log_in(api: &Api, key: &str) -> Answer {
     let page = api.get("/login").await.expect(200);
     let visit = page.header("set-cookie").split(';').next().unwrap().to_owned();
     let csrf = page.text.split("name=\"csrf\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
