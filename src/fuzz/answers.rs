@@ -68,8 +68,8 @@ fn serve(stream: TcpStream, token: &str, answer: &Mutex<(u16, Vec<u8>)>) -> Opti
         };
         let head =
             format!("HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
-        writer.write_all(head.as_bytes()).ok()?;
-        writer.write_all(&body).ok()?;
+        // In one piece, or each answer would wait for the one before to be acknowledged.
+        writer.write_all(&[head.as_bytes(), &body].concat()).ok()?;
     }
 }
 

@@ -158,6 +158,24 @@ fn asked() -> impl Strategy<Value = Broken> {
 }
 
 on_both! {
+    /// Found so: Postgres keeps no such character, and said 503.
+    async fn a_text_that_no_database_keeps_is_refused(database: TestDatabase) {
+        let service = Service::new(&database).await;
+        let mapping = service.populated().await;
+        let cursor = URL_SAFE_NO_PAD.encode("\0");
+        for path in [format!("mappings/{mapping}/members?q=%00"), format!("trigger-events?cursor={cursor}"), "changes?%00=1".to_owned()] {
+            assert_eq!(service.get(&path).await.problem(), (422, "invalid-input".to_owned()), "{path}");
+        }
+        let escaped = service.ask("POST", "keys", &[], r#"{"name": "a\\u0000", "scopes": ["read"]}"#).await.expect(201).json();
+        assert_eq!(escaped["name"], "a\\u0000");
+        for (path, body) in [
+            ("keys", r#"{"name": "a\u0000", "scopes": ["read"]}"#),
+            ("flow-actions/change-status", r#"{"campaign_id": "x", "people": [{"email": "\\\u0000"}]}"#),
+        ] {
+            assert_eq!(service.ask("POST", path, &[], body).await.problem(), (422, "invalid-input".to_owned()), "{body}");
+        }
+    }
+
     async fn what_no_client_sends_is_no_fault_of_ours(database: TestDatabase) {
         let service = Service::limited(&database, &[("CAMPAIGN_SYNC__LIMITS__REQUESTS_PER_SECOND", "0")]).await;
         let mapping = service.populated().await;
