@@ -63,8 +63,8 @@ pub enum Repeated {
     Answered(Kept),
     /// Being answered at this moment.
     InHand,
-    /// The key was used for another body.
-    OtherBody,
+    /// The key was used for something else.
+    OtherRequest,
 }
 
 impl Store {
@@ -124,8 +124,8 @@ impl Store {
         Ok(revoked)
     }
 
-    /// Takes a request in hand, unless it was before.
-    pub async fn begin_request(&self, key: &str, body_hash: &str) -> Result<Repeated, StoreError> {
+    /// Takes a request in hand, unless it was before. The hash is of all that has to be the same when it is repeated.
+    pub async fn begin_request(&self, key: &str, request_hash: &str) -> Result<Repeated, StoreError> {
         let now = self.now();
         let mut tx = self.db.begin().await?;
         let sql =
@@ -135,7 +135,7 @@ impl Store {
             .execute(
                 "INSERT INTO idempotency_keys (key, body_hash, status, headers, body, created_at) VALUES ($1, $2, 0, '[]', '', $3)
                  ON CONFLICT (key) DO NOTHING",
-                args![key, body_hash, now],
+                args![key, request_hash, now],
             )
             .await?;
         let sql = "SELECT body_hash, status, headers, body FROM idempotency_keys WHERE key = $1";
@@ -143,7 +143,7 @@ impl Store {
         tx.commit().await?;
         Ok(match found.into_iter().next() {
             _ if inserted > 0 => Repeated::New,
-            Some((hash, ..)) if hash != body_hash => Repeated::OtherBody,
+            Some((hash, ..)) if hash != request_hash => Repeated::OtherRequest,
             Some((_, 0, ..)) | None => Repeated::InHand,
             Some((_, status, headers, body)) => {
                 Repeated::Answered(Kept { status, headers: read_json("idempotency_keys.headers", &headers)?, body })

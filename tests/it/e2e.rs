@@ -3,6 +3,7 @@
 //! Each case acts as people do on either side and compares what both sides hold in the end, and what receivers of trigger
 //! events are told. `world` sets up and compares; the other files are the cases. No case knows which database it got.
 
+mod accounts;
 mod bad_input;
 mod check;
 mod comparison;
@@ -43,6 +44,7 @@ mod subscriber;
 mod switch;
 #[cfg(feature = "otlp")]
 mod traces;
+mod unattended;
 mod undo;
 mod vendors;
 mod webhooks;

@@ -79,7 +79,7 @@ pub(super) fn refuse_removing(mapping: &Mapping) -> Answer<()> {
     post, path = "/mappings", operation_id = "create_mapping", tag = "mappings", request_body = NewMapping,
     params(
         ("dry_run" = Option<bool>, Query, description = "Only say what would be done"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition within 24 hours give the first answer again"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition within 24 hours give the first answer again; 422 for another operation or body"),
     ),
     responses(
         (status = 200, description = "What would be done, with `dry_run`", body = Planned),

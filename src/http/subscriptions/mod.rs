@@ -68,7 +68,7 @@ fn new_secret() -> Answer<String> {
 /// shown this once; or the smart campaign is requested for the people whom they are about. Events before can be replayed.
 #[utoipa::path(
     post, path = "/subscriptions", operation_id = "create_subscription", tag = "subscriptions", request_body = Asked,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition within 24 hours give the first answer again")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition within 24 hours give the first answer again; 422 for another operation or body")),
     responses((status = 201, description = "Subscribed", body = MadeSubscription,
         headers(("Location" = String, description = "Path of the subscription"))))
 )]

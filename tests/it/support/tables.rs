@@ -2,9 +2,11 @@
 //!
 //! The one place that knows which database a case got: plans and dumps are asked for in the words of each.
 
+use std::str::FromStr as _;
+
 use sqlx::postgres::PgPool;
-use sqlx::sqlite::SqlitePool;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Row};
 
 /// A connection of the tests' own.
 #[derive(Clone, Debug)]
@@ -19,7 +21,9 @@ impl Tables {
         if url.starts_with("postgres") {
             Self::Server(PgPool::connect(url).await.unwrap())
         } else {
-            Self::File(SqlitePool::connect(url).await.unwrap())
+            // Not to be taken for a statement of the store.
+            let options = SqliteConnectOptions::from_str(url).unwrap().disable_statement_logging();
+            Self::File(SqlitePool::connect_with(options).await.unwrap())
         }
     }
 
@@ -71,6 +75,14 @@ impl Tables {
             Self::File(pool) => drop(sql.execute(pool).await.unwrap()),
             Self::Server(pool) => drop(sql.execute(pool).await.unwrap()),
         }
+    }
+
+    /// How SQLite would carry a statement out: the steps with the step that each belongs to.
+    pub async fn steps(&self, sql: &str) -> Result<Vec<(i64, String)>, sqlx::Error> {
+        let Self::File(pool) = self else { return Ok(Vec::new()) };
+        let sql = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
+        let rows = sqlx::query(sql).fetch_all(pool).await?;
+        Ok(rows.iter().map(|row| (row.get("parent"), row.get("detail"))).collect())
     }
 
     /// The tables that a statement with these arguments would read from one end to the other.
