@@ -329,6 +329,6 @@ async fn reconcile(
         return Ok(Json(Planned { plan }).into_response());
     }
     let run_id = api.store.start_run(&mapping.id, mapping.campaign_id.as_str(), "reconciliation").await?;
-    api.store.enter_in_audit(&caller.actor, "mapping.reconciled", &mapping.id, &run_id).await?;
+    api.store.enter_in_audit(&caller.actor, "mapping.reconciled", &mapping.id, "").await?;
     Ok((StatusCode::ACCEPTED, Json(RunStarted { run_id })).into_response())
 }

@@ -158,7 +158,7 @@ fn asked() -> impl Strategy<Value = Broken> {
 }
 
 on_both! {
-    /// Found so: Postgres keeps no such character, and said 503.
+    /// Found so: one of the databases keeps no such character, and the answer was 503.
     async fn a_text_that_no_database_keeps_is_refused(database: TestDatabase) {
         let service = Service::new(&database).await;
         let mapping = service.populated().await;

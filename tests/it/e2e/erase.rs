@@ -33,7 +33,7 @@ impl Running {
     /// Somebody of whom everything there is has been kept: a member, events and how they were delivered, flow actions, plans, changes.
     async fn known_everywhere(&self) -> Receiver {
         // A receiver that repeats what it knows of people.
-        let receiver = Receiver::that(|_, event| match event.body.contains("erasee@people.example") {
+        let receiver = Receiver::that(|_, event| match event.body.contains("\"erasee@people.example\"") {
             true => Reply::Answer(500, "", "no room for Ada Erasee, erasee@people.example"),
             false => Reply::Answer(200, "", "thanks"),
         })
