@@ -6,6 +6,11 @@ use super::fuzz;
 use crate::domain::redaction::{How, redacted, without_addresses};
 use crate::door::{Client, Proxies, fingerprint, presented};
 
+/// A header that is not empty, as one line.
+fn headers(line: &str) -> Vec<&str> {
+    if line.is_empty() { Vec::new() } else { vec![line] }
+}
+
 #[test]
 fn a_client_behind_proxies_is_found_and_is_none_of_them() {
     let proxies = Proxies::new(&["10.0.0.0/8".to_owned()]);
@@ -13,7 +18,6 @@ fn a_client_behind_proxies_is_found_and_is_none_of_them() {
     fuzz("client_address", &["corpus/fuzz/client"], |bytes| {
         let text = String::from_utf8_lossy(bytes);
         let (listed, forwarded) = text.split_once('\n').unwrap_or((&text, ""));
-        let headers = |line| if line == "" { Vec::new() } else { vec![line] };
         let (listed, forwarded) = (headers(listed), headers(forwarded));
         assert_eq!(proxies.client(other, &forwarded, &listed), Client::new(other));
         let found = proxies.client(ours, &forwarded, &listed);

@@ -49,7 +49,9 @@ impl Store {
             let others: Vec<&Person> = holders.iter().filter(|p| p.id != link.person_id).filter(is_other).collect();
             let fits = |p: &Person| {
                 p.marketo_id.is_none_or(|id| id == link.marketo)
-                    && p.salesforce_id.as_ref().is_none_or(|id| *id == link.salesforce || link.instead_of.as_ref() == Some(id))
+                    && p.salesforce_id
+                        .as_ref()
+                        .is_none_or(|id| *id == link.salesforce || link.instead_of.as_ref() == Some(id))
             };
             let free = |id: &str| taken.get(id).is_none_or(|by| *by == link);
             let halves = [Half::Marketo(link.marketo), Half::Salesforce(link.salesforce.clone())];

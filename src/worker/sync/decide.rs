@@ -6,8 +6,8 @@ use super::{Item, Missing, Pass};
 use crate::domain::ids::SalesforceId;
 use crate::domain::mapping::MappingState;
 use crate::domain::merge::{
-    Action, Base, Context, Halt, Reading, Reason, Rule, Sent, Side, decide, decide_account, decide_overtaken, recovered,
-    resolve,
+    Action, Base, Context, Halt, Reading, Reason, Rule, Sent, Side, decide, decide_account, decide_overtaken,
+    recovered, resolve,
 };
 use crate::domain::own_writes::{Edit, OwnWrite};
 use crate::domain::person::Choice;

@@ -200,7 +200,7 @@ on_both! {
         if let Err(error) = outcome {
             panic!("{error}");
         }
-        println!("requests: {} executions, {} taken", count.get(), taken.get());
+        eprintln!("requests: {} executions, {} taken", count.get(), taken.get());
         assert!(taken.get() > 10 && taken.get() < count.get());
     }
 }

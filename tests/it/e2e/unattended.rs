@@ -16,8 +16,11 @@ const DAYS: i64 = 86_400_000;
 
 /// A round of the task that looks after what is old and who is silent.
 async fn round(tables: &Tables) {
-    let ended = async || tables.texts("SELECT CAST(fence AS TEXT) FROM polls WHERE name = 'maintenance' AND covered_at IS NOT NULL AND due_at > 0").await;
-    let before = eventually("a first round", SOON, async || Some(ended().await).filter(|fence| !fence.is_empty())).await;
+    let ended = async || {
+        tables.texts("SELECT CAST(fence AS TEXT) FROM polls WHERE name = 'maintenance' AND covered_at IS NOT NULL AND due_at > 0").await
+    };
+    let before =
+        eventually("a first round", SOON, async || Some(ended().await).filter(|fence| !fence.is_empty())).await;
     tables.execute("UPDATE polls SET due_at = 0 WHERE name = 'maintenance'").await;
     eventually("another round", SOON, async || {
         let now = ended().await;
