@@ -171,6 +171,7 @@ struct TestBody {
 )]
 async fn test(
     State(api): State<ApiState>,
+    Extension(caller): Extension<Caller>,
     Id(id): Id,
     Optional(body): Optional<TestBody>,
 ) -> Answer<(StatusCode, Json<DeliveryBody>)> {
@@ -191,6 +192,7 @@ async fn test(
         "data": {"message": "a test of this subscription", "subscription_id": id, "person": person},
     });
     let delivery = api.store.deliver_to(&id, &event_id, TEST, event.to_string()).await?;
+    api.store.enter_in_audit(&caller.actor, "subscription.tested", &id, &delivery).await?;
     let delivery = api.store.delivery(&delivery).await?.ok_or_else(|| Refusal::not_found("delivery"))?;
     Ok((StatusCode::ACCEPTED, Json(DeliveryBody::of(delivery, &[]))))
 }

@@ -36,6 +36,29 @@ impl Tables {
         }
     }
 
+    /// Every column of text of every table that there is, each with what stands in it.
+    pub async fn everything(&self) -> Vec<(String, Vec<String>)> {
+        let columns = match self {
+            Self::File(_) => {
+                "SELECT t.name || '.' || c.name FROM sqlite_master t JOIN pragma_table_info(t.name) c
+                 WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%' AND t.name NOT LIKE '_sqlx%' AND c.type = 'TEXT'"
+            }
+            Self::Server(_) => {
+                "SELECT table_name || '.' || column_name FROM information_schema.columns
+                 WHERE table_schema = 'public' AND data_type IN ('text', 'character varying', 'jsonb') AND table_name NOT LIKE '_sqlx%'"
+            }
+        };
+        let mut all = Vec::new();
+        for name in self.texts(columns).await {
+            let (table, column) = name.split_once('.').unwrap();
+            let values =
+                self.texts(&format!("SELECT CAST({column} AS TEXT) FROM {table} WHERE {column} IS NOT NULL")).await;
+            all.push((name, values));
+        }
+        assert!(all.len() > 50, "this is not the whole: {all:?}");
+        all
+    }
+
     /// The columns of a table as lines of text, sorted.
     pub async fn lines(&self, table: &str, columns: &[&str]) -> Vec<String> {
         let text = |column: &&str| format!("COALESCE(CAST({column} AS TEXT), '~')");
