@@ -4,6 +4,8 @@
 //! lost: first no new work is claimed, then requests end, then what was accepted is stored.
 
 mod comparison;
+mod listener;
+mod settings;
 
 use std::io::Write;
 use std::net::SocketAddr;
@@ -31,20 +33,21 @@ use crate::dashboard::{Dashboard, SECRET_BYTES};
 use crate::diagnosis::{Diagnosis, Item};
 use crate::domain::clock::Clock;
 use crate::domain::hint::Source;
+use crate::door::Attempts;
 use crate::http::{ApiState, VendorHealth};
 use crate::store::Store;
-use crate::store::guards::GuardLimits;
 use crate::store::ingest::Ingest;
-use crate::store::retention::Retention;
 use crate::webhook::WebhookState;
-use crate::worker::deliver::{Deliverer, DeliverySettings};
+use crate::worker::deliver::Deliverer;
 use crate::worker::maintenance::Maintenance;
 use crate::worker::points::Points;
 use crate::worker::poll::{Allowance, PollSettings, Poller};
-use crate::worker::{Settings, Vendors, Worker};
+use crate::worker::{Vendors, Worker};
 use crate::{http, webhook};
 
 pub use comparison::reconcile;
+use listener::Gate;
+use settings::{delivery_settings, retention, settings};
 
 /// Lanes that one process works at the same time: enough to keep the vendors' concurrency busy.
 const WORKERS: usize = 4;
@@ -124,6 +127,11 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Service>
     }
     let marketo = Arc::new(marketo(config, clock.clone())?);
     let salesforce = Arc::new(salesforce(config, clock.clone())?);
+    if !config.auth.bootstrap_key.expose_secret().is_empty() {
+        tracing::warn!(
+            "auth.bootstrap_key is set: an administrator's key that never expires; make keys with `campaign-sync keys create`, and take it out"
+        );
+    }
     let stop = CancellationToken::new();
     let mut tasks = JoinSet::new();
 
@@ -138,7 +146,8 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Service>
         let (marketo, salesforce) = (marketo.clone(), salesforce.clone());
         Arc::new(move || (health(&marketo.usage()), health(&salesforce.usage())))
     });
-    let api = api.until(stop.clone());
+    let attempts = Arc::new(Attempts::new(config.limits.failed_attempts_per_minute));
+    let api = api.until(stop.clone()).counting(attempts.clone());
     let measured = api.clone();
     match options.role {
         Role::Worker => router = router.merge(http::health_router(api)),
@@ -147,8 +156,8 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Service>
             let writer = store.clone();
             tasks.spawn(async move { writer.write_deliveries(waiting).await });
             let pages = dashboard(config, &store, http::router(api.clone()), clock.clone(), stop.clone()).await?;
-            router = router.merge(http::router(api)).merge(webhook::router(WebhookState::new(config, ingest, clock)));
-            router = router.merge(pages);
+            let webhooks = WebhookState::new(config, attempts, ingest, clock);
+            router = router.merge(http::router(api)).merge(webhook::router(webhooks)).merge(pages);
         }
     }
     router = router.route(
@@ -164,12 +173,7 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Service>
     let listener = TcpListener::bind(config.server.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on server.listen {}", config.server.listen))?;
     let address = listener.local_addr()?;
-    let ended = stop.clone().cancelled_owned();
-    tasks.spawn(async move {
-        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(ended).await {
-            tracing::error!(%error, "the listener failed");
-        }
-    });
+    tasks.spawn(listener::serve(listener, router, Gate::new(config), stop.clone()));
     // Before anybody is at work: what waits may be worked off, and end, faster than whoever started this is told.
     if options.announce {
         announce(address)?;
@@ -322,17 +326,6 @@ fn timeout(config: &Config) -> Duration {
     config.sync.lease * 4 / 5
 }
 
-fn delivery_settings(config: &Config) -> DeliverySettings {
-    let delivery = &config.delivery;
-    DeliverySettings {
-        timeout: delivery.timeout,
-        max_age: delivery.max_age,
-        concurrency: usize::try_from(delivery.concurrency).unwrap_or(usize::MAX),
-        lease: config.sync.lease,
-        allow_private: config.limits.allow_private_targets,
-    }
-}
-
 /// What looks for changes that nobody told of, behind webhooks and before whole reads.
 fn poller(
     config: &Config,
@@ -363,32 +356,4 @@ fn allowance(usage: &Usage) -> Option<Allowance> {
     let ours = usage.daily_limit.map(|limit| limit.saturating_sub(usage.calls_today));
     let calls = [ours, usage.remaining].into_iter().flatten().min()?;
     Some(Allowance { calls, time: usage.day_left })
-}
-
-fn retention(config: &Config) -> Retention {
-    let crate::config::Retention { bodies, history, completed } = config.retention;
-    Retention { bodies, history, completed }
-}
-
-fn settings(config: &Config) -> Settings {
-    let sync = &config.sync;
-    Settings {
-        lease: sync.lease,
-        max_attempts: sync.max_attempts,
-        retry_base: sync.retry_base,
-        retry_cap: sync.retry_cap,
-        guard: GuardLimits {
-            members: i64::from(sync.removal_guard_members),
-            percent: i64::from(sync.removal_guard_percent),
-            window: i64::try_from(sync.removal_guard_window.as_millis()).unwrap_or(i64::MAX),
-        },
-        loop_breaker: (
-            usize::try_from(sync.loop_breaker_flips).unwrap_or(usize::MAX),
-            i64::try_from(sync.loop_breaker_window.as_millis()).unwrap_or(i64::MAX),
-        ),
-        reconcile_interval: sync.reconcile_interval,
-        pages_in_a_row: 100,
-        lead_last_name: sync.lead_last_name.clone(),
-        lead_company: sync.lead_company.clone(),
-    }
 }

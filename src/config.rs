@@ -115,6 +115,10 @@ pub struct Webhooks {
     pub salesforce_secrets: Vec<SecretString>,
     #[serde(serialize_with = "values::all_hidden")]
     pub salesforce_path_tokens: Vec<SecretString>,
+    /// In which a trusted proxy tells the certificate of the client; empty for none.
+    pub certificate_header: String,
+    /// SHA-256 of the certificates that Salesforce may show; empty for any, and none.
+    pub salesforce_certificates: Vec<String>,
     /// How far the time of a signed delivery may be from ours, either way.
     #[serde(with = "values::duration")]
     pub tolerance: Duration,
@@ -174,6 +178,17 @@ pub struct Limits {
     pub max_body_bytes: u32,
     /// Webhooks taken per second by one process; 0 for no limit.
     pub inbound_per_second: u32,
+    /// Requests of one key; 0 for no limit.
+    pub requests_per_second: u32,
+    /// Keys, tokens and signatures that are not ours, from one address; 0 for no limit.
+    pub failed_attempts_per_minute: u32,
+    pub max_connections: u32,
+    /// From the beginning of a connection, or the end of a request, to the end of the headers of the next.
+    #[serde(with = "values::duration")]
+    pub header_timeout: Duration,
+    /// From the headers of a request to the end of its body.
+    #[serde(with = "values::duration")]
+    pub body_timeout: Duration,
     pub salesforce: SalesforceLimits,
     pub marketo: MarketoLimits,
 }

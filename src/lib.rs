@@ -8,6 +8,9 @@ pub mod dashboard;
 pub mod demo;
 pub mod diagnosis;
 pub mod domain;
+pub mod door;
+#[cfg(test)]
+mod fuzz;
 pub mod http;
 pub mod init;
 pub mod problem;

@@ -2,12 +2,17 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use campaign_sync::app::{self, Options, Role};
-use campaign_sync::config::Config;
+use campaign_sync::config::{Config, parse_duration};
 use campaign_sync::diagnosis::CheckState;
 use campaign_sync::domain::clock::Clock;
+use campaign_sync::domain::ids::SalesforceId;
+use campaign_sync::store::erase::Whom;
+use campaign_sync::store::people::Half;
+use campaign_sync::store::time;
 use campaign_sync::worker::points::Points;
 use campaign_sync::{http, telemetry};
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -63,6 +68,9 @@ enum Command {
     /// API keys.
     #[command(subcommand)]
     Keys(Keys),
+    /// Take what says who somebody is out of everything that is kept. Erase them at the vendors first: while they exist there, the
+    /// next read brings the address back.
+    Erase(Erase),
     /// The service against emulated vendors, with people at work on both sides.
     #[cfg(feature = "sandbox")]
     Demo(campaign_sync::demo::Demo),
@@ -98,6 +106,35 @@ struct Serve {
     no_migrate: bool,
 }
 
+/// Whom to erase: one of the three.
+#[derive(Args, Debug)]
+struct Erase {
+    #[command(flatten)]
+    whom: Named,
+    /// Only count.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(Args, Debug)]
+#[group(required = true, multiple = false)]
+struct Named {
+    #[arg(long, value_name = "ID", value_parser = clap::value_parser!(i64).range(1..))]
+    marketo_id: Option<i64>,
+    /// Of a lead or contact.
+    #[arg(long, value_name = "ID")]
+    salesforce_id: Option<SalesforceId>,
+    #[arg(long, value_name = "ADDRESS")]
+    email: Option<String>,
+}
+
+impl Named {
+    fn whom(self) -> Option<Whom> {
+        let by = self.marketo_id.map(Half::Marketo).or(self.salesforce_id.map(Half::Salesforce));
+        by.map(Whom::By).or(self.email.map(Whom::Email))
+    }
+}
+
 #[derive(Debug, Subcommand)]
 enum Keys {
     /// Make a key; prints it, and nothing else. It cannot be shown again.
@@ -107,6 +144,9 @@ enum Keys {
         /// `read`, `write`, `admin`, separated by commas.
         #[arg(long, value_delimiter = ',', required = true)]
         scope: Vec<http::Scope>,
+        /// After how long it opens nothing any more, such as `90d`; never unless given.
+        #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+        expires: Option<Duration>,
     },
     /// List keys that are in use.
     List,
@@ -201,6 +241,7 @@ async fn run(command: Command, mut config: Config) -> anyhow::Result<ExitCode> {
             return Ok(ExitCode::from(u8::from(!good)));
         }
         Command::Keys(keys) => return manage_keys(keys, &config).await,
+        Command::Erase(erase) => return erase_person(erase, &config).await,
         #[cfg(feature = "sandbox")]
         Command::Demo(demo) => return Ok(ExitCode::from(u8::from(!demo.run(told_to_stop()?).await?))),
         #[cfg(feature = "sandbox")]
@@ -238,21 +279,37 @@ async fn check(config: &Config, json: bool) -> anyhow::Result<ExitCode> {
 }
 
 #[expect(clippy::print_stdout, reason = "what a command prints is its result")]
+async fn erase_person(erase: Erase, config: &Config) -> anyhow::Result<ExitCode> {
+    let Some(whom) = erase.whom.whom() else { return Ok(ExitCode::from(2)) };
+    let store = app::connect(config, Clock::system()).await?;
+    store.migrate().await.context("the schema cannot be brought up to date")?;
+    let erased = store.erase(&whom, erase.dry_run, "command line").await?;
+    println!("{:24}  {}", "people meant", erased.people.len());
+    for (table, rows) in &erased.rows {
+        println!("{table:24}  {rows}");
+    }
+    if erase.dry_run {
+        println!("nothing was changed");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[expect(clippy::print_stdout, reason = "what a command prints is its result")]
 async fn manage_keys(keys: Keys, config: &Config) -> anyhow::Result<ExitCode> {
     let store = app::connect(config, Clock::system()).await?;
     store.migrate().await.context("the schema cannot be brought up to date")?;
     match keys {
-        Keys::Create { name, scope } => {
-            let (_, key) = http::create_key(&store, &name, &scope, "command line").await?;
+        Keys::Create { name, scope, expires } => {
+            let expires_at = expires.map(|after| (store.clock().now() + after).as_millisecond());
+            let (_, key) = http::create_key(&store, &name, &scope, expires_at, "command line").await?;
             println!("{}", key.expose_secret());
         }
         Keys::List => {
-            println!("{:36}  {:24}  {:17}  last used", "id", "name", "scopes");
+            println!("{:36}  {:24}  {:17}  {:24}  last used", "id", "name", "scopes", "expires");
+            let when = |at: Option<i64>| at.map_or_else(|| "never".to_owned(), |at| time(at).to_string());
             for key in store.keys("", 1000).await? {
-                let used = key
-                    .last_used_at
-                    .map_or_else(|| "never".to_owned(), |at| campaign_sync::store::time(at).to_string());
-                println!("{:36}  {:24}  {:17}  {used}", key.id, key.name, key.scopes.join(","));
+                let (expires, used) = (when(key.expires_at), when(key.last_used_at));
+                println!("{:36}  {:24}  {:17}  {expires:24}  {used}", key.id, key.name, key.scopes.join(","));
             }
         }
         Keys::Revoke { id } => {

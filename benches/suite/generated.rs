@@ -59,6 +59,7 @@ fn row(n: usize, status: u8) -> CampaignMember {
         id: id("00v", n),
         campaign_id: CAMPAIGN.parse().unwrap(),
         lead_id: Some(id("00Q", n)),
+        account_id: None,
         contact_id: None,
         status: STATUSES[usize::from(status)].0.to_owned(),
         is_deleted: false,

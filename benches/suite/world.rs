@@ -57,6 +57,7 @@ impl Bench {
             set("DATABASE__URL", database),
             set("SERVER__LISTEN", "127.0.0.1:0"),
             set("LIMITS__INBOUND_PER_SECOND", "0"),
+            set("LIMITS__REQUESTS_PER_SECOND", "0"),
             set("LIMITS__MARKETO__CALLS_PER_WINDOW", "1000000"),
             set("LIMITS__MARKETO__DAILY_CALLS", "100000000"),
             set("LIMITS__SALESFORCE__DAILY_SHARE", "1"),

@@ -10,6 +10,7 @@ use url::Url;
 
 use super::layers::Origins;
 use super::{Config, signing_key};
+use crate::door::fingerprint;
 
 /// The closed lists of `[sync.defaults]`.
 const DIRECTION: &[&str] = &["both", "marketo_to_salesforce", "salesforce_to_marketo", "observe"];
@@ -119,6 +120,20 @@ fn webhooks(config: &Config, checks: &mut Checks) {
         paths,
         "each must be one part of a path: visible ASCII without / ? # %",
     );
+    let header = &webhooks.certificate_header;
+    let name = header.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-' || c == b'_');
+    checks.must("webhooks.certificate_header", name, "must be the name of a header, such as X-Client-Cert");
+    let proxied = header.is_empty() || !config.server.trusted_proxies.is_empty();
+    checks.must(
+        "webhooks.certificate_header",
+        proxied,
+        "also needs server.trusted_proxies, since only they are believed",
+    );
+    let certificates = webhooks.salesforce_certificates.iter().all(|text| fingerprint(text).is_some());
+    let what = "each must be a SHA-256: 64 hexadecimal digits, with or without colons";
+    checks.must("webhooks.salesforce_certificates", certificates, what);
+    let named = webhooks.salesforce_certificates.is_empty() || !header.is_empty();
+    checks.must("webhooks.salesforce_certificates", named, "also needs webhooks.certificate_header");
 }
 
 fn sync(config: &Config, checks: &mut Checks) {
@@ -141,6 +156,7 @@ fn sync(config: &Config, checks: &mut Checks) {
 fn limits(config: &Config, checks: &mut Checks) {
     let limits = &config.limits;
     checks.at_least_one("limits.max_body_bytes", limits.max_body_bytes);
+    checks.at_least_one("limits.max_connections", limits.max_connections);
     checks.at_least_one("limits.salesforce.concurrency", limits.salesforce.concurrency);
     let share = limits.salesforce.daily_share;
     checks.must("limits.salesforce.daily_share", share > 0.0 && share <= 1.0, "must be above 0 and at most 1");

@@ -57,6 +57,8 @@ pub struct CampaignMember {
     /// Stays set after conversion.
     pub lead_id: Option<SalesforceId>,
     pub contact_id: Option<SalesforceId>,
+    /// Of an account that is a member itself; the row's own id where our user may not see which account that is.
+    pub account_id: Option<SalesforceId>,
     /// Empty text when Salesforce holds null.
     pub status: String,
     pub is_deleted: bool,
@@ -67,9 +69,10 @@ pub struct CampaignMember {
 }
 
 impl CampaignMember {
-    /// The person: contact before lead, since a converted lead's row keeps its `LeadId`. None for an account as member.
+    /// Who the member is: contact before lead, since a converted lead's row keeps its `LeadId`; else an account, which is
+    /// nobody's person.
     #[must_use]
     pub fn person(&self) -> Option<&SalesforceId> {
-        self.contact_id.as_ref().or(self.lead_id.as_ref())
+        self.contact_id.as_ref().or(self.lead_id.as_ref()).or(self.account_id.as_ref())
     }
 }

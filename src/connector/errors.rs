@@ -9,6 +9,7 @@
 use std::time::Duration;
 
 use super::{ConnectorError, Reaction, RecordError, Vendor};
+use crate::domain::redaction::without_addresses;
 
 /// Marketo's rate is counted over this span; a call that comes sooner is refused and counts against the rate.
 pub const MARKETO_WINDOW: Duration = Duration::from_secs(20);
@@ -53,9 +54,11 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// The vendor's own refusal.
+    /// The vendor's own refusal. Vendors repeat what they were asked for: what is told of a call as a whole, in logs and answers, has
+    /// no address in it.
     pub fn of(verdict: Verdict, code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { verdict, code: code.into(), message: message.into(), retry_after: None, sent: true }
+        let message = without_addresses(&message.into());
+        Self { verdict, code: code.into(), message, retry_after: None, sent: true }
     }
 
     /// An answer that is not the vendor's, or is cut.

@@ -8,6 +8,7 @@
 mod campaigns;
 mod changes;
 mod checkup;
+mod members;
 mod read;
 mod records;
 mod session;

@@ -15,6 +15,7 @@ use tower::ServiceExt;
 
 use super::view::View;
 use crate::domain::clock::Clock;
+use crate::door::Client;
 
 const BASE: &str = "/api/v1";
 /// More than the longest page of a list.
@@ -82,6 +83,19 @@ impl Api {
         match request {
             Ok(request) => self.answered(request).await,
             Err(_) => self.problem(StatusCode::NOT_FOUND, "There is no such page", "the address is not one of ours"),
+        }
+    }
+
+    /// Whether the API lets somebody in, who is at that address.
+    pub(super) async fn knock(&self, key: &SecretString, client: Option<Client>) -> Answer {
+        let request = Request::get(format!("{BASE}/mappings?limit=1"));
+        let mut request = request.header(header::AUTHORIZATION, format!("Bearer {}", key.expose_secret()));
+        if let Some(client) = client {
+            request = request.extension(client);
+        }
+        match request.body(Body::empty()) {
+            Ok(request) => self.answered(request).await,
+            Err(_) => self.problem(StatusCode::UNAUTHORIZED, "Unauthorized", "no key has such characters"),
         }
     }
 

@@ -1,5 +1,7 @@
 //! The switch for everything, and the keys.
 
+use std::time::Duration;
+
 use askama::Template;
 use axum::extract::Path;
 use axum::http::Method;
@@ -16,11 +18,13 @@ struct Settings {
     frame: Frame,
     sync: View,
     keys: View,
+    access: View,
 }
 
 pub(super) async fn show(visitor: Visitor) -> Page {
     let (sync, keys) = two(visitor.get("/settings/campaign-sync"), visitor.get("/keys?limit=200")).await;
-    visitor.page(&Settings { frame: visitor.frame("Settings", "settings"), sync: sync?, keys: keys? })
+    let access = visitor.maybe("/settings/access").await;
+    visitor.page(&Settings { frame: visitor.frame("Settings", "settings"), sync: sync?, keys: keys?, access })
 }
 
 pub(super) async fn switch(Submitted { visitor, fields }: Submitted) -> Page {
@@ -34,7 +38,9 @@ pub(super) async fn switch(Submitted { visitor, fields }: Submitted) -> Page {
 }
 
 pub(super) async fn create_key(Submitted { visitor, fields }: Submitted) -> Page {
-    let body = json!({"name": fields.get("name"), "scopes": fields.all("scopes")});
+    let days = fields.get("expires").parse::<i64>().ok().filter(|days| (1..=3650).contains(days));
+    let expires = days.map(|days| visitor.now() + Duration::from_secs(days.unsigned_abs() * 86_400));
+    let body = json!({"name": fields.get("name"), "scopes": fields.all("scopes"), "expires_at": expires});
     let answer = visitor.ask(Method::POST, "/keys", Some(&body)).await;
     if !answer.status.is_success() {
         return visitor.told("/settings", &answer, "");

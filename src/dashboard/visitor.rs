@@ -99,6 +99,10 @@ impl Visitor {
         Ok(response)
     }
 
+    pub(super) fn now(&self) -> jiff::Timestamp {
+        self.dashboard.clock.now()
+    }
+
     pub(super) fn offers(&self, operation: &str) -> bool {
         self.dashboard.api.offers(operation)
     }

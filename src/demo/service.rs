@@ -108,7 +108,8 @@ impl Service {
         if !store.list_mappings(&MappingFilter::default(), "", 1).await?.is_empty() {
             bail!("the database has mappings; the demo needs an empty one");
         }
-        let (_, key) = http::create_key(&store, "demo", &[Scope::Read, Scope::Write, Scope::Admin], "demo").await?;
+        let (_, key) =
+            http::create_key(&store, "demo", &[Scope::Read, Scope::Write, Scope::Admin], None, "demo").await?;
         let options = Options { role: Role::All, migrate: false, announce: false, points: Points::default() };
         let service = app::start(&config, options).await?;
         let url = format!("http://{}", service.address);

@@ -95,13 +95,38 @@ impl PersonType {
             _ => None,
         }
     }
+}
 
-    /// `Lead` or `Contact`, as Salesforce writes it.
+/// What is a member of a campaign: a person, or an account, which is nobody's person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum MemberType {
+    /// `00Q`
+    Lead,
+    /// `003`
+    Contact,
+    /// `001`, or `00v` where our user may not see which account it is.
+    Account,
+}
+
+impl MemberType {
+    /// From the key prefix of the id that a member is known by; none for any other object.
+    #[must_use]
+    pub fn of(id: &SalesforceId) -> Option<Self> {
+        Some(match id.prefix() {
+            "00Q" => Self::Lead,
+            "003" => Self::Contact,
+            "001" | "00v" => Self::Account,
+            _ => return None,
+        })
+    }
+
+    /// As Salesforce writes it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Lead => "Lead",
             Self::Contact => "Contact",
+            Self::Account => "Account",
         }
     }
 }
@@ -164,6 +189,19 @@ mod tests {
         for id in ["00v4S000001VKQ1QAO", "7014S00000097HcQAI", "01YPn000007HnTJMA0", "00Q4S000002sSacUAE"] {
             assert_eq!(id[..15].parse::<SalesforceId>().unwrap().as_str(), id);
             assert_eq!(id.parse::<SalesforceId>().unwrap().as_str(), id);
+        }
+    }
+
+    #[test]
+    fn the_type_of_a_member_is_that_of_its_id() {
+        for (id, kind) in [
+            ("00Q4S000002sSacUAE", Some(MemberType::Lead)),
+            ("0034S000001abcD", Some(MemberType::Contact)),
+            ("0014S000001abcD", Some(MemberType::Account)),
+            ("00v4S000001VKQ1QAO", Some(MemberType::Account)),
+            ("7014S00000097HcQAI", None),
+        ] {
+            assert_eq!(MemberType::of(&id.parse().unwrap()), kind, "{id}");
         }
     }
 

@@ -20,7 +20,7 @@ use super::status::{StatusMap, Steps};
 
 pub use rule::Rule;
 pub use state::{Reason, SyncState};
-pub use table::{decide, decide_overtaken, resolve};
+pub use table::{decide, decide_account, decide_overtaken, resolve};
 
 closed_list! {
     /// One of the two systems that are kept the same.

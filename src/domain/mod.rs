@@ -21,6 +21,7 @@ pub mod own_writes;
 pub mod person;
 pub mod provenance;
 pub mod provision;
+pub mod redaction;
 pub mod rendered;
 pub mod retry;
 pub mod status;

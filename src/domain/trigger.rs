@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
 use super::closed_list::closed_list;
-use super::ids::{MarketoId, PersonType, ProgramId, SalesforceId};
+use super::ids::{MarketoId, MemberType, ProgramId, SalesforceId};
 
 /// The value of the Salesforce side that is on record, or was just read or written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -143,7 +143,7 @@ pub struct TriggerData {
 pub struct TriggerPerson {
     pub marketo_id: Option<MarketoId>,
     pub salesforce_id: Option<SalesforceId>,
-    pub salesforce_type: Option<PersonType>,
+    pub salesforce_type: Option<MemberType>,
     pub email: Option<String>,
 }
 
@@ -170,7 +170,7 @@ impl TriggerEvent {
     pub fn new(id: Uuid, position: u64, sequence: u64, transition: Transition, of: Circumstances) -> Self {
         let person = TriggerPerson {
             marketo_id: of.marketo_id,
-            salesforce_type: of.person_id.as_ref().and_then(PersonType::of),
+            salesforce_type: of.person_id.as_ref().and_then(MemberType::of),
             salesforce_id: of.person_id,
             email: of.email,
         };

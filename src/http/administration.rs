@@ -5,6 +5,7 @@
 use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
+use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -25,6 +26,7 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(list_keys, create_key))
         .routes(routes!(revoke_key))
         .routes(routes!(show_sync, switch_sync))
+        .routes(routes!(show_access))
         .routes(routes!(audit_log))
 }
 
@@ -37,6 +39,8 @@ struct KeyBody {
     #[schema(value_type = Vec<Scope>)]
     scopes: Vec<String>,
     created_at: Time,
+    /// From then on it opens nothing; null for never.
+    expires_at: Option<Time>,
     /// To the minute.
     last_used_at: Option<Time>,
 }
@@ -48,6 +52,7 @@ impl From<ApiKey> for KeyBody {
             name: key.name,
             scopes: key.scopes,
             created_at: Time::of(key.created_at),
+            expires_at: key.expires_at.map(Time::of),
             last_used_at: key.last_used_at.map(Time::of),
         }
     }
@@ -71,11 +76,14 @@ async fn list_keys(State(api): State<ApiState>, mut given: Parameters) -> Answer
 
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"name": "dashboard", "scopes": ["read"]}))]
+#[schema(example = json!({"name": "dashboard", "scopes": ["read"], "expires_at": "2027-11-23T00:00:00Z"}))]
 struct NewKey {
     name: String,
     /// `admin` includes `write`, `write` includes `read`.
     scopes: Vec<Scope>,
+    /// When it stops being a key; never unless given.
+    #[schema(value_type = Option<Time>, required = false)]
+    expires_at: Option<Timestamp>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -104,7 +112,11 @@ async fn create_key(
     if new.scopes.is_empty() {
         return Err(Refusal::field("scopes", "required", "has to name a scope"));
     }
-    let made = auth::create_key(&api.store, name, &new.scopes, &caller.actor).await;
+    let expires_at = new.expires_at.map(Timestamp::as_millisecond);
+    if expires_at.is_some_and(|at| at <= api.store.now()) {
+        return Err(Refusal::field("expires_at", "invalid", "has to be in the future"));
+    }
+    let made = auth::create_key(&api.store, name, &new.scopes, expires_at, &caller.actor).await;
     let (made, key) = made.map_err(|error| match error {
         KeyError::Store(error) => Refusal::from(error),
         KeyError::Randomness => Refusal::new(500, "internal", "Internal error", error.to_string()),
@@ -157,6 +169,22 @@ async fn switch_sync(
 ) -> Answer<Json<CampaignSync>> {
     api.store.enable_sync(switch.enabled, &caller.actor).await?;
     Ok(Json(switch))
+}
+
+/// What the configuration lets in besides the keys.
+#[derive(Serialize, ToSchema)]
+struct Access {
+    /// Whether `auth.bootstrap_key` is set: a key of an administrator that cannot be revoked here and never expires.
+    bootstrap_key: bool,
+}
+
+/// Show what the configuration lets in
+#[utoipa::path(
+    get, path = "/settings/access", operation_id = "show_access", tag = "administration",
+    responses((status = 200, description = "As this process was started", body = Access))
+)]
+async fn show_access(State(api): State<ApiState>) -> Answer<Json<Access>> {
+    Ok(Json(Access { bootstrap_key: api.bootstrap_key.is_set() }))
 }
 
 /// Something that somebody did.

@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use super::ApiState;
 use super::refusal::{Answer, Refusal};
 use crate::domain::closed_list::closed_list;
+use crate::door::Client;
 use crate::store::keys::ApiKey;
 use crate::store::{Store, StoreError};
 
@@ -56,6 +57,10 @@ impl Caller {
 pub(super) struct BootstrapKey(Option<digest::Digest>);
 
 impl BootstrapKey {
+    pub(super) fn is_set(&self) -> bool {
+        self.0.is_some()
+    }
+
     pub(super) fn new(key: &SecretString) -> Self {
         let key = key.expose_secret();
         Self((!key.is_empty()).then(|| digest::digest(&digest::SHA256, key.as_bytes())))
@@ -66,8 +71,13 @@ impl BootstrapKey {
     }
 }
 
-/// Lets in whoever has a key of sufficient scope: to read for `GET`, to write for everything else.
+/// Lets in whoever has a key of sufficient scope: to read for `GET`, to write for everything else. An address that keeps
+/// failing is refused before its key is looked at; a key has so many requests a second.
 pub(super) async fn authorize(State(api): State<ApiState>, mut request: Request, next: Next) -> Answer<Response> {
+    let (now, client) = (api.store.clock().monotonic(), request.extensions().get::<Client>().copied());
+    if let Some(Err(wait)) = client.map(|client| api.attempts.admit(client, now)) {
+        return Err(Refusal::too_many("too many attempts from this address with keys that are not known", wait));
+    }
     let key = match (request.headers().get(header::AUTHORIZATION), request.headers().get(API_KEY)) {
         (Some(value), _) => bearer(value.as_bytes()),
         (None, Some(value)) => Some(value.as_bytes().trim_ascii()).filter(|key| !key.is_empty()),
@@ -79,7 +89,15 @@ pub(super) async fn authorize(State(api): State<ApiState>, mut request: Request,
     } else {
         api.store.key_by_hash(&hex(hash.as_ref())).await?.as_ref().and_then(Caller::of)
     };
-    let caller = caller.ok_or_else(|| Refusal::unauthorized(true))?;
+    let Some(caller) = caller else {
+        if let Some(client) = client.filter(|client| api.attempts.failed(*client, now)) {
+            tracing::warn!(address = %client.address(), "requests with keys that are not known keep coming from this address");
+        }
+        return Err(Refusal::unauthorized(true));
+    };
+    client.inspect(|client| api.attempts.succeeded(*client, now));
+    let paced = api.paces.admit(&caller.actor, now);
+    paced.map_err(|wait| Refusal::too_many("this key has more requests than limits.requests_per_second", wait))?;
     let reads = matches!(*request.method(), Method::GET | Method::HEAD);
     require(&caller, if reads { Scope::Read } else { Scope::Write })?;
     request.extensions_mut().insert(caller);
@@ -128,12 +146,13 @@ pub async fn create_key(
     store: &Store,
     name: &str,
     scopes: &[Scope],
+    expires_at: Option<i64>,
     actor: &str,
 ) -> Result<(ApiKey, SecretString), KeyError> {
     let key = random_key().ok_or(KeyError::Randomness)?;
     let hash = hex(digest::digest(&digest::SHA256, key.expose_secret().as_bytes()).as_ref());
     let scopes: Vec<String> = scopes.iter().map(ToString::to_string).collect();
-    Ok((store.create_key(name, &hash, &scopes, actor).await?, key))
+    Ok((store.create_key(name, &hash, &scopes, expires_at, actor).await?, key))
 }
 
 fn random_key() -> Option<SecretString> {

@@ -2,6 +2,7 @@
 //!
 //! Shows rows of the outbox and passes decisions on. Must not work anything off.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
@@ -11,6 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::ApiState;
+use super::auth::Caller;
 use super::extract::{Id, Json, List, Parameters, or_default};
 use super::refusal::{Answer, Refusal};
 use super::schema::Time;
@@ -160,8 +162,12 @@ async fn show(State(api): State<ApiState>, Id(id): Id) -> Answer<Json<ChangeBody
         (status = 409, description = "It is running, waits already, or is completed (`conflict`)"),
     )
 )]
-async fn retry(State(api): State<ApiState>, Id(id): Id) -> Answer<Json<ChangeBody>> {
-    decide(&api, &id, Decision::Retry).await
+async fn retry(
+    State(api): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id,
+) -> Answer<Json<ChangeBody>> {
+    decide(&api, &caller, &id, Decision::Retry).await
 }
 
 /// Give a change up
@@ -172,16 +178,28 @@ async fn retry(State(api): State<ApiState>, Id(id): Id) -> Answer<Json<ChangeBod
         (status = 409, description = "It is running or done with (`conflict`)"),
     )
 )]
-async fn discard(State(api): State<ApiState>, Id(id): Id) -> Answer<Json<ChangeBody>> {
-    decide(&api, &id, Decision::Discard).await
+async fn discard(
+    State(api): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id,
+) -> Answer<Json<ChangeBody>> {
+    decide(&api, &caller, &id, Decision::Discard).await
 }
 
-async fn decide(api: &ApiState, id: &str, decision: Decision) -> Answer<Json<ChangeBody>> {
+fn action(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Retry => "change.retried",
+        Decision::Discard => "change.discarded",
+    }
+}
+
+async fn decide(api: &ApiState, caller: &Caller, id: &str, decision: Decision) -> Answer<Json<ChangeBody>> {
     if api.store.decide_change(id, decision).await?.is_none() {
         let change = found(api, id).await?;
         let detail = format!("the change is {}, and cannot be decided in that state", change.state);
         return Err(Refusal::new(409, "conflict", "Conflict", detail));
     }
+    api.store.enter_in_audit(&caller.actor, action(decision), id, "").await?;
     Ok(Json(found(api, id).await?.into()))
 }
 
@@ -227,7 +245,11 @@ struct BulkCount {
     post, path = "/changes/bulk", operation_id = "decide_changes", tag = "changes", request_body = BulkDecision,
     responses((status = 200, description = "How many", body = BulkCount))
 )]
-async fn bulk(State(api): State<ApiState>, Json(bulk): Json<BulkDecision>) -> Answer<Json<BulkCount>> {
+async fn bulk(
+    State(api): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    Json(bulk): Json<BulkDecision>,
+) -> Answer<Json<BulkCount>> {
     let known = |field: &'static str, value: Option<String>, known: &[&str]| match value {
         Some(value) if !known.contains(&value.as_str()) => {
             Err(Refusal::field(field, "unknown", format!("has to be one of {}", known.join(", "))))
@@ -247,5 +269,10 @@ async fn bulk(State(api): State<ApiState>, Json(bulk): Json<BulkDecision>) -> An
         true => api.store.count_decidable(&filter, decision).await?,
         false => api.store.decide_changes(&filter, decision).await?,
     };
+    if !bulk.dry_run {
+        let target = filter.mapping_id.as_deref().unwrap_or("changes");
+        let which = [filter.states.concat(), filter.kind.unwrap_or_default()].join(" ");
+        api.store.enter_in_audit(&caller.actor, action(decision), target, format!("{count} {which}").trim()).await?;
+    }
     Ok(Json(BulkCount { count }))
 }

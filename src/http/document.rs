@@ -171,7 +171,11 @@ fn describe_errors(operation: &mut Operation, has_id: bool, declared: bool) {
         ("413", "The body is too long (`body-too-large`).", has_body),
         ("415", "The body is not declared as JSON (`unsupported-media-type`).", has_body && declared),
         ("422", "A field or parameter is wrong; `errors` names it (`invalid-input`).", has_body || has_parameters),
-        ("429", "Too many requests, where a proxy in front counts them; see Retry-After.", true),
+        (
+            "429",
+            "Too many requests of this key, or attempts of this address (`too-many-requests`); see Retry-After.",
+            true,
+        ),
         ("500", "A fault of ours (`internal`).", true),
         ("503", "The database does not answer (`unavailable`); see Retry-After.", true),
     ];

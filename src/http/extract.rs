@@ -6,6 +6,7 @@
 use std::str::FromStr;
 
 use axum::Json as AxumJson;
+use axum::body::{Body, Bytes};
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::StatusCode;
@@ -21,6 +22,7 @@ use uuid::Uuid;
 
 use super::refusal::{Answer, Refusal};
 use crate::domain::ids::SalesforceId;
+use crate::domain::redaction::without_addresses;
 
 const PAGE: i64 = 50;
 const LONGEST_PAGE: i64 = 500;
@@ -38,8 +40,22 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Json<T> {
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let (parts, body) = request.into_parts();
+        let read = Request::from_parts(parts.clone(), body);
+        let bytes = Bytes::from_request(read, state).await.map_err(|rejection| refused_bytes(rejection.status()))?;
+        refuse_nul(&bytes)?;
+        let request = Request::from_parts(parts, Body::from(bytes));
         AxumJson::from_request(request, state).await.map(|AxumJson(body)| Self(body)).map_err(refused_body)
     }
+}
+
+/// JSON can write U+0000, which not every database keeps: no name or status of a vendor has it.
+pub(super) fn refuse_nul(json: &[u8]) -> Answer<()> {
+    let escaped = json.windows(6).enumerate().any(|(at, part)| {
+        // A backslash that is escaped itself makes plain text of what follows.
+        part == b"\\u0000" && json[..at].iter().rev().take_while(|byte| **byte == b'\\').count().is_multiple_of(2)
+    });
+    if escaped { Err(Refusal::field("", "invalid", "a text has the character U+0000")) } else { Ok(()) }
 }
 
 /// A JSON body that may be left out.
@@ -49,11 +65,12 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Optional<
     type Rejection = Refusal;
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
-        let body = axum::body::Bytes::from_request(request, state).await;
+        let body = Bytes::from_request(request, state).await;
         let body = body.map_err(|rejection| refused_bytes(rejection.status()))?;
         if body.trim_ascii().is_empty() {
             return Ok(Self(T::default()));
         }
+        refuse_nul(&body)?;
         AxumJson::from_bytes(&body).map(|AxumJson(body)| Self(body)).map_err(refused_body)
     }
 }
@@ -73,7 +90,8 @@ pub(super) fn refused_body(rejection: JsonRejection) -> Refusal {
             let text = error.body_text();
             let text = text.split_once("target type: ").map_or(text.as_str(), |(_, rest)| rest);
             let (field, message) = field_to_blame(text);
-            Refusal::field(field, "invalid", message)
+            // Serde repeats the value; what a person is called has no place in an answer that is logged by whoever gets it.
+            Refusal::field(field, "invalid", without_addresses(&message))
         }
         JsonRejection::JsonSyntaxError(error) => {
             let text = error.body_text();
@@ -137,7 +155,11 @@ impl<S: Send + Sync> FromRequestParts<S> for Parameters {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         let query = parts.uri.query().unwrap_or_default();
-        Ok(Self(url::form_urlencoded::parse(query.as_bytes()).into_owned().collect()))
+        let given: Vec<(String, String)> = url::form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+        match given.iter().find(|(name, value)| name.contains('\0') || value.contains('\0')) {
+            Some((name, _)) => Err(Refusal::field(name.replace('\0', ""), "invalid", "has the character U+0000")),
+            None => Ok(Self(given)),
+        }
     }
 }
 
@@ -222,7 +244,7 @@ impl Parameters {
         let invalid = || Refusal::field("cursor", "invalid", "is not a cursor that was handed out here");
         let decode = |text: String| {
             let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| invalid())?;
-            String::from_utf8(bytes).map_err(|_| invalid())
+            String::from_utf8(bytes).ok().filter(|text| !text.contains('\0')).ok_or_else(invalid)
         };
         let after = self.one("cursor")?.map(decode).transpose()?;
         Ok(Page { limit, after })

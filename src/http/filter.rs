@@ -110,7 +110,8 @@ struct Found {
 /// Filter people by the campaigns that they are members of
 ///
 /// Several campaigns, and several statuses, mean any of them; without a campaign all tracked ones are meant. With `member=false`
-/// everybody known here who is in none of them (with none of these statuses). As `text/csv` when that is accepted; the next page
+/// everybody known here who is in none of them (with none of these statuses); an id that was named and that neither side knows is
+/// nobody, and so is an account, which is listed where it is a member. As `text/csv` when that is accepted; the next page
 /// is then in the header `Link`, and `complete` in `X-Complete`.
 #[utoipa::path(
     get, path = "/campaign-members", operation_id = "filter_campaign_members", tag = "filter",

@@ -13,7 +13,7 @@ use super::extract::{Id, Json, List, Optional, Page, Parameters, or_default};
 use super::members::PersonBody;
 use super::refusal::{Answer, Refusal};
 use super::schema::Time;
-use crate::domain::ids::{PersonType, SalesforceId};
+use crate::domain::ids::{MemberType, SalesforceId};
 use crate::domain::merge::Side;
 use crate::store::guards::{Guard, GuardedRemoval, Verdict};
 
@@ -55,7 +55,7 @@ struct GuardedMember {
 impl From<GuardedRemoval> for GuardedMember {
     fn from(removal: GuardedRemoval) -> Self {
         let parsed = removal.salesforce_id.as_deref().and_then(|id| id.parse::<SalesforceId>().ok());
-        let salesforce_type = parsed.as_ref().and_then(PersonType::of).map(PersonType::as_str);
+        let salesforce_type = parsed.as_ref().and_then(MemberType::of).map(MemberType::as_str);
         let (marketo_id, salesforce_id, email) = (removal.marketo_id, removal.salesforce_id, removal.email);
         let person = PersonBody { marketo_id, salesforce_id, salesforce_type, email };
         Self { id: removal.member_id, side: removal.side, person }

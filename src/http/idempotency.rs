@@ -1,7 +1,7 @@
 //! `Idempotency-Key`: a request that is repeated gives the first answer again, and does nothing.
 //!
-//! Owns what makes two requests the same: the caller, the path, the key; and the body by its hash. Only answers that did
-//! something are kept: a refused request may be made again.
+//! Owns what makes two requests the same: the caller and the key; and the operation with its parameters and the body by their
+//! hash. Only answers that did something are kept: a refused request may be made again.
 
 use aws_lc_rs::digest;
 use axum::body::{Body, to_bytes};
@@ -30,16 +30,17 @@ pub(super) async fn once(State(api): State<ApiState>, request: Request, next: Ne
     let given = given
         .ok_or_else(|| Refusal::field("Idempotency-Key", "invalid", "has to be 1 to 255 printable ASCII characters"))?;
     let actor = request.extensions().get::<Caller>().map_or("", |caller| caller.actor.as_str());
-    // With its parameters: a dry run is another request.
-    let path = request.uri().path_and_query().map_or(request.uri().path(), |path| path.as_str());
-    let key = hashed(format!("{actor}\n{path}\n{given}").as_bytes());
+    // With its parameters: a dry run is another request, and not an answer to this one.
+    let path = request.uri().path_and_query().map_or(request.uri().path(), |path| path.as_str()).to_owned();
+    let key = hashed(format!("{actor}\n{given}").as_bytes());
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, api.most_bytes).await.map_err(|_| refused_bytes(StatusCode::PAYLOAD_TOO_LARGE))?;
-    match api.store.begin_request(&key, &hashed(&body)).await? {
+    let what = [path.as_bytes(), b"\n", &body].concat();
+    match api.store.begin_request(&key, &hashed(&what)).await? {
         Repeated::New => {}
         Repeated::Answered(kept) => return Ok(again(kept)),
-        Repeated::OtherBody => {
-            let message = "was used for another body within the last 24 hours";
+        Repeated::OtherRequest => {
+            let message = "was used for another operation or another body within the last 24 hours";
             return Err(Refusal::field("Idempotency-Key", "reused", message));
         }
         Repeated::InHand => {

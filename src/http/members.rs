@@ -17,7 +17,7 @@ use super::refusal::{Answer, Refusal};
 use super::schema::Time;
 use super::table::{Table, wants_csv};
 use crate::domain::catalogue::to_change;
-use crate::domain::ids::PersonType;
+use crate::domain::ids::MemberType;
 use crate::domain::mapping::MappingState;
 use crate::domain::merge::{Base, Proposal, Reason, Rule, Side, SyncState};
 use crate::domain::own_writes::OwnWrite;
@@ -83,7 +83,7 @@ pub(super) struct PersonBody {
     #[schema(example = 318592)]
     pub(super) marketo_id: Option<i64>,
     pub(super) salesforce_id: Option<String>,
-    /// `Lead` or `Contact`.
+    /// `Lead` or `Contact`; `Account` where an account is the member, who is nobody's person.
     pub(super) salesforce_type: Option<&'static str>,
     pub(super) email: Option<String>,
 }
@@ -92,7 +92,7 @@ impl From<Person> for PersonBody {
     fn from(person: Person) -> Self {
         Self {
             marketo_id: person.marketo_id,
-            salesforce_type: person.salesforce_id.as_ref().and_then(PersonType::of).map(PersonType::as_str),
+            salesforce_type: person.salesforce_id.as_ref().and_then(MemberType::of).map(MemberType::as_str),
             salesforce_id: person.salesforce_id.map(|id| id.to_string()),
             email: person.email,
         }

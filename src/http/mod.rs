@@ -10,6 +10,7 @@ mod catch_ups;
 mod changes;
 mod diagnostics;
 mod document;
+mod erase;
 mod events;
 mod extract;
 mod filter;
@@ -51,6 +52,7 @@ use crate::config::Config;
 use crate::connector::{Marketo, Salesforce};
 use crate::diagnosis::Diagnosis;
 use crate::domain::mapping::Policies;
+use crate::door::{Attempts, Paces};
 use crate::problem;
 use crate::store::Store;
 use auth::BootstrapKey;
@@ -102,6 +104,10 @@ pub struct ApiState {
     private: Private,
     /// A permit for each stream of events.
     streams: Arc<Semaphore>,
+    /// Who has been failing, by address.
+    attempts: Arc<Attempts>,
+    /// Requests of each key.
+    paces: Arc<Paces>,
 }
 
 impl ApiState {
@@ -124,7 +130,15 @@ impl ApiState {
             lease: config.sync.lease,
             private: Private(config.limits.allow_private_targets),
             streams: Arc::new(Semaphore::new(stream::STREAMS)),
+            attempts: Arc::new(Attempts::new(config.limits.failed_attempts_per_minute)),
+            paces: Arc::new(Paces::new(config.limits.requests_per_second)),
         }
+    }
+
+    /// With the count of failures that the webhooks have too.
+    #[must_use]
+    pub fn counting(self, attempts: Arc<Attempts>) -> Self {
+        Self { attempts, ..self }
     }
 
     /// With figures of the vendors' calls for `/stats`.
@@ -182,7 +196,7 @@ fn operations() -> (OpenApiRouter<ApiState>, OpenApiRouter<ApiState>) {
         .merge(stats::routes())
         .merge(timeseries::routes())
         .merge(diagnostics::routes());
-    (operations, administration::routes())
+    (operations, administration::routes().merge(erase::routes()))
 }
 
 /// Everything that this module serves.

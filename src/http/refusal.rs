@@ -3,6 +3,8 @@
 //! Owns which error becomes which status and code. A refusal travels as an extension of the response until `finish`
 //! writes it out with the id of the request, so that there is one place where problems get their body.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -69,9 +71,16 @@ impl Refusal {
     pub(super) fn unauthorized(presented: bool) -> Self {
         let (detail, challenge) = match presented {
             false => ("an API key is needed, as Authorization: Bearer KEY", "Bearer"),
-            true => ("the API key is not known, or was revoked", "Bearer error=\"invalid_token\""),
+            true => ("the API key is not known, has expired, or was revoked", "Bearer error=\"invalid_token\""),
         };
         Self::new(401, "unauthorized", "Unauthorized", detail).header(header::WWW_AUTHENTICATE, challenge)
+    }
+
+    /// 429
+    pub(super) fn too_many(detail: &str, wait: Duration) -> Self {
+        let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+        Self::new(429, "too-many-requests", "Too many requests", detail)
+            .header(header::RETRY_AFTER, &seconds.max(1).to_string())
     }
 
     /// A member of the problem that only its kind has.

@@ -84,6 +84,11 @@ fn check(member: &Member, mapping: &Mapping, winner: Side) -> Answer<()> {
         }
         _ => {}
     }
+    if reason == Some(Reason::UnsupportedAccount) {
+        return Err(nothing(
+            "an account is the member, and there is no person behind it; remove it from the campaign by hand, or leave it",
+        ));
+    }
     let to = winner.other();
     match mapping.policies.direction {
         Direction::Observe => {

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
@@ -224,12 +225,47 @@ impl Db {
         })
     }
 
+    /// One statement, committed without waiting for the disk: a process that is killed loses nothing, a machine that loses its power
+    /// may lose the last of these. The next other commit brings them to the disk with it. The number of changed rows.
+    pub(super) async fn execute_lazily(&self, sql: &str, args: Vec<Arg>) -> Result<u64, StoreError> {
+        match self {
+            Self::Sqlite { write, .. } => {
+                let mut writer = Writer::idle(write, false).await?;
+                run!(sqlx::query(AssertSqlSafe(sql)), args, execute, writer.connection()).map(|r| r.rows_affected())
+            }
+            Self::Postgres(pool) => {
+                let mut tx = Tx::Postgres(pool.begin().await?);
+                tx.execute("SET LOCAL synchronous_commit TO OFF", vec![]).await?;
+                let changed = tx.execute(sql, args).await?;
+                tx.commit().await?;
+                Ok(changed)
+            }
+        }
+    }
+
     /// Rows of a reading statement.
     pub(super) async fn fetch<T: Record>(&self, sql: &str, args: Vec<Arg>) -> Result<Vec<T>, StoreError> {
         match self {
             Self::Sqlite { read, .. } => run!(sqlx::query_as(AssertSqlSafe(sql)), args, fetch_all, read),
             Self::Postgres(pool) => run!(sqlx::query_as(AssertSqlSafe(sql)), args, fetch_all, pool),
         }
+    }
+
+    /// Many narrow rows, in the order of the statement, which gives its columns these names. SQLite packs them into one text: a row
+    /// by itself costs two threads a turn and each of its columns an allocation, more than all that is done with it.
+    pub(super) async fn fetch_packed<T: Record + DeserializeOwned>(
+        &self,
+        columns: &str,
+        sql: &str,
+        args: Vec<Arg>,
+    ) -> Result<Vec<T>, StoreError> {
+        if self.backend() == Backend::Postgres {
+            return self.fetch(sql, args).await;
+        }
+        let sql = format!("SELECT json_group_array(json_array({columns})) FROM ({sql})");
+        let text: Option<(String,)> = self.fetch_optional(&sql, args).await?;
+        let text = text.map_or_else(|| "[]".to_owned(), |row| row.0);
+        serde_json::from_str(&text).map_err(|e| StoreError::Corrupt(format!("rows of {columns}: {e}")))
     }
 
     /// At most one row.

@@ -73,12 +73,18 @@ impl Store {
         members(self.db.fetch_rows::<MemberRow>(&sql, &of.pairs()?, args![after, limit]).await?)
     }
 
-    /// Everybody who has no such membership, in the order of their ids, after the id `after`.
+    /// Everybody who has no such membership, in the order of their ids, after the id `after`. Somebody is who was seen: an id that
+    /// was only named, by a webhook or a flow action, and that no side knows, is nobody; nor is an account.
     pub async fn people_without(&self, of: &Memberships, after: &str, limit: i64) -> Result<Vec<Person>, StoreError> {
         let sql = "WITH wanted AS MATERIALIZED (SELECT r.campaign_id, r.status FROM {rows})
              SELECT p.id, p.marketo_id, p.salesforce_id, p.email FROM people p WHERE p.id > $2 AND NOT EXISTS (
                SELECT 1 FROM wanted w JOIN members m ON m.campaign_id = w.campaign_id AND m.person_id = p.id
                AND m.salesforce <> '' AND (w.status IS NULL OR m.salesforce = w.status))
+             AND (p.salesforce_id IS NULL OR SUBSTR(p.salesforce_id, 1, 3) IN ('00Q', '003'))
+             AND (p.marketo_id IS NOT NULL OR p.salesforce_id IS NOT NULL)
+             AND (p.email IS NOT NULL OR (p.marketo_id IS NOT NULL AND p.salesforce_id IS NOT NULL) OR EXISTS (
+               SELECT 1 FROM members m WHERE m.person_id = p.id
+               AND (m.marketo <> '' OR m.salesforce <> '' OR m.sequence > 0 OR m.rule <> 'P6')))
              ORDER BY p.id LIMIT $3";
         let rows: Vec<PersonRow> = self.db.fetch_rows(sql, &of.pairs()?, args![after, limit]).await?;
         rows.into_iter().map(Person::try_from).collect()

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::dialect::{Rows, Tx, args};
 use super::lanes::{Lease, hold, lock_lanes};
+use super::mappings::audit;
 use super::outbox::{Kind, NewWork, Subject, enqueue};
 use super::runs::start_first_read;
 use super::{Store, StoreError, write_json};
@@ -111,6 +112,9 @@ impl Store {
             args![&id],
         )
         .await?;
+        // Of the people only how many: the log is kept for longer than they may be.
+        let detail = format!("{} {lane} {}", new.action.as_str(), new.people.len());
+        audit(self, &mut tx, &new.actor, "flow_action.requested", &id, &detail).await?;
         tx.commit().await?;
         self.work.notify_one();
         Ok(id)

@@ -114,26 +114,25 @@ impl Store {
         let rows: Vec<_> = removals.iter().map(|(member, side)| (member, side.as_str())).collect();
         let rows = Rows::new("member_id text, side text", &rows)?;
         let mut tx = self.db.begin().await?;
-        let sql = "SELECT DISTINCT r.member_id FROM {rows} JOIN guard_members m ON m.member_id = r.member_id AND m.side = r.side
-                   JOIN guards g ON g.id = m.guard_id AND g.mapping_id = $2 AND g.state = 'approved' AND g.decided_at > $3";
+        let sql = "SELECT DISTINCT r.member_id FROM {rows} CROSS JOIN guard_members m CROSS JOIN guards g WHERE m.member_id = r.member_id AND m.side = r.side
+                   AND g.id = m.guard_id AND g.mapping_id = $2 AND g.state = 'approved' AND g.decided_at > $3";
         let approved: Vec<(String,)> = tx.fetch_rows(sql, &rows, args![mapping_id, now - APPROVAL]).await?;
         let mut allowed: HashSet<String> = approved.into_iter().map(|row| row.0).collect();
         // What waits for a person does so also when fewer are proposed by now.
-        let sql = "SELECT DISTINCT r.member_id FROM {rows} JOIN guard_members m ON m.member_id = r.member_id AND m.side = r.side
-                   JOIN guards g ON g.id = m.guard_id AND g.mapping_id = $2 AND g.state = 'waiting'";
+        let sql = "SELECT DISTINCT r.member_id FROM {rows} CROSS JOIN guard_members m CROSS JOIN guards g WHERE m.member_id = r.member_id AND m.side = r.side
+                   AND g.id = m.guard_id AND g.mapping_id = $2 AND g.state = 'waiting'";
         let waiting: Vec<(String,)> = tx.fetch_rows(sql, &rows, args![mapping_id]).await?;
         let waiting: HashSet<String> = waiting.into_iter().map(|row| row.0).collect();
         // One that is tried again was counted when it was allowed first.
-        let sql =
-            "SELECT DISTINCT r.member_id FROM {rows} JOIN removals d ON d.member_id = r.member_id AND d.mapping_id = $2
-                   AND d.removed_at > $3";
+        let sql = "SELECT DISTINCT d.member_id FROM removals d WHERE d.mapping_id = $2 AND d.removed_at > $3
+                   AND d.member_id IN (SELECT r.member_id FROM {rows})";
         let counted: Vec<(String,)> = tx.fetch_rows(sql, &rows, args![mapping_id, now - limits.window]).await?;
         let counted: HashSet<String> = counted.into_iter().map(|row| row.0).collect();
         let is_fresh = |member: &String| ![&allowed, &waiting, &counted].iter().any(|known| known.contains(member));
         let fresh: Vec<&(String, Side)> = removals.iter().filter(|(member, _)| is_fresh(member)).collect();
         let done = "SELECT COUNT(*) FROM removals WHERE mapping_id = $1 AND removed_at > $2";
         let done: Vec<(i64,)> = tx.fetch(done, args![mapping_id, now - limits.window]).await?;
-        let total = "SELECT COUNT(*) FROM members WHERE campaign_id = $1 AND sync_state <> 'closed'";
+        let total = "SELECT CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM member_tallies WHERE campaign_id = $1 AND sync_state <> 'closed'";
         let total: Vec<(i64,)> = tx.fetch(total, args![campaign_id]).await?;
         let (done, total) = (done.first().map_or(0, |r| r.0), total.first().map_or(0, |r| r.0));
         let proposed = i64::try_from(fresh.len()).unwrap_or(i64::MAX);

@@ -20,6 +20,8 @@ pub struct ApiKey {
     pub name: String,
     pub scopes: Vec<String>,
     pub created_at: i64,
+    /// From when on it opens nothing; none for never.
+    pub expires_at: Option<i64>,
     pub last_used_at: Option<i64>,
 }
 
@@ -29,6 +31,7 @@ struct KeyRow {
     name: String,
     scopes: String,
     created_at: i64,
+    expires_at: Option<i64>,
     last_used_at: Option<i64>,
 }
 
@@ -37,7 +40,8 @@ impl TryFrom<KeyRow> for ApiKey {
 
     fn try_from(row: KeyRow) -> Result<Self, StoreError> {
         let scopes = read_json("api_keys.scopes", &row.scopes)?;
-        Ok(Self { id: row.id, name: row.name, scopes, created_at: row.created_at, last_used_at: row.last_used_at })
+        let KeyRow { id, name, created_at, expires_at, last_used_at, .. } = row;
+        Ok(Self { id, name, scopes, created_at, expires_at, last_used_at })
     }
 }
 
@@ -59,8 +63,8 @@ pub enum Repeated {
     Answered(Kept),
     /// Being answered at this moment.
     InHand,
-    /// The key was used for another body.
-    OtherBody,
+    /// The key was used for something else.
+    OtherRequest,
 }
 
 impl Store {
@@ -70,34 +74,36 @@ impl Store {
         name: &str,
         hash: &str,
         scopes: &[String],
+        expires_at: Option<i64>,
         actor: &str,
     ) -> Result<ApiKey, StoreError> {
         let id = self.new_id();
         let now = self.now();
         let mut tx = self.db.begin().await?;
         tx.execute(
-            "INSERT INTO api_keys (id, name, hash, scopes, created_at) VALUES ($1, $2, $3, $4, $5)",
-            args![&id, name, hash, write_json("scopes", &scopes)?, now],
+            "INSERT INTO api_keys (id, name, hash, scopes, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6)",
+            args![&id, name, hash, write_json("scopes", &scopes)?, now, expires_at],
         )
         .await?;
         audit(self, &mut tx, actor, "key.created", &id, name).await?;
         tx.commit().await?;
-        Ok(ApiKey { id, name: name.to_owned(), scopes: scopes.to_vec(), created_at: now, last_used_at: None })
+        let (name, scopes) = (name.to_owned(), scopes.to_vec());
+        Ok(ApiKey { id, name, scopes, created_at: now, expires_at, last_used_at: None })
     }
 
-    /// Keys that were not revoked, in the order they were made, after the id `after`.
+    /// Keys that were not revoked, in the order they were made, after the id `after`; also those that have expired.
     pub async fn keys(&self, after: &str, limit: i64) -> Result<Vec<ApiKey>, StoreError> {
-        let sql = "SELECT id, name, scopes, created_at, last_used_at FROM api_keys WHERE revoked_at IS NULL AND id > $1
-                   ORDER BY id LIMIT $2";
+        let sql = "SELECT id, name, scopes, created_at, expires_at, last_used_at FROM api_keys
+                   WHERE revoked_at IS NULL AND id > $1 ORDER BY id LIMIT $2";
         self.db.fetch::<KeyRow>(sql, args![after, limit]).await?.into_iter().map(ApiKey::try_from).collect()
     }
 
-    /// The key with this hash, unless it was revoked; its use is noted.
+    /// The key with this hash, unless it was revoked or has expired; its use is noted.
     pub async fn key_by_hash(&self, hash: &str) -> Result<Option<ApiKey>, StoreError> {
-        let sql =
-            "SELECT id, name, scopes, created_at, last_used_at FROM api_keys WHERE hash = $1 AND revoked_at IS NULL";
-        let key = self.db.fetch_optional::<KeyRow>(sql, args![hash]).await?.map(ApiKey::try_from).transpose()?;
         let now = self.now();
+        let sql = "SELECT id, name, scopes, created_at, expires_at, last_used_at FROM api_keys
+                   WHERE hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)";
+        let key = self.db.fetch_optional::<KeyRow>(sql, args![hash, now]).await?.map(ApiKey::try_from).transpose()?;
         if let Some(key) = key.as_ref().filter(|key| key.last_used_at.is_none_or(|at| at <= now - USE_NOTED)) {
             let mut tx = self.db.begin().await?;
             tx.execute("UPDATE api_keys SET last_used_at = $2 WHERE id = $1", args![&key.id, now]).await?;
@@ -118,8 +124,8 @@ impl Store {
         Ok(revoked)
     }
 
-    /// Takes a request in hand, unless it was before.
-    pub async fn begin_request(&self, key: &str, body_hash: &str) -> Result<Repeated, StoreError> {
+    /// Takes a request in hand, unless it was before. The hash is of all that has to be the same when it is repeated.
+    pub async fn begin_request(&self, key: &str, request_hash: &str) -> Result<Repeated, StoreError> {
         let now = self.now();
         let mut tx = self.db.begin().await?;
         let sql =
@@ -129,7 +135,7 @@ impl Store {
             .execute(
                 "INSERT INTO idempotency_keys (key, body_hash, status, headers, body, created_at) VALUES ($1, $2, 0, '[]', '', $3)
                  ON CONFLICT (key) DO NOTHING",
-                args![key, body_hash, now],
+                args![key, request_hash, now],
             )
             .await?;
         let sql = "SELECT body_hash, status, headers, body FROM idempotency_keys WHERE key = $1";
@@ -137,7 +143,7 @@ impl Store {
         tx.commit().await?;
         Ok(match found.into_iter().next() {
             _ if inserted > 0 => Repeated::New,
-            Some((hash, ..)) if hash != body_hash => Repeated::OtherBody,
+            Some((hash, ..)) if hash != request_hash => Repeated::OtherRequest,
             Some((_, 0, ..)) | None => Repeated::InHand,
             Some((_, status, headers, body)) => {
                 Repeated::Answered(Kept { status, headers: read_json("idempotency_keys.headers", &headers)?, body })

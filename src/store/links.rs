@@ -18,6 +18,8 @@ pub struct Link {
     pub person_id: String,
     pub marketo: MarketoId,
     pub salesforce: SalesforceId,
+    /// A record that was deleted: whoever is linked to it still is free to be linked to this one.
+    pub instead_of: Option<SalesforceId>,
 }
 
 /// Lane and person of members who are being looked at anyway.
@@ -47,7 +49,9 @@ impl Store {
             let others: Vec<&Person> = holders.iter().filter(|p| p.id != link.person_id).filter(is_other).collect();
             let fits = |p: &Person| {
                 p.marketo_id.is_none_or(|id| id == link.marketo)
-                    && p.salesforce_id.as_ref().is_none_or(|id| *id == link.salesforce)
+                    && p.salesforce_id
+                        .as_ref()
+                        .is_none_or(|id| *id == link.salesforce || link.instead_of.as_ref() == Some(id))
             };
             let free = |id: &str| taken.get(id).is_none_or(|by| *by == link);
             let halves = [Half::Marketo(link.marketo), Half::Salesforce(link.salesforce.clone())];

@@ -57,6 +57,8 @@ const STANDING: &str = "CASE WHEN m.sync_state <> 'in_sync' THEN 0
     WHEN m.marketo > '' AND m.salesforce > '' AND m.base_marketo = m.marketo AND m.base_salesforce = m.salesforce AND m.sent IS NULL
       AND m.resolution IS NULL AND m.would IS NULL AND NOT m.after_merge AND NOT m.frozen THEN 2 ELSE 1 END";
 
+const LISTED: &str = "listed, marketo, salesforce, shown, standing";
+
 type Row<K> = (K, Option<String>, Option<String>, Option<i64>, i32);
 
 fn listed<K>((key, marketo, salesforce, shown, standing): Row<K>) -> Listed<K> {
@@ -78,13 +80,13 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<Listed<String>>, StoreError> {
         let sql = format!(
-            "SELECT m.campaign_member_id, m.marketo, m.salesforce, m.salesforce_shown, {STANDING} FROM members m
+            "SELECT m.campaign_member_id AS listed, m.marketo, m.salesforce, m.salesforce_shown AS shown, {STANDING} AS standing FROM members m
              WHERE m.campaign_id = $1 AND m.campaign_member_id > $2 AND m.campaign_member_id <= $3
              ORDER BY m.campaign_member_id LIMIT $4"
         );
         // Ids are letters and digits.
         let args = args![campaign_id, after, until.unwrap_or("~"), limit];
-        Ok(self.db.fetch::<Row<String>>(&sql, args).await?.into_iter().map(listed).collect())
+        Ok(self.db.fetch_packed::<Row<String>>(LISTED, &sql, args).await?.into_iter().map(listed).collect())
     }
 
     /// The same by the ids of Marketo.
@@ -96,12 +98,12 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<Listed<MarketoId>>, StoreError> {
         let sql = format!(
-            "SELECT m.program_member_id, m.marketo, m.salesforce, m.marketo_shown, {STANDING} FROM members m
+            "SELECT m.program_member_id AS listed, m.marketo, m.salesforce, m.marketo_shown AS shown, {STANDING} AS standing FROM members m
              WHERE m.campaign_id = $1 AND m.program_member_id > $2 AND m.program_member_id <= $3
              ORDER BY m.program_member_id LIMIT $4"
         );
         let args = args![campaign_id, after, until.unwrap_or(MarketoId::MAX), limit];
-        Ok(self.db.fetch::<Row<MarketoId>>(&sql, args).await?.into_iter().map(listed).collect())
+        Ok(self.db.fetch_packed::<Row<MarketoId>>(LISTED, &sql, args).await?.into_iter().map(listed).collect())
     }
 
     /// Has members looked at whom a listing has not shown, in a transaction of its own, as long as the lease is ours: where they are
@@ -148,16 +150,17 @@ pub(super) async fn store_unshown(
     campaign_id: &str,
     unshown: &Unshown,
 ) -> Result<(), StoreError> {
-    let set = "UPDATE members SET sync_state = 'pending', reason = 'waiting', updated_at = $3 FROM {rows}
-               WHERE members.campaign_id = $2 AND members.sync_state = 'in_sync' AND";
+    // `IN`, and no join: SQLite would go through everybody who is in sync for each row.
+    let set = "UPDATE members SET sync_state = 'pending', reason = 'waiting', updated_at = $3
+               WHERE campaign_id = $2 AND sync_state = 'in_sync' AND";
     if !unshown.marketo.is_empty() {
         let rows: Vec<_> = unshown.marketo.iter().map(|id| (id,)).collect();
-        let sql = format!("{set} members.program_member_id = r.key");
+        let sql = format!("{set} program_member_id IN (SELECT r.key FROM {{rows}})");
         tx.execute_rows(&sql, &Rows::new("key int", &rows)?, args![campaign_id, store.now()]).await?;
     }
     if !unshown.salesforce.is_empty() {
         let rows: Vec<_> = unshown.salesforce.iter().map(|id| (id.as_str(),)).collect();
-        let sql = format!("{set} members.campaign_member_id = r.key");
+        let sql = format!("{set} campaign_member_id IN (SELECT r.key FROM {{rows}})");
         tx.execute_rows(&sql, &Rows::new("key text", &rows)?, args![campaign_id, store.now()]).await?;
     }
     Ok(())

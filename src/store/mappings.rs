@@ -355,7 +355,8 @@ pub(super) async fn halt(store: &Store, tx: &mut Tx, lane: &str, halted: bool) -
            ELSE $3 END WHERE id = $1 AND halted <> $2";
     if tx.execute(sql, args![lane, halted, store.now()]).await? > 0 && !halted {
         // What waited for something that stood in the way is tried at once.
-        let sql = "UPDATE outbox SET due_at = $2 WHERE lane = $1 AND state = 'retryable' AND due_at > $2";
+        let sql = "UPDATE outbox SET due_at = $2 WHERE lane = $1 AND kind IN ('hint', 'flow_action')
+                   AND state IN ('available', 'retryable', 'running') AND state = 'retryable' AND due_at > $2";
         tx.execute(sql, args![lane, store.now()]).await?;
     }
     Ok(())

@@ -281,6 +281,9 @@ fn shown(halted: Option<Reason>) -> (String, String) {
 impl Store {
     /// Members by campaign and person; pairs without a row are left out.
     pub async fn members_of(&self, pairs: &[(String, String)]) -> Result<Vec<Member>, StoreError> {
+        if pairs.is_empty() {
+            return Ok(Vec::new());
+        }
         let rows = Rows::new("campaign_id text, person_id text", pairs)?;
         let sql = format!(
             "SELECT DISTINCT {MEMBER} FROM {{rows}} JOIN members m ON m.campaign_id = r.campaign_id AND m.person_id = r.person_id

@@ -9,6 +9,7 @@ pub mod changes;
 pub mod deliveries;
 pub mod delivery_log;
 mod dialect;
+pub mod erase;
 mod fan_out;
 pub mod figures;
 pub mod filter;

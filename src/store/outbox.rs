@@ -76,7 +76,7 @@ impl fmt::Display for Subject {
 impl Subject {
     /// From its stored form.
     pub(super) fn parse(text: &str) -> Result<Self, StoreError> {
-        let corrupt = || StoreError::Corrupt(format!("outbox.subject {text:?}"));
+        let corrupt = || StoreError::Corrupt("outbox.subject is of no known kind".to_owned());
         let id = |id: &str| id.parse().map_err(|_| corrupt());
         Ok(match text.split_once(':') {
             Some(("marketo", id)) => Self::Marketo(id.parse().map_err(|_| corrupt())?),

@@ -9,7 +9,7 @@ use super::dialect::{Rows, Tx, args};
 use super::lanes::lock_lanes;
 use super::links::{InHand, Link, join_all};
 use super::{Store, StoreError};
-use crate::domain::ids::{MarketoId, SalesforceId};
+use crate::domain::ids::{MarketoId, MemberType, SalesforceId};
 
 /// Somebody known to at least one side.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,12 @@ impl TryFrom<PersonRow> for Person {
 }
 
 impl Person {
+    /// Whether it is nobody's person, but an account that is a campaign member.
+    #[must_use]
+    pub fn is_account(&self) -> bool {
+        self.salesforce_id.as_ref().and_then(MemberType::of) == Some(MemberType::Account)
+    }
+
     fn is_linked(&self) -> bool {
         self.marketo_id.is_some() && self.salesforce_id.is_some()
     }
@@ -151,7 +157,8 @@ impl Store {
         marketo: MarketoId,
         salesforce: &SalesforceId,
     ) -> Result<Person, StoreError> {
-        let link = Link { person_id: person_id.to_owned(), marketo, salesforce: salesforce.clone() };
+        let person_id = person_id.to_owned();
+        let link = Link { person_id, marketo, salesforce: salesforce.clone(), instead_of: None };
         let linked = self.link_all(&[link], &InHand::new()).await?.pop().flatten();
         linked.ok_or_else(|| {
             StoreError::Conflict(format!("{salesforce} or {marketo} is linked to somebody else, or the person is gone"))

@@ -110,7 +110,7 @@ impl Store {
         let mut found: Vec<PlanPerson> = Vec::new();
         if !marketo.is_empty() {
             let sql = format!(
-                "SELECT {PERSON} FROM {{rows}} JOIN plan_people q ON q.plan_id = $2 AND q.marketo_id = r.half AND q.marketo_id IS NOT NULL"
+                "SELECT {PERSON} FROM {{rows}} CROSS JOIN plan_people q WHERE q.plan_id = $2 AND q.marketo_id = r.half AND q.marketo_id IS NOT NULL"
             );
             found.extend(
                 self.db.fetch_rows::<PlanPerson>(&sql, &Rows::new("half int", &marketo)?, args![plan_id]).await?,
@@ -118,7 +118,7 @@ impl Store {
         }
         if !salesforce.is_empty() {
             let sql = format!(
-                "SELECT {PERSON} FROM {{rows}} JOIN plan_people q ON q.plan_id = $2 AND q.salesforce_id = r.half AND q.salesforce_id IS NOT NULL"
+                "SELECT {PERSON} FROM {{rows}} CROSS JOIN plan_people q WHERE q.plan_id = $2 AND q.salesforce_id = r.half AND q.salesforce_id IS NOT NULL"
             );
             found.extend(
                 self.db.fetch_rows::<PlanPerson>(&sql, &Rows::new("half text", &salesforce)?, args![plan_id]).await?,
@@ -157,7 +157,7 @@ impl Store {
     /// Which of these keys somebody is created under in a plan already, and for which member.
     pub async fn planned_creations(&self, plan_id: &str, keys: &[String]) -> Result<Vec<(String, String)>, StoreError> {
         let rows: Vec<_> = keys.iter().map(|key| (key,)).collect();
-        let sql = "SELECT DISTINCT p.creates, p.id FROM {rows} JOIN plan_rows p ON p.plan_id = $2 AND p.creates = r.key AND p.creates IS NOT NULL";
+        let sql = "SELECT DISTINCT p.creates, p.id FROM {rows} CROSS JOIN plan_rows p WHERE p.plan_id = $2 AND p.creates = r.key AND p.creates IS NOT NULL";
         self.db.fetch_rows(sql, &Rows::new("key text", &rows)?, args![plan_id]).await
     }
 
@@ -187,9 +187,11 @@ impl Store {
             return Ok(());
         }
         let mut tx = self.db.begin().await?;
-        let sql =
-            "UPDATE plan_rows SET drifted = r.now FROM {rows} WHERE plan_rows.plan_id = $2 AND plan_rows.id = r.id";
-        tx.execute_rows(sql, &Rows::new("id text, now text", drifted)?, args![plan_id]).await?;
+        // The plan is in each row: beside a constant one SQLite would go through the plan, and through the rows for each of its own.
+        let rows: Vec<_> = drifted.iter().map(|(id, now)| (plan_id, id, now)).collect();
+        let sql = "UPDATE plan_rows SET drifted = r.now FROM {rows}
+                   WHERE plan_rows.plan_id = r.plan_id AND plan_rows.id = r.id";
+        tx.execute_rows(sql, &Rows::new("plan_id text, id text, now text", &rows)?, vec![]).await?;
         tx.commit().await
     }
 
@@ -201,7 +203,7 @@ impl Store {
         since: i64,
     ) -> Result<(i64, i64), StoreError> {
         let sql = "SELECT (SELECT COUNT(*) FROM removals WHERE mapping_id = $1 AND removed_at > $2),
-                     (SELECT COUNT(*) FROM members WHERE campaign_id = $3 AND sync_state <> 'closed')";
+                     (SELECT CAST(COALESCE(SUM(count), 0) AS BIGINT) FROM member_tallies WHERE campaign_id = $3 AND sync_state <> 'closed')";
         let found: Vec<(i64, i64)> =
             self.db.fetch(sql, args![mapping_id.unwrap_or_default(), since, campaign_id]).await?;
         Ok(found.first().copied().unwrap_or_default())

@@ -73,7 +73,7 @@ async fn seen_before(
     let keys: Vec<_> = records.iter().filter_map(|r| Some((r.delivery_id.as_ref()?, i64::from(r.position)))).collect();
     let rows = Rows::new("delivery_id text, position int", &keys)?;
     let sql = "SELECT i.delivery_id, i.position FROM {rows}
-               JOIN inbox i ON i.source = $2 AND i.delivery_id = r.delivery_id AND i.position = r.position";
+               CROSS JOIN inbox i WHERE i.source = $2 AND i.delivery_id = r.delivery_id AND i.position = r.position";
     Ok(tx.fetch_rows::<(String, i64)>(sql, &rows, args![source.polled()]).await?.into_iter().collect())
 }
 

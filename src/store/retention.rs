@@ -63,6 +63,14 @@ impl Store {
                 "SELECT position AS id FROM trigger_events WHERE created_at < $1 ORDER BY created_at LIMIT $2".to_owned(),
                 history,
             ),
+            // Those of every day; what was done to keys, mappings and the switch is kept.
+            (
+                "audit",
+                "SELECT id FROM (SELECT id, at FROM audit WHERE action = 'flow_action.requested' ORDER BY id LIMIT $2) AS oldest
+                 WHERE at < $1"
+                    .to_owned(),
+                history,
+            ),
             (
                 "idempotency_keys",
                 "SELECT key AS id FROM idempotency_keys WHERE created_at < $1 ORDER BY created_at LIMIT $2".to_owned(),

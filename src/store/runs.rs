@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::dialect::{Rows, Tx, args};
+use super::dialect::{Arg, Rows, Tx, args};
 use super::lanes::{Lease, lock_lanes};
 use super::settings::SYNC_IS_OFF;
 use super::{Store, StoreError, read_json, write_json};
@@ -178,6 +178,16 @@ impl Store {
         Ok(self.db.fetch_optional::<(String,)>(&sql, args).await?.is_some())
     }
 
+    /// Keeps the place that a run goes on from, unless the lease is no longer ours or the run was begun anew. A machine that loses its
+    /// power may lose it: the run reads a page again.
+    pub(super) async fn keep_place(&self, lease: &Lease, run: &Run) -> Result<bool, StoreError> {
+        let mut args = saved(run)?;
+        args.extend(args![&lease.lane, lease.fence]);
+        let lock = self.db.backend().for_update();
+        let ours = format!("SELECT 1 FROM lanes WHERE id = $13 AND fence = $14 AND lease_owner IS NOT NULL {lock}");
+        Ok(self.db.execute_lazily(&format!("{SAVE} AND EXISTS ({ours})"), args).await? > 0)
+    }
+
     pub(super) async fn due_runs(&self, tx: &mut Tx, leases: &[Lease]) -> Result<Vec<Run>, StoreError> {
         let lanes: Vec<_> = leases.iter().map(|l| (&l.lane,)).collect();
         let columns = RUN.split(", ").map(|c| format!("o.{c}")).collect::<Vec<_>>().join(", ");
@@ -237,25 +247,26 @@ pub(super) async fn start_first_read(store: &Store, tx: &mut Tx, lane: &str) -> 
 
 /// Stores where a run stands, in the transaction of what the page brought; false when it was begun anew meanwhile.
 pub(super) async fn save_run(tx: &mut Tx, run: &Run) -> Result<bool, StoreError> {
-    let counts = write_json("runs.counts", &run.counts)?;
-    let differences = write_json("runs.differences", &run.differences)?;
-    let saved = tx.execute(
-        "UPDATE runs SET state = $2, stage = $3, cursor = $4, counts = $5, attempts = $6, due_at = $7, message = $8,
-           completed_at = $9, differences = $11, last_shown = $12 WHERE id = $1 AND generation = $10",
-        args![
-            &run.id,
-            &run.state,
-            run.stage.as_str(),
-            run.cursor.clone(),
-            counts,
-            run.attempts,
-            run.due_at,
-            run.message.clone(),
-            run.completed_at,
-            run.generation,
-            differences,
-            run.last_shown.clone()
-        ],
-    );
-    Ok(saved.await? > 0)
+    Ok(tx.execute(SAVE, saved(run)?).await? > 0)
+}
+
+const SAVE: &str =
+    "UPDATE runs SET state = $2, stage = $3, cursor = $4, counts = $5, attempts = $6, due_at = $7, message = $8,
+       completed_at = $9, differences = $11, last_shown = $12 WHERE id = $1 AND generation = $10";
+
+fn saved(run: &Run) -> Result<Vec<Arg>, StoreError> {
+    Ok(args![
+        &run.id,
+        &run.state,
+        run.stage.as_str(),
+        run.cursor.clone(),
+        write_json("runs.counts", &run.counts)?,
+        run.attempts,
+        run.due_at,
+        run.message.clone(),
+        run.completed_at,
+        run.generation,
+        write_json("runs.differences", &run.differences)?,
+        run.last_shown.clone()
+    ])
 }

@@ -54,6 +54,19 @@ impl Store {
         Ok(kept.into_iter().next().map_or_else(|| fresh.to_owned(), |(value,)| value))
     }
 
+    /// Notes what somebody did, right after it was done.
+    pub async fn enter_in_audit(
+        &self,
+        actor: &str,
+        action: &str,
+        target: &str,
+        detail: &str,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.db.begin().await?;
+        audit(self, &mut tx, actor, action, target, detail).await?;
+        tx.commit().await
+    }
+
     /// The audit log, newest first, before the entry `before`.
     pub async fn audit_log(&self, before: Option<i64>, limit: i64) -> Result<Vec<AuditEntry>, StoreError> {
         let sql = "SELECT id, at, actor, action, target, detail FROM audit WHERE id < $1 ORDER BY id DESC LIMIT $2";

@@ -83,8 +83,8 @@ impl Store {
 
     /// Members whose removal a person has discarded since, epoch milliseconds.
     pub async fn discarded_removals(&self, mapping_id: &str, since: i64) -> Result<BTreeSet<String>, StoreError> {
-        let sql = "SELECT DISTINCT l.member_id FROM guard_members l JOIN guards g ON g.id = l.guard_id
-                   WHERE g.mapping_id = $1 AND g.state = 'discarded' AND g.decided_at >= $2";
+        let sql = "SELECT DISTINCT l.member_id FROM guards g CROSS JOIN guard_members l
+                   WHERE l.guard_id = g.id AND g.mapping_id = $1 AND g.state = 'discarded' AND g.decided_at >= $2";
         Ok(self.db.fetch::<(String,)>(sql, args![mapping_id, since]).await?.into_iter().map(|row| row.0).collect())
     }
 

@@ -15,11 +15,23 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 pub(super) struct Writer {
     connection: SqliteConnection,
     open: bool,
+    /// Whether a commit waits for the disk.
+    synced: bool,
 }
 
 impl Writer {
     pub(super) fn new(connection: SqliteConnection) -> Arc<Mutex<Self>> {
-        Arc::new(Mutex::new(Self { connection, open: false }))
+        Arc::new(Mutex::new(Self { connection, open: false, synced: true }))
+    }
+
+    /// Waits its turn, in order of arrival, for the connection with no transaction open on it, whose commits wait for the disk or not.
+    pub(super) async fn idle(writer: &Arc<Mutex<Self>>, synced: bool) -> Result<OwnedMutexGuard<Self>, sqlx::Error> {
+        let mut writer = Arc::clone(writer).lock_owned().await;
+        if writer.open {
+            writer.roll_back().await;
+        }
+        writer.sync(synced).await?;
+        Ok(writer)
     }
 
     pub(super) fn connection(&mut self) -> &mut SqliteConnection {
@@ -28,6 +40,19 @@ impl Writer {
 
     async fn execute(&mut self, sql: &'static str) -> Result<(), sqlx::Error> {
         sqlx::query(sql).execute(&mut self.connection).await.map(drop)
+    }
+
+    /// Whether the next commits wait for the disk. Not to be changed while a transaction is open.
+    async fn sync(&mut self, wanted: bool) -> Result<(), sqlx::Error> {
+        if wanted && !self.synced {
+            self.execute("PRAGMA synchronous = FULL").await?;
+            self.synced = true;
+        } else if !wanted && self.synced {
+            // Before it is: who is dropped meanwhile may have changed it.
+            self.synced = false;
+            self.execute("PRAGMA synchronous = NORMAL").await?;
+        }
+        Ok(())
     }
 
     async fn roll_back(&mut self) {
@@ -43,11 +68,7 @@ pub(super) struct WriteTx(Option<OwnedMutexGuard<Writer>>);
 impl WriteTx {
     /// Waits its turn, in order of arrival. It begins with its first statement.
     pub(super) async fn begin(writer: &Arc<Mutex<Writer>>) -> Result<Self, sqlx::Error> {
-        let mut writer = Arc::clone(writer).lock_owned().await;
-        if writer.open {
-            writer.roll_back().await;
-        }
-        Ok(Self(Some(writer)))
+        Writer::idle(writer, true).await.map(|writer| Self(Some(writer)))
     }
 
     /// The connection, and the statement with what begins the transaction before it where it is the first: one turn of the

@@ -2,6 +2,8 @@
 //!
 //! Owns the bodies, statuses and headers of all answers, among them the exact Ack. Must not know how a delivery was read.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -11,12 +13,15 @@ use serde_json::json;
 use crate::domain::hint::Receipt;
 use crate::problem::{self, FieldError, Problem};
 
-/// Why a delivery was refused, in the order in which it is checked. None of them leaves a trace.
+/// Why a delivery was refused, in the order in which it is checked; `TooMany` goes before all of it. None of them leaves a trace.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// 405
     #[error("deliveries are posted")]
     NotPosted,
+    /// 429: this address has failed too often.
+    #[error("too many attempts from this address without a valid secret")]
+    TooMany(Duration),
     /// 413
     #[error("the body is longer than {limit} bytes")]
     TooLarge { limit: usize },
@@ -54,6 +59,7 @@ impl Refusal {
     fn kind(&self) -> (StatusCode, &'static str, &'static str) {
         match self {
             Self::NotPosted => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", "Method not allowed"),
+            Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "too-many-requests", "Too many requests"),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", "Body too large"),
             Self::Unauthorized(_) => (StatusCode::UNAUTHORIZED, "unauthorized", "Unauthorized"),
             Self::Malformed(_) => (StatusCode::BAD_REQUEST, "malformed-body", "Malformed body"),
@@ -89,6 +95,9 @@ impl Refusal {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         match self {
             Self::Unauthorized(_) => headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")),
+            Self::TooMany(wait) => {
+                headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs().saturating_add(1)))
+            }
             Self::Unavailable(_) => headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1")),
             Self::NotPosted => headers.insert(header::ALLOW, HeaderValue::from_static("POST")),
             _ => None,

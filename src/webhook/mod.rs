@@ -1,21 +1,21 @@
 //! Webhooks in: bytes in, hints out.
 //!
-//! Owns the three endpoints and the order of their checks: 413, 401, 400, 422, 503. A delivery is answered after it was
-//! stored, and one that is refused leaves no trace. Must not know what becomes of hints.
+//! Owns the three endpoints and the order of their checks: 413, 401, 400, 422, 503; an address that keeps failing the second gets
+//! 429 before any of them. A delivery is answered after it was stored, and one that is refused leaves no trace. Must not know
+//! what becomes of hints.
 
 mod answer;
 mod marketo;
-mod pace;
 mod salesforce;
 mod soap;
 mod verify;
 
 use std::sync::Arc;
 
-use axum::body::{Body, HttpBody};
+use axum::body::Body;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
 use axum::routing::{MethodRouter, post};
@@ -23,13 +23,13 @@ use axum::{Extension, Router};
 use futures_util::StreamExt;
 
 pub use answer::Refusal;
-use pace::Pace;
 use verify::{Keys, Signed, Tokens, bearer};
 
 use crate::config::Config;
 use crate::domain::clock::Clock;
 use crate::domain::hint::{Delivery, Receipt};
 use crate::domain::ids::SalesforceId;
+use crate::door::{Attempts, Client, Fingerprint, Pace, fingerprint, presented};
 use crate::problem;
 use crate::store::ingest::Ingest;
 
@@ -43,46 +43,84 @@ struct Shared {
     marketo_tokens: Tokens,
     salesforce_keys: Keys,
     salesforce_paths: Tokens,
+    /// Of Salesforce's own certificate, in the header that a proxy of ours writes.
+    certificates: Option<(HeaderName, Vec<Fingerprint>)>,
     organization: Option<SalesforceId>,
     most_bytes: usize,
     pace: Pace,
+    attempts: Arc<Attempts>,
     ingest: Ingest,
     clock: Clock,
 }
 
 impl WebhookState {
-    /// From the configuration, the door to the store, and the time.
+    /// From the configuration, who has been failing, the door to the store, and the time.
     #[must_use]
-    pub fn new(config: &Config, ingest: Ingest, clock: Clock) -> Self {
+    pub fn new(config: &Config, attempts: Arc<Attempts>, ingest: Ingest, clock: Clock) -> Self {
         let webhooks = &config.webhooks;
+        let fingerprints: Vec<_> =
+            webhooks.salesforce_certificates.iter().filter_map(|text| fingerprint(text)).collect();
+        let header = HeaderName::try_from(&webhooks.certificate_header).ok();
         Self(Arc::new(Shared {
             marketo_tokens: Tokens::new(&webhooks.marketo_tokens),
             salesforce_keys: Keys::new(&webhooks.salesforce_secrets, webhooks.tolerance),
             salesforce_paths: Tokens::new(&webhooks.salesforce_path_tokens),
+            certificates: header.filter(|_| !fingerprints.is_empty()).map(|header| (header, fingerprints)),
             organization: config.salesforce.organization_id.clone(),
             most_bytes: usize::try_from(config.limits.max_body_bytes).unwrap_or(usize::MAX),
             pace: Pace::new(config.limits.inbound_per_second),
+            attempts,
             ingest,
             clock,
         }))
     }
 
     /// Reads a body up to the limit, whatever length it claims to have.
-    async fn read(&self, body: Body) -> Result<Vec<u8>, Refusal> {
+    async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Refusal> {
         let limit = self.0.most_bytes;
-        if body.size_hint().lower() > limit as u64 {
+        let claimed =
+            headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+        if claimed.is_some_and(|length| length > limit) {
             return Err(Refusal::TooLarge { limit });
         }
         let mut read = Vec::new();
         let mut chunks = body.into_data_stream();
         while let Some(chunk) = chunks.next().await {
-            let chunk = chunk.map_err(|_| Refusal::Malformed("the body ended too early".to_owned()))?;
+            let chunk =
+                chunk.map_err(|_| Refusal::Malformed("the body ended too early, or came too slowly".to_owned()))?;
             if read.len() + chunk.len() > limit {
                 return Err(Refusal::TooLarge { limit });
             }
             read.extend_from_slice(&chunk);
         }
         Ok(read)
+    }
+
+    /// Whoever has failed too often is not looked at.
+    fn knocks(&self, client: Option<Client>) -> Result<(), Refusal> {
+        let now = self.0.clock.monotonic();
+        client.map_or(Ok(()), |client| self.0.attempts.admit(client, now)).map_err(Refusal::TooMany)
+    }
+
+    /// Lets in who has proved who it is, and counts who has not.
+    fn admit(&self, client: Option<Client>, proved: bool, needed: &'static str) -> Result<(), Refusal> {
+        let (now, attempts) = (self.0.clock.monotonic(), &self.0.attempts);
+        if proved {
+            client.inspect(|client| attempts.succeeded(*client, now));
+            return Ok(());
+        }
+        if let Some(client) = client.filter(|client| attempts.failed(*client, now)) {
+            tracing::warn!(address = %client.address(), "webhooks without a valid secret keep coming from this address");
+        }
+        Err(Refusal::Unauthorized(needed))
+    }
+
+    /// Whether Salesforce's certificate was shown, where one is asked for.
+    fn certified(&self, headers: &HeaderMap) -> bool {
+        self.0.certificates.as_ref().is_none_or(|(name, known)| {
+            let shown = headers.get(name).and_then(|value| presented(value.to_str().ok()?));
+            shown.is_some_and(|shown| known.contains(&shown))
+        })
     }
 
     /// Hands a delivery to the store; the last check.
@@ -125,19 +163,28 @@ async fn with_request_id(mut request: Request, next: Next) -> Response {
     response
 }
 
+/// The address that a request is counted under, where the listener has found one.
+type Caller = Option<Extension<Client>>;
+
+fn from(client: Caller) -> Option<Client> {
+    client.map(|Extension(client)| client)
+}
+
 async fn from_marketo(
     State(state): State<WebhookState>,
     Extension(RequestId(id)): Extension<RequestId>,
+    client: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
     let answered = async {
-        let body = state.read(body).await?;
+        let client = from(client);
+        state.knocks(client)?;
+        let body = state.read(&headers, body).await?;
         let given = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
         let presented = [given("authorization").and_then(bearer), given("x-webhook-token")];
-        if !presented.into_iter().flatten().any(|token| state.0.marketo_tokens.admit(token)) {
-            return Err(Refusal::Unauthorized("a valid token is needed, as Authorization: Bearer or X-Webhook-Token"));
-        }
+        let proved = presented.into_iter().flatten().any(|token| state.0.marketo_tokens.admit(token));
+        state.admit(client, proved, "a valid token is needed, as Authorization: Bearer or X-Webhook-Token")?;
         state.store(marketo::parse(&body)?).await
     };
     answered.await.map_or_else(|refusal| refusal.problem(&id), answer::marketo)
@@ -146,20 +193,22 @@ async fn from_marketo(
 async fn from_salesforce(
     State(state): State<WebhookState>,
     Extension(RequestId(id)): Extension<RequestId>,
+    client: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
     let answered = async {
-        let body = state.read(body).await?;
+        let client = from(client);
+        state.knocks(client)?;
+        let body = state.read(&headers, body).await?;
         let given = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let signed = Signed {
             id: given("webhook-id"),
             timestamp: given("webhook-timestamp"),
             signature: given("webhook-signature"),
         };
-        if !state.0.salesforce_keys.admit(signed, &body, state.0.clock.now()) {
-            return Err(Refusal::Unauthorized("a valid signature is needed, and a webhook-timestamp near our time"));
-        }
+        let proved = state.certified(&headers) && state.0.salesforce_keys.admit(signed, &body, state.0.clock.now());
+        state.admit(client, proved, "a valid signature is needed, and a webhook-timestamp near our time")?;
         state.store(salesforce::parse(&body, signed.id, state.0.organization.as_ref())?).await
     };
     answered.await.map_or_else(|refusal| refusal.problem(&id), answer::salesforce)
@@ -168,14 +217,17 @@ async fn from_salesforce(
 async fn from_outbound_message(
     State(state): State<WebhookState>,
     token: Result<Path<String>, PathRejection>,
+    client: Caller,
+    headers: HeaderMap,
     body: Body,
 ) -> Response {
     let answered = async {
-        let body = state.read(body).await?;
+        let client = from(client);
+        state.knocks(client)?;
+        let body = state.read(&headers, body).await?;
         // What is not even UTF-8 is an unknown token, and lets nobody in.
-        if !token.is_ok_and(|Path(token)| state.0.salesforce_paths.admit(token.as_bytes())) {
-            return Err(Refusal::Unauthorized("the token in the path is not known"));
-        }
+        let known = token.is_ok_and(|Path(token)| state.0.salesforce_paths.admit(token.as_bytes()));
+        state.admit(client, known && state.certified(&headers), "the token in the path is not known")?;
         let delivery = soap::parse(&body, state.0.organization.as_ref())?;
         // A message of objects that we do not handle is taken, and is nothing.
         if !delivery.records.is_empty() {

@@ -58,7 +58,11 @@ fn doorway(config: &Config, receipt: Option<Receipt>) -> Doorway {
         }
     });
     let clock = Clock::manual(Timestamp::from_second(NOW).unwrap());
-    Doorway { router: router(WebhookState::new(config, ingest, clock.clone())), clock, stored }
+    Doorway {
+        router: router(WebhookState::new(config, Arc::new(Attempts::new(3)), ingest, clock.clone())),
+        clock,
+        stored,
+    }
 }
 
 const ONE: Option<Receipt> = Some(Receipt { events: 1, ignored: 0 });
@@ -260,7 +264,7 @@ async fn senders_are_told_to_come_back() {
     let (ingest, waiting) = Ingest::channel();
     let clock = Clock::manual(Timestamp::from_second(NOW).unwrap());
     let unlimited = settings("[limits]\ninbound_per_second = 0\n");
-    let router = router(WebhookState::new(&unlimited, ingest.clone(), clock.clone()));
+    let router = router(WebhookState::new(&unlimited, Arc::new(Attempts::new(3)), ingest.clone(), clock.clone()));
     let door = Doorway { router, clock, stored: Arc::default() };
     let delivery = Delivery { source: crate::domain::hint::Source::Marketo, records: Vec::new() };
     let mut full = Vec::new();

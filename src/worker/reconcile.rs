@@ -24,6 +24,16 @@ use crate::store::runs::{Run, Stage};
 pub(super) const PAGE: i64 = 500;
 /// The longest that one run goes on at a time.
 const STINT: Duration = Duration::from_millis(500);
+/// How long it goes on without looking whether somebody waits.
+const GLANCE: Duration = Duration::from_millis(5);
+
+/// How far a run goes on at a time.
+struct Stint {
+    pages: usize,
+    until: Duration,
+    /// When it looks next whether somebody waits.
+    glance: Duration,
+}
 
 impl Worker {
     /// Pages of a run, as long as nothing else is due anywhere and nobody wants it to end; mostly one.
@@ -32,14 +42,14 @@ impl Worker {
         claim: &mut Claim,
         run: Run,
         mappings: &HashMap<String, Mapping>,
-        mut pages: usize,
+        pages: usize,
     ) -> Result<(), PassError> {
-        let clock = self.store.clock();
-        let until = clock.monotonic() + STINT;
+        let now = self.store.clock().monotonic();
+        let mut stint = Stint { pages, until: now + STINT, glance: now };
         let mut next = Some(run);
         while let Some(run) = next.take() {
-            pages = pages.saturating_sub(1);
-            next = self.run_page(claim, run, mappings, pages > 0 && clock.monotonic() < until).await?;
+            stint.pages = stint.pages.saturating_sub(1);
+            next = self.run_page(claim, run, mappings, &mut stint).await?;
             if next.is_some() {
                 self.keep_claim(claim).await?;
             }
@@ -53,7 +63,7 @@ impl Worker {
         claim: &Claim,
         mut run: Run,
         mappings: &HashMap<String, Mapping>,
-        may_go_on: bool,
+        stint: &mut Stint,
     ) -> Result<Option<Run>, PassError> {
         let leases: Vec<Lease> = claim.leases.iter().filter(|l| l.lane == run.lane).cloned().collect();
         let mut batch = Batch { leases, mappings: mappings.clone(), ..Batch::default() };
@@ -113,7 +123,7 @@ impl Worker {
         }
         // A listing goes on; what comes after it begins with a lane that is as recorded.
         let listing = read && run.stage == stage && matches!(stage, Stage::Salesforce | Stage::Marketo);
-        if !(may_go_on && listing && self.store.nothing_but(&run).await?) {
+        if !(listing && self.goes_on(&run, stint).await?) {
             return self.end_page(batch, run).await;
         }
         batch.keep.insert(run.lane.clone());
@@ -122,6 +132,19 @@ impl Worker {
         let held = self.store.record(batch).await?;
         self.points.reach(super::points::Point::Recorded)?;
         Ok(Some(run).filter(|_| !held.is_empty()))
+    }
+
+    /// Whether a run keeps its lane for another page.
+    async fn goes_on(&self, run: &Run, stint: &mut Stint) -> Result<bool, PassError> {
+        let now = self.store.clock().monotonic();
+        if stint.pages == 0 || now >= stint.until {
+            return Ok(false);
+        }
+        if now < stint.glance {
+            return Ok(true);
+        }
+        stint.glance = now + GLANCE;
+        Ok(self.store.nothing_but(run).await?)
     }
 
     /// The end of a turn: the lane is given back.

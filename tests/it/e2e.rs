@@ -3,21 +3,25 @@
 //! Each case acts as people do on either side and compares what both sides hold in the end, and what receivers of trigger
 //! events are told. `world` sets up and compares; the other files are the cases. No case knows which database it got.
 
+mod accounts;
 mod bad_input;
 mod check;
 mod comparison;
 mod deliver;
 mod deliver_bad;
 mod documents;
+mod erase;
 mod filter;
 mod first_sync;
 mod flow_actions;
 mod grafana;
 mod identity;
 mod init;
+mod keys;
 mod kill;
 mod kill_deliver;
 mod lifecycle;
+mod limits;
 mod live;
 mod lost_creation;
 mod mapping_life;
@@ -34,6 +38,7 @@ mod resolve;
 mod rows;
 mod running;
 mod scans;
+mod silent;
 mod statuses_later;
 mod storm;
 mod stream;
@@ -41,6 +46,7 @@ mod subscriber;
 mod switch;
 #[cfg(feature = "otlp")]
 mod traces;
+mod unattended;
 mod undo;
 mod vendors;
 mod webhooks;

@@ -8,7 +8,7 @@ mod reconcile;
 use campaign_sync::store::members::Member;
 use reconcile::Comparison;
 
-use crate::support::{Tables, on_both};
+use crate::support::{Tables, on_both, statements};
 
 const MEMBERS: usize = 6_000;
 
@@ -19,6 +19,7 @@ async fn recorded(comparison: &Comparison) -> Vec<Member> {
 
 on_both! {
     async fn who_agrees_is_read_and_not_recorded_again(database: TestDatabase) {
+        statements::write_down();
         let comparison = Comparison::new(&database.url, MEMBERS).await;
         let first = comparison.work().await;
         assert_eq!(first.run.counts["decided"], i64::try_from(MEMBERS).unwrap(), "{first:?}");
@@ -46,6 +47,7 @@ on_both! {
     }
 
     async fn a_side_that_shows_nobody_is_noticed_a_stretch_at_a_time(database: TestDatabase) {
+        statements::write_down();
         let comparison = Comparison::new(&database.url, MEMBERS).await;
         comparison.work().await;
         let there = comparison.vendors.salesforce.lock().unwrap().clone();

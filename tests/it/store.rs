@@ -17,6 +17,7 @@ mod polls;
 mod record;
 mod retention;
 mod schedule;
+mod statements;
 mod together;
 mod told;
 
@@ -35,7 +36,7 @@ use campaign_sync::store::outbox::{Kind, NewWork, Subject};
 use campaign_sync::store::people::{Half, Person};
 use campaign_sync::store::record::{Batch, End, Settled};
 
-use crate::support::{Tables, TestDatabase};
+use crate::support::{Tables, TestDatabase, statements as heard};
 
 const LEASE: Duration = Duration::from_secs(60);
 const COUNTERS: [&str; 8] = ["received", "applied", "no_op", "superseded", "waiting", "held", "failed", "discarded"];
@@ -56,6 +57,7 @@ impl World {
     /// With so many connections. With one, what an abandoned transaction held is free before the next statement runs, so
     /// that a lane is never passed over for a lock that is about to go.
     async fn over(database: TestDatabase, connections: u32) -> Self {
+        heard::write_down();
         let clock = Clock::manual("2026-11-23T20:05:01Z".parse().unwrap());
         let store = Store::connect(&database.url, connections, clock.clone()).await.unwrap();
         store.migrate().await.unwrap();

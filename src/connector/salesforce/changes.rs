@@ -88,7 +88,7 @@ impl SalesforceLog for SalesforceClient {
         let soql =
             format!("SELECT {MEMBER} FROM CampaignMember WHERE {of} AND SystemModstamp >= {} {ORDER}", literal(since));
         let page: Page<MemberRow> = self.page("changed_members", Rows::All, &soql, cursor).await?;
-        Ok(Page { rows: page.rows.into_iter().map(MemberRow::read).collect(), next: page.next, total: page.total })
+        Ok(Page { rows: self.as_members(Rows::All, page.rows).await?, next: page.next, total: page.total })
     }
 
     async fn changed_campaigns(

@@ -15,8 +15,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::super::client::Call;
-use super::super::{Campaign, CampaignMember, ConnectorError, ListedCampaign, Page, SalesforcePerson};
-use super::records::{CONTACT, CampaignRow, LEAD, MEMBER, MemberRow, PersonRow, STATUS, StatusRow};
+use super::super::{Campaign, ConnectorError, ListedCampaign, Page, SalesforcePerson};
+use super::records::{CONTACT, CampaignRow, LEAD, PersonRow, STATUS, StatusRow};
 use super::soql::{ROOM, any_of, has, quoted, runs};
 use super::{SalesforceClient, broken, refused_with};
 use crate::domain::ids::{PersonType, SalesforceId};
@@ -28,14 +28,6 @@ struct QueryAnswer<T> {
     done: bool,
     next_records_url: Option<String>,
     records: Vec<T>,
-}
-
-/// A group of members.
-#[derive(Deserialize)]
-struct HeldRow {
-    #[serde(rename = "Status")]
-    status: Option<String>,
-    held: u64,
 }
 
 /// Whether deleted rows are wanted as well.
@@ -89,7 +81,7 @@ impl SalesforceClient {
     }
 
     /// One query for each run of values; `soql` is given the condition.
-    async fn query_in<T: DeserializeOwned, V: AsRef<str>>(
+    pub(super) async fn query_in<T: DeserializeOwned, V: AsRef<str>>(
         &self,
         endpoint: &'static str,
         rows: Rows,
@@ -167,45 +159,6 @@ impl SalesforceClient {
         Ok(rows.into_iter().map(CampaignRow::listed).collect())
     }
 
-    pub(super) async fn read_members(
-        &self,
-        campaigns: &[SalesforceId],
-        people: &[SalesforceId],
-    ) -> Result<Vec<CampaignMember>, ConnectorError> {
-        let (campaigns, people) = (texts(campaigns), texts(people));
-        // People share the room that the shorter list leaves, so that each pair is in one query.
-        let half = ROOM / 2;
-        let mut queries = Vec::new();
-        for campaigns in runs(&campaigns, half) {
-            for people in runs(&people, half) {
-                queries.extend(member_query(campaigns, people));
-            }
-        }
-        let queries = queries.into_iter().map(|soql| self.query::<MemberRow>("members", Rows::Living, soql));
-        let rows = try_join_all(queries).await?;
-        // A row of a converted lead is found by its lead and by its contact.
-        let mut seen = BTreeSet::new();
-        let members = rows.into_iter().flatten().map(MemberRow::read);
-        Ok(members.filter(|member| seen.insert(member.id.clone())).collect())
-    }
-
-    pub(super) async fn read_members_by_id(&self, ids: &[SalesforceId]) -> Result<Vec<CampaignMember>, ConnectorError> {
-        let soql = |condition: &str| format!("SELECT {MEMBER} FROM CampaignMember WHERE {condition}");
-        let rows = self.query_in("members_by_id", Rows::All, ("Id", &texts(ids)), soql).await?;
-        Ok(rows.into_iter().map(MemberRow::read).collect())
-    }
-
-    pub(super) async fn read_member_page(
-        &self,
-        campaign: &SalesforceId,
-        cursor: Option<&str>,
-    ) -> Result<Page<CampaignMember>, ConnectorError> {
-        let campaign = quoted(campaign.as_str());
-        let soql = format!("SELECT {MEMBER} FROM CampaignMember WHERE CampaignId = {campaign} ORDER BY Id");
-        let page: Page<MemberRow> = self.page("members_of_campaign", Rows::Living, &soql, cursor).await?;
-        Ok(Page { rows: page.rows.into_iter().map(MemberRow::read).collect(), next: page.next, total: page.total })
-    }
-
     /// One page of a query, the first or the one that a cursor names: the number of rows so far and the address of the next ones.
     pub(super) async fn page<T: DeserializeOwned>(
         &self,
@@ -228,17 +181,6 @@ impl SalesforceClient {
             return Err(broken(false, "a page without rows says that there are more"));
         }
         Ok(Page { rows: page.records, next, total: Some(page.total_size) })
-    }
-
-    pub(super) async fn read_member_counts(
-        &self,
-        campaign: &SalesforceId,
-    ) -> Result<BTreeMap<String, u64>, ConnectorError> {
-        let campaign = quoted(campaign.as_str());
-        let soql =
-            format!("SELECT Status, COUNT(Id) held FROM CampaignMember WHERE CampaignId = {campaign} GROUP BY Status");
-        let rows: Vec<HeldRow> = self.query("member_counts", Rows::Living, soql).await?;
-        Ok(rows.into_iter().filter_map(|row| Some((row.status?, row.held))).collect())
     }
 
     pub(super) async fn read_people(&self, ids: &[SalesforceId]) -> Result<Vec<SalesforcePerson>, ConnectorError> {
@@ -354,18 +296,4 @@ fn person_query(person: PersonType) -> (&'static str, String) {
         PersonType::Lead => ("leads", format!("SELECT {LEAD} FROM Lead")),
         PersonType::Contact => ("contacts", format!("SELECT {CONTACT} FROM Contact")),
     }
-}
-
-/// Memberships of leads and contacts; none when there is neither among the people.
-fn member_query(campaigns: &[&str], people: &[&str]) -> Option<String> {
-    let of = |prefix: &str| people.iter().copied().filter(|id| id.starts_with(prefix)).collect::<Vec<_>>();
-    let conditions: Vec<String> = [("LeadId", of("00Q")), ("ContactId", of("003"))]
-        .into_iter()
-        .filter(|(_, ids)| !ids.is_empty())
-        .map(|(field, ids)| any_of(field, &ids))
-        .collect();
-    let people = conditions.join(" OR ");
-    let campaigns = any_of("CampaignId", campaigns);
-    let soql = format!("SELECT {MEMBER} FROM CampaignMember WHERE {campaigns} AND ({people})");
-    (!conditions.is_empty()).then_some(soql)
 }

@@ -61,7 +61,7 @@ impl StatusRow {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct MemberRow {
-    id: SalesforceId,
+    pub id: SalesforceId,
     campaign_id: SalesforceId,
     lead_id: Option<SalesforceId>,
     contact_id: Option<SalesforceId>,
@@ -81,6 +81,14 @@ struct Address {
     email: Option<String>,
 }
 
+/// Of a member that is neither lead nor contact.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct AccountRow {
+    pub id: SalesforceId,
+    pub account_id: Option<SalesforceId>,
+}
+
 impl MemberRow {
     pub fn read(self) -> CampaignMember {
         let address =
@@ -90,6 +98,7 @@ impl MemberRow {
             campaign_id: self.campaign_id,
             lead_id: self.lead_id,
             contact_id: self.contact_id,
+            account_id: None,
             status: self.status.unwrap_or_default(),
             is_deleted: self.is_deleted,
             last_modified_by: self.last_modified_by_id,

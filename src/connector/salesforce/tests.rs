@@ -244,7 +244,10 @@ async fn every_pair_is_asked_for_in_addresses_below_the_limit() {
 
 #[tokio::test]
 async fn pages_are_followed_and_a_short_list_is_an_outage() {
-    let row = |n: u32| json!({ "Id": id(&format!("00v4S000{n:07}")), "CampaignId": CAMPAIGN, "Status": "Sent" });
+    let row = |n: u32| {
+        let row = id(&format!("00v4S000{n:07}"));
+        json!({ "Id": row, "CampaignId": CAMPAIGN, "LeadId": LEAD, "Status": "Sent" })
+    };
     let next = format!("{QUERY}/01gB000003OCxSPIA1-2");
     let first = json!({ "totalSize": 3, "done": false, "nextRecordsUrl": next, "records": [row(1), row(2)] });
     for (last, whole) in [(vec![row(3)], true), (vec![], false)] {
@@ -329,6 +332,7 @@ async fn people_are_read_with_the_deleted_ones_and_by_escaped_address() {
     assert_eq!(people.len(), 1);
 }
 
+mod accounts;
 mod campaigns;
 mod changes;
 mod checkup;

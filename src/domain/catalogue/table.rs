@@ -162,6 +162,9 @@ pub const CATALOGUE: &[Entry] = catalogue! {
     Request "not-tracked" (MarketingOperations):
         "no mapping and no flow action has named the campaign, so that its members are not known here"
         => "map a program to it, or name it in a flow action";
+    Request "too-many-requests" (Engineer):
+        "this key asks more often than limits.requests_per_second, or this address has failed with keys or secrets that are not known more often than limits.failed_attempts_per_minute"
+        => "wait as long as Retry-After says; correct the key or secret; ask less often, or in larger pages";
     Request "unauthorized" (Engineer):
         "there is no API key or webhook secret, or one that is not known"
         => "send a key as Authorization: Bearer KEY; for webhooks the configured token, secret or path";

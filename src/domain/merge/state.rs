@@ -62,7 +62,7 @@ closed_list! {
         SecondRecord = "second_record",
         /// Writes of ours kept alternating.
         LoopDetected = "loop_detected",
-        /// A kind of record that cannot be a campaign member here, such as a person account.
+        /// An account is the campaign member, and there is no person behind it.
         UnsupportedAccount = "unsupported_account",
         /// The vendor refuses this record.
         VendorRejected = "vendor_rejected",

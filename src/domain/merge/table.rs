@@ -39,6 +39,17 @@ pub fn decide(ctx: &Context<'_>, base: Option<&Base>, m: &Reading, s: &Reading) 
     if ctx.policies.direction == Direction::Observe { observed(decision, member.base) } else { decision }
 }
 
+/// What becomes of an account that is a campaign member: there is no person behind it who could be in a program, so that it is
+/// left as it is, whatever the policies say. Row 3 for whom nobody can be created.
+#[must_use]
+pub fn decide_account(s: &Reading) -> Decision {
+    match s {
+        Reading::Status(_) => held(Rule::Row3, None, Reason::UnsupportedAccount),
+        Reading::Unreadable => held(Rule::P2, None, Reason::Retrying),
+        Reading::Absent | Reading::Gone => close(Rule::Row1),
+    }
+}
+
 /// A person has said which side is right: its value is written to the other one, whatever the policies say of it, but not
 /// against the direction. A lower step is reached by adding anew, since it was asked for by name.
 #[must_use]

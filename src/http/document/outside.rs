@@ -242,6 +242,7 @@ fn schemes() -> impl Iterator<Item = (String, RefOr<SecurityScheme>)> {
 /// In the order in which they are checked; none of them leaves a trace.
 fn refusals(operation: &mut Operation, soap: bool) {
     for (status, description) in [
+        ("429", "This address keeps coming without a valid secret (`too-many-requests`); see Retry-After."),
         ("413", "The body is too long (`body-too-large`)."),
         ("401", "No token or signature that is known (`unauthorized`)."),
         ("400", "The body cannot be read (`malformed-body`)."),

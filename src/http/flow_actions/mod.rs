@@ -120,7 +120,7 @@ impl From<FlowActionResult> for ResultBody {
     post, path = "/flow-actions/add-to-campaign", operation_id = "add_to_campaign", tag = "flow actions", request_body = FlowActionRequest,
     params(
         ("wait" = Option<bool>, Query, description = "Answer when all are final, within 25 seconds"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition within 24 hours give the first answer again"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition within 24 hours give the first answer again; 422 for another operation or body"),
     ),
     responses(
         (status = 200, description = "With `wait`: all are final", body = FlowActionBody),
@@ -147,7 +147,7 @@ async fn add(
     post, path = "/flow-actions/change-status", operation_id = "change_status", tag = "flow actions", request_body = FlowActionRequest,
     params(
         ("wait" = Option<bool>, Query, description = "Answer when all are final, within 25 seconds"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition within 24 hours give the first answer again"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition within 24 hours give the first answer again; 422 for another operation or body"),
     ),
     responses(
         (status = 200, description = "With `wait`: all are final", body = FlowActionBody),
@@ -174,7 +174,7 @@ async fn change(
     post, path = "/flow-actions/remove-from-campaign", operation_id = "remove_from_campaign", tag = "flow actions", request_body = FlowActionRequest,
     params(
         ("wait" = Option<bool>, Query, description = "Answer when all are final, within 25 seconds"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition within 24 hours give the first answer again"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition within 24 hours give the first answer again; 422 for another operation or body"),
     ),
     responses(
         (status = 200, description = "With `wait`: all are final", body = FlowActionBody),

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::ToSchema;
 
-use super::super::extract::{refused_body, refused_bytes};
+use super::super::extract::{refuse_nul, refused_body, refused_bytes};
 use super::super::refusal::{Answer, Refusal};
 use crate::domain::flow_action::FlowAction;
 use crate::domain::ids::{PersonType, SalesforceId, SalesforceObject};
@@ -98,6 +98,7 @@ impl<S: Send + Sync> FromRequest<S> for Rendered {
                 if is_json { text.into() } else { bytes }
             }
         };
+        refuse_nul(&bytes)?;
         AxumJson::from_bytes(&bytes).map(|AxumJson(body)| Self(body)).map_err(refused_body)
     }
 }

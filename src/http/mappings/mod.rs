@@ -79,7 +79,7 @@ pub(super) fn refuse_removing(mapping: &Mapping) -> Answer<()> {
     post, path = "/mappings", operation_id = "create_mapping", tag = "mappings", request_body = NewMapping,
     params(
         ("dry_run" = Option<bool>, Query, description = "Only say what would be done"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition within 24 hours give the first answer again"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition within 24 hours give the first answer again; 422 for another operation or body"),
     ),
     responses(
         (status = 200, description = "What would be done, with `dry_run`", body = Planned),
@@ -314,7 +314,12 @@ fn is_dry_run(given: &mut Parameters) -> Answer<bool> {
         (status = 502, description = "A vendor refuses to answer (`vendor-error`)"),
     )
 )]
-async fn reconcile(State(api): State<ApiState>, Id(id): Id, mut given: Parameters) -> Answer<Response> {
+async fn reconcile(
+    State(api): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id,
+    mut given: Parameters,
+) -> Answer<Response> {
     let dry_run = is_dry_run(&mut given)?;
     given.end()?;
     let mapping = found(&api, &id).await?;
@@ -324,5 +329,6 @@ async fn reconcile(State(api): State<ApiState>, Id(id): Id, mut given: Parameter
         return Ok(Json(Planned { plan }).into_response());
     }
     let run_id = api.store.start_run(&mapping.id, mapping.campaign_id.as_str(), "reconciliation").await?;
+    api.store.enter_in_audit(&caller.actor, "mapping.reconciled", &mapping.id, "").await?;
     Ok((StatusCode::ACCEPTED, Json(RunStarted { run_id })).into_response())
 }

@@ -141,11 +141,17 @@ async fn is_superseded(api: &ApiState, plan: &Plan) -> Answer<bool> {
         (status = 502, description = "A vendor refuses to answer (`vendor-error`)"),
     )
 )]
-async fn create(State(api): State<ApiState>, Id(id): Id, given: Parameters) -> Answer<Response> {
+async fn create(
+    State(api): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id,
+    given: Parameters,
+) -> Answer<Response> {
     given.end()?;
     let mapping = super::mappings::found(&api, &id).await?;
     super::mappings::refuse_removing(&mapping)?;
     let plan = planned(&api, &draft_of(mapping), Some(&id)).await?;
+    api.store.enter_in_audit(&caller.actor, "plan.created", &plan.id, &id).await?;
     let location = [(header::LOCATION, format!("{}/plans/{}", super::BASE, plan.id))];
     Ok((StatusCode::CREATED, location, Json(plan)).into_response())
 }

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use super::super::members::PersonBody;
 use super::super::schema::Time;
 use super::super::table::Table;
-use crate::domain::ids::{PersonType, SalesforceId};
+use crate::domain::ids::{MemberType, SalesforceId};
 use crate::domain::merge::{Reason, Rule, Side};
 use crate::store::plan_rows::{PlanCounts, PlanRow};
 use crate::store::plans::{GOOD_FOR, Plan};
@@ -140,7 +140,7 @@ pub(super) struct RowBody {
 impl From<PlanRow> for RowBody {
     fn from(row: PlanRow) -> Self {
         let parsed = row.salesforce_id.as_deref().and_then(|id| id.parse::<SalesforceId>().ok());
-        let salesforce_type = parsed.as_ref().and_then(PersonType::of).map(PersonType::as_str);
+        let salesforce_type = parsed.as_ref().and_then(MemberType::of).map(MemberType::as_str);
         Self {
             id: row.id,
             person: PersonBody {

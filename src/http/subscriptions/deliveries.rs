@@ -1,5 +1,6 @@
 //! Deliveries: how each went, and trying again.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use utoipa_axum::router::OpenApiRouter;
@@ -8,6 +9,7 @@ use utoipa_axum::routes;
 use super::request::RetryBody;
 use super::shown::{DeliveryBody, Retried};
 use super::{ApiState, found};
+use crate::http::auth::Caller;
 use crate::http::extract::{Id, Json, List, Optional, Parameters};
 use crate::http::refusal::{Answer, Refusal};
 use crate::store::delivery_log::Delivery;
@@ -70,11 +72,16 @@ async fn show(State(api): State<ApiState>, Id(id): Id) -> Answer<Json<DeliveryBo
     post, path = "/deliveries/{id}/retry", operation_id = "retry_delivery", tag = "subscriptions", params(("id" = uuid::Uuid, Path)),
     responses((status = 202, description = "As it is now", body = DeliveryBody))
 )]
-async fn retry(State(api): State<ApiState>, Id(id): Id) -> Answer<(StatusCode, Json<DeliveryBody>)> {
-    match api.store.retry_delivery(&id).await? {
-        true => Ok((StatusCode::ACCEPTED, Json(one(&api, &id).await?))),
-        false => Err(Refusal::not_found("delivery")),
+async fn retry(
+    State(api): State<ApiState>,
+    Extension(caller): Extension<Caller>,
+    Id(id): Id,
+) -> Answer<(StatusCode, Json<DeliveryBody>)> {
+    if !api.store.retry_delivery(&id).await? {
+        return Err(Refusal::not_found("delivery"));
     }
+    api.store.enter_in_audit(&caller.actor, "delivery.retried", &id, "").await?;
+    Ok((StatusCode::ACCEPTED, Json(one(&api, &id).await?)))
 }
 
 /// Try all that failed again, now
@@ -87,10 +94,12 @@ async fn retry(State(api): State<ApiState>, Id(id): Id) -> Answer<(StatusCode, J
 )]
 async fn retry_failed(
     State(api): State<ApiState>,
+    Extension(caller): Extension<Caller>,
     Id(id): Id,
     Optional(body): Optional<RetryBody>,
 ) -> Answer<(StatusCode, Json<Retried>)> {
     found(&api, &id).await?;
     let count = api.store.retry_failed(&id, body.since.map(|since| since.as_millisecond())).await?;
+    api.store.enter_in_audit(&caller.actor, "subscription.retried", &id, &count.to_string()).await?;
     Ok((StatusCode::ACCEPTED, Json(Retried { count })))
 }

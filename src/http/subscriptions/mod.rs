@@ -68,7 +68,7 @@ fn new_secret() -> Answer<String> {
 /// shown this once; or the smart campaign is requested for the people whom they are about. Events before can be replayed.
 #[utoipa::path(
     post, path = "/subscriptions", operation_id = "create_subscription", tag = "subscriptions", request_body = Asked,
-    params(("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition within 24 hours give the first answer again")),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Makes a repetition within 24 hours give the first answer again; 422 for another operation or body")),
     responses((status = 201, description = "Subscribed", body = MadeSubscription,
         headers(("Location" = String, description = "Path of the subscription"))))
 )]
@@ -171,6 +171,7 @@ struct TestBody {
 )]
 async fn test(
     State(api): State<ApiState>,
+    Extension(caller): Extension<Caller>,
     Id(id): Id,
     Optional(body): Optional<TestBody>,
 ) -> Answer<(StatusCode, Json<DeliveryBody>)> {
@@ -191,6 +192,7 @@ async fn test(
         "data": {"message": "a test of this subscription", "subscription_id": id, "person": person},
     });
     let delivery = api.store.deliver_to(&id, &event_id, TEST, event.to_string()).await?;
+    api.store.enter_in_audit(&caller.actor, "subscription.tested", &id, &delivery).await?;
     let delivery = api.store.delivery(&delivery).await?.ok_or_else(|| Refusal::not_found("delivery"))?;
     Ok((StatusCode::ACCEPTED, Json(DeliveryBody::of(delivery, &[]))))
 }

@@ -46,15 +46,17 @@ impl World {
     }
 
     fn read_member(&self, row: &Row, name: &str) -> Cell {
-        let stored = ["CampaignId", "LeadId", "ContactId", "Status", "HasResponded", "FirstRespondedDate"];
+        let stored = ["CampaignId", "LeadId", "ContactId", "AccountId", "Status", "HasResponded", "FirstRespondedDate"];
         if stored.contains(&name) {
             return row.get(name).clone();
         }
         let Some(person) = self.person_of(row).and_then(|id| self.row(id)) else { return Cell::Null };
         match name {
             "Type" => Cell::text(person.object.name()),
+            "LeadOrContactId" | "LeadOrContactOwnerId" if person.object == Object::Account => Cell::Null,
             "LeadOrContactId" => Cell::text(&person.id.to_string()),
             "LeadOrContactOwnerId" => person.get("OwnerId").clone(),
+            "CompanyOrAccount" if person.object == Object::Account => person.get("Name").clone(),
             "CompanyOrAccount" => match person.id_of("AccountId").and_then(|id| self.row(id)) {
                 Some(account) => account.get("Name").clone(),
                 None => person.get("Company").clone(),
@@ -63,10 +65,11 @@ impl World {
         }
     }
 
-    /// The person that a member stands for: the contact when there is one.
+    /// Whom a member stands for: the contact when there is one; an account where there is no person.
     #[must_use]
     pub fn person_of(&self, member: &Row) -> Option<Id> {
         let (lead, contact) = (member.id_of("LeadId"), member.id_of("ContactId"));
-        if self.options.conversion_flips_type { contact.or(lead) } else { lead.or(contact) }
+        let person = if self.options.conversion_flips_type { contact.or(lead) } else { lead.or(contact) };
+        person.or_else(|| member.id_of("AccountId"))
     }
 }

@@ -37,10 +37,16 @@ impl World {
             // The object reference: of both ids only the contact's is stored.
             row.set("LeadId", Cell::Null);
         }
-        let (column, person) = match (row.id_of("ContactId"), row.id_of("LeadId")) {
-            (Some(contact), _) => ("ContactId", contact),
-            (None, Some(lead)) => ("LeadId", lead),
-            (None, None) => {
+        let people = (row.id_of("ContactId"), row.id_of("LeadId"));
+        if people != (None, None) {
+            // Rows of accounts have neither, so that one that has is none.
+            row.set("AccountId", Cell::Null);
+        }
+        let (column, person) = match (people, row.id_of("AccountId")) {
+            ((Some(contact), _), _) => ("ContactId", contact),
+            ((None, Some(lead)), _) => ("LeadId", lead),
+            ((None, None), Some(account)) => ("AccountId", account),
+            ((None, None), None) => {
                 let code = &self.options.member_without_person_code;
                 let message = "Required fields are missing: [LeadId, ContactId]";
                 return Err(Fault::new(code, message).fields(&["LeadId", "ContactId"]));

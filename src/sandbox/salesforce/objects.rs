@@ -152,6 +152,9 @@ impl Table {
         if object == Object::Lead && !required.is_empty() {
             fields.push(parse_named(required, "string:255", "cu", ""));
         }
+        if object == Object::CampaignMember && options.accounts_as_members {
+            fields.push(parse_named("AccountId", "ref:Account", "cn", ""));
+        }
         let read_only = matches!(object, Object::User | Object::Organization | Object::DuplicateRule);
         Self { object, names: names(&fields), fields, create: !read_only, update: !read_only }
     }
@@ -218,6 +221,8 @@ impl Schema {
             }
             let named = |f: &&mut Field| options.read_only_fields.contains(&format!("{object}.{}", f.name));
             table.fields.iter_mut().filter(named).for_each(|f| (f.create, f.update) = (false, false));
+            let hidden = |f: &&mut Field| options.hidden_fields.contains(&format!("{object}.{}", f.name));
+            table.fields.iter_mut().filter(hidden).for_each(|f| f.hidden = true);
         }
     }
 

@@ -72,12 +72,16 @@ pub struct Options {
     pub read_only_objects: Vec<String>,
     /// Fields that field-level security lets the API user only read, `Campaign.Type`.
     pub read_only_fields: Vec<String>,
+    /// Fields that it hides from the API user, `CampaignMember.AccountId`.
+    pub hidden_fields: Vec<String>,
     /// Custom field of Lead that must be filled, `..__c`; empty for none.
     pub required_lead_field: String,
     /// Validation rules of the customer's own; they hold for people too.
     pub validation_rules: Vec<ValidationRule>,
     /// `Campaign.Type` is a restricted picklist.
     pub restricted_type: bool,
+    /// The setting "Accounts as Campaign Members": accounts can be members, and `CampaignMember.AccountId` exists.
+    pub accounts_as_members: bool,
     /// Custom unique external-id field on Lead, `..__c`; empty for none.
     pub person_external_id_field: String,
     /// Fresh orgs have the rule active, measured on a live one.
@@ -155,9 +159,11 @@ impl Default for Options {
             hidden_objects: Vec::new(),
             read_only_objects: Vec::new(),
             read_only_fields: Vec::new(),
+            hidden_fields: Vec::new(),
             required_lead_field: String::new(),
             validation_rules: Vec::new(),
             restricted_type: false,
+            accounts_as_members: false,
             person_external_id_field: String::new(),
             duplicate_rule: DuplicateRule::Alert,
             lock_campaigns: true,

@@ -20,6 +20,9 @@ pub struct Member {
     pub campaign: Id,
     pub lead: Option<Id>,
     pub contact: Option<Id>,
+    /// Set where neither of them is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<Id>,
     pub email: Option<String>,
     pub status: String,
     pub responded: bool,
@@ -66,12 +69,24 @@ impl World {
         self.create(&self.as_person(), Object::Contact, &fields)
     }
 
-    /// Adds a lead or contact to a campaign; no status is the default one.
+    /// A new account.
+    ///
+    /// # Errors
+    /// See `add_campaign`.
+    pub fn add_account(&mut self, name: &str) -> Result<Id, Fault> {
+        self.create(&self.as_person(), Object::Account, &fields(json!({ "Name": name })))
+    }
+
+    /// Adds a lead or contact to a campaign, or an account where those can be members; no status is the default one.
     ///
     /// # Errors
     /// See `add_campaign`.
     pub fn add_member(&mut self, campaign: Id, person: Id, status: Option<&str>) -> Result<Id, Fault> {
-        let column = if person.prefix() == Object::Contact.prefix() { "ContactId" } else { "LeadId" };
+        let column = match Object::of(person) {
+            Some(Object::Contact) => "ContactId",
+            Some(Object::Account) => "AccountId",
+            _ => "LeadId",
+        };
         let fields = fields(json!({"CampaignId": campaign, column: person, "Status": status}));
         self.create(&self.as_person(), Object::CampaignMember, &fields)
     }
@@ -126,6 +141,7 @@ impl World {
             campaign: row.id_of("CampaignId").unwrap_or(row.id),
             lead: row.id_of("LeadId"),
             contact: row.id_of("ContactId"),
+            account: row.id_of("AccountId"),
             email: self.read(row, "Email").as_text().map(str::to_owned),
             status: row.text_of("Status").to_owned(),
             responded: row.get("HasResponded").is_true(),

@@ -58,3 +58,11 @@ fn show(world: &World, plan: &Plan, ids: &[Id], from: usize, page: usize, locato
     out.insert("records".into(), records.into());
     out.into()
 }
+
+impl World {
+    /// How many rows a query finds.
+    pub fn finds(&self, soql: &str) -> Result<usize, Fault> {
+        let query = soql::parse(soql)?;
+        Ok(Plan::new(self, &self.schema(true), &query, false)?.run(self).len())
+    }
+}

@@ -98,6 +98,7 @@ const INDEXED: &[(Object, &str)] = &[
     (Object::CampaignMember, "CampaignId"),
     (Object::CampaignMember, "LeadId"),
     (Object::CampaignMember, "ContactId"),
+    (Object::CampaignMember, "AccountId"),
     (Object::CampaignMemberStatus, "CampaignId"),
     (Object::Campaign, "ParentId"),
     (Object::Lead, "Email"),

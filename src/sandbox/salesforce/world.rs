@@ -343,7 +343,9 @@ fn tally(tallies: &mut HashMap<Id, [i64; 4]>, row: &Row, sign: i64) {
         return;
     };
     let (lead, contact) = (row.id_of("LeadId").is_some(), row.id_of("ContactId").is_some());
-    let counts = [lead && !contact, lead && contact, contact, row.get("HasResponded").is_true()];
+    // Responses are those of people.
+    let responded = row.get("HasResponded").is_true() && (lead || contact);
+    let counts = [lead && !contact, lead && contact, contact, responded];
     let tally = tallies.entry(campaign).or_default();
     tally.iter_mut().zip(counts).for_each(|(sum, counts)| *sum += sign * i64::from(counts));
 }

@@ -176,7 +176,6 @@ fn known_by(id: &SalesforceId, time: Option<Timestamp>, what: &str) -> Option<St
     Some(format!("{id}@{}{what}", time?.as_second()))
 }
 
-/// None for an account, which is nobody's person.
 fn member_hint(row: CampaignMember) -> Option<DeliveredHint> {
     let person = row.person()?.clone();
     let what = if row.is_deleted { " deleted".to_owned() } else { format!(" {}", row.status) };

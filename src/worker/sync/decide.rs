@@ -6,7 +6,8 @@ use super::{Item, Missing, Pass};
 use crate::domain::ids::SalesforceId;
 use crate::domain::mapping::MappingState;
 use crate::domain::merge::{
-    Action, Base, Context, Halt, Reading, Reason, Rule, Sent, Side, decide, decide_overtaken, recovered, resolve,
+    Action, Base, Context, Halt, Reading, Reason, Rule, Sent, Side, decide, decide_account, decide_overtaken,
+    recovered, resolve,
 };
 use crate::domain::own_writes::{Edit, OwnWrite};
 use crate::domain::person::Choice;
@@ -22,6 +23,10 @@ impl Worker {
             let item = &mut pass.items[n];
             let mapping = pass.mappings.get(&item.member.campaign_id).filter(|_| item.order.is_none());
             let Some(mapping) = mapping else { continue };
+            if item.member.person.is_account() {
+                item.decision = Some(decide_account(&item.salesforce));
+                continue;
+            }
             decide_item(item, mapping, us.as_ref());
             stay_parked(item, mapping);
             if item.is_open() {
@@ -189,11 +194,14 @@ fn own_write(item: &Item, at: i64) -> Option<OwnWrite> {
 }
 
 /// A reconciliation does not try again what a vendor has refused, or who could be several, unless a side has moved or the
-/// mapping was changed since: no attempt would help, and each would cost calls.
+/// mapping was changed since: no attempt would help, and each would cost calls. Who is known by now could be several no more.
 fn stay_parked(item: &mut Item, mapping: &Mapping) {
     let member = &item.member;
     let parked = [Reason::VendorRejected, Reason::AmbiguousPerson, Reason::SecondRecord];
     let Some(reason) = parked.into_iter().find(|r| member.reason.as_deref() == Some(r.as_str())) else { return };
+    if reason != Reason::VendorRejected && item.missing.is_none() {
+        return;
+    }
     let same = |reading: &Reading, seen: &Seen| match reading {
         Reading::Status(status) => *seen == Seen::Status(status.clone()),
         Reading::Absent => *seen == Seen::Absent,

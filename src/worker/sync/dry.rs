@@ -107,6 +107,7 @@ impl Worker {
                 person_id: pass.items[*n].member.person.id.clone(),
                 marketo: *marketo,
                 salesforce: salesforce.clone(),
+                instead_of: pass.departed.get(marketo).cloned(),
             })
             .collect();
         let in_hand: InHand =
@@ -135,6 +136,7 @@ impl Worker {
             if !pass.items[n].is_open() {
                 continue;
             }
+            let departed = pass.departed.get(&marketo).cloned();
             let Some(dry) = &mut pass.dry else { continue };
             let now = |p: &Person| dry.found.get(&p.id).unwrap_or(p).clone();
             let others: Vec<Person> = holders
@@ -146,7 +148,7 @@ impl Worker {
                 .collect();
             let fits = |p: &Person| {
                 p.marketo_id.is_none_or(|id| id == marketo)
-                    && p.salesforce_id.as_ref().is_none_or(|id| *id == salesforce)
+                    && p.salesforce_id.as_ref().is_none_or(|id| *id == salesforce || departed.as_ref() == Some(id))
             };
             if !others.iter().all(fits) {
                 // A run would find it taken when it looks again.

@@ -2,7 +2,7 @@
 //!
 //! The order of evidence is `domain::person`'s. Creates nobody: that comes after the decision, and only if it needs to.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::unfinished::perhaps_made_people;
 use super::{Fate, Item, Missing, Pass};
@@ -11,7 +11,7 @@ use crate::domain::ids::{MarketoId, SalesforceId};
 use crate::domain::mapping::AmbiguousPerson;
 use crate::domain::merge::{Reading, Side};
 use crate::domain::person::{Choice, Followed, SalesforceEvidence, follow};
-use crate::store::people::Half;
+use crate::store::people::{Half, Person};
 use crate::worker::{PassError, Worker};
 
 impl Worker {
@@ -118,7 +118,10 @@ impl Worker {
 
     /// For those known to Salesforce only.
     async fn identify_in_marketo(&self, pass: &mut Pass) -> Result<(), PassError> {
-        let unknown = unlinked(pass, |item| item.member.person.marketo_id.is_none() && item.order.is_none());
+        let unknown = unlinked(pass, |item| {
+            let person = &item.member.person;
+            person.marketo_id.is_none() && !person.is_account() && item.order.is_none()
+        });
         let ids: Vec<SalesforceId> =
             unknown.iter().filter_map(|n| pass.items[*n].member.person.salesforce_id.clone()).collect();
         if ids.is_empty() {
@@ -175,7 +178,12 @@ impl Worker {
             }
         }
         let halves: Vec<_> = found.ids().into_iter().map(Half::Marketo).collect();
-        let holders = self.holders(pass, &halves).await?;
+        let mut holders = self.holders(pass, &halves).await?;
+        let known = living.iter().map(|(_, person)| person.id.clone()).collect();
+        if let Err(error) = self.let_go(pass, &mut holders, &known).await {
+            fail(pass, &living.iter().map(|(n, _)| *n).collect::<Vec<_>>(), &error);
+            return Ok(());
+        }
         let holder =
             |id: MarketoId| holders.iter().find(|p| p.marketo_id == Some(id)).and_then(|p| p.salesforce_id.clone());
         let mut links = Vec::new();
@@ -194,6 +202,34 @@ impl Worker {
             }
         }
         self.link_found(pass, links).await
+    }
+
+    /// Whose record was deleted in Salesforce holds nobody any more: of two records of one human the second may stay alone.
+    async fn let_go(
+        &self,
+        pass: &mut Pass,
+        holders: &mut [Person],
+        living: &BTreeSet<SalesforceId>,
+    ) -> Result<(), ConnectorError> {
+        let others: Vec<SalesforceId> =
+            holders.iter().filter_map(|p| p.salesforce_id.clone()).filter(|id| !living.contains(id)).collect();
+        if others.is_empty() {
+            return Ok(());
+        }
+        let people = self.read_salesforce_people(others).await?;
+        for holder in holders.iter_mut() {
+            let Some((marketo, id)) = holder.marketo_id.zip(holder.salesforce_id.clone()) else { continue };
+            let gone = match follow(&id, |id| people.get(id).map(|p| &p.1)) {
+                Followed::Gone => true,
+                Followed::Unread(purged) => purged == id,
+                Followed::Living(_) => false,
+            };
+            if gone && !living.contains(&id) {
+                holder.salesforce_id = None;
+                pass.departed.insert(marketo, id);
+            }
+        }
+        Ok(())
     }
 
     /// Linking may have joined rows: takes the members as they are now, one item each.

@@ -228,6 +228,8 @@ pub(super) struct Pass {
     pub moved: bool,
     /// Those whom others were joined with since their items were loaded: what the items know of them is outdated.
     pub joined: BTreeSet<String>,
+    /// People of Marketo whose record in Salesforce was deleted, with that record: free to be linked to another one.
+    pub departed: BTreeMap<MarketoId, SalesforceId>,
     /// Lanes whose campaign has other statuses than its mapping knows of: the mapping is to be read again.
     pub stale: BTreeSet<String>,
     /// How the changes that are found came to be noticed.
@@ -261,6 +263,7 @@ impl Pass {
             failed: BTreeMap::new(),
             moved: false,
             joined: BTreeSet::new(),
+            departed: BTreeMap::new(),
             stale: BTreeSet::new(),
             detected_by,
             heard: Vec::new(),

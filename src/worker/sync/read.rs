@@ -100,6 +100,8 @@ impl Worker {
             let item = &mut pass.items[n];
             let Some(id) = item.member.person.salesforce_id.clone() else { continue };
             match rows.get(&(item.member.campaign_id.clone(), id.clone())) {
+                // An account is no person who could be gone: it was asked for in a campaign that is there.
+                None if item.member.person.is_account() => item.salesforce = Reading::Absent,
                 None => missing.push((n, id)),
                 Some(row) => match row.person().filter(|person| **person != id).cloned() {
                     // The lead was converted: the row has gained a contact, and the link moves to it.
@@ -267,11 +269,11 @@ impl Worker {
     }
 }
 
-/// Rows under the ids of both their lead and their contact.
+/// Rows under the ids of both their lead and their contact, or of their account.
 fn by_person(rows: Vec<CampaignMember>) -> HashMap<(String, SalesforceId), CampaignMember> {
     let mut found = HashMap::new();
     for row in rows.into_iter().filter(|row| !row.is_deleted) {
-        for id in [&row.lead_id, &row.contact_id].into_iter().flatten() {
+        for id in [&row.lead_id, &row.contact_id, &row.account_id].into_iter().flatten() {
             let key = (row.campaign_id.to_string(), id.clone());
             // A row that is the contact's own comes before one that was its lead's.
             if row.person() == Some(id) || !found.contains_key(&key) {

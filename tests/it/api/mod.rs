@@ -2,6 +2,8 @@
 //!
 //! The vendors are tables, nothing works anything off: what is asked and answered is the subject, not what comes of it.
 
+mod audited;
+mod broken;
 mod browse;
 mod decided;
 mod flow_actions;
@@ -69,6 +71,11 @@ impl Answer {
 
 impl Service {
     async fn new(database: &TestDatabase) -> Self {
+        Self::limited(database, &[]).await
+    }
+
+    /// The same with more in the environment.
+    async fn limited(database: &TestDatabase, more: &[(&str, &str)]) -> Self {
         let clock = Clock::manual("2026-11-23T20:05:01Z".parse::<Timestamp>().unwrap());
         let store = Store::connect(&database.url, 5, clock.clone()).await.unwrap();
         store.migrate().await.unwrap();
@@ -77,8 +84,8 @@ impl Service {
             ("CAMPAIGN_SYNC__LIMITS__MAX_BODY_BYTES", "4096"),
             ("CAMPAIGN_SYNC__SERVER__CORS_ORIGINS", "https://app.example.com"),
         ];
-        let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let config = Config::load(None, environment.into_iter()).unwrap();
+        let environment = environment.iter().chain(more).map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let config = Config::load(None, environment).unwrap();
         let router = router(ApiState::new(store.clone(), Arc::new(Tables), Arc::new(Tables), &config));
         Self { router, store, clock }
     }

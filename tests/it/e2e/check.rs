@@ -100,7 +100,8 @@ impl<'a> Checked<'a> {
         let said = item["remedy"].as_str().unwrap_or_default();
         assert!(said.contains(remedy), "{line}: {remedy:?} is not in {item:#}");
         for (id, item) in lines.iter().filter(|(id, _)| skipped.contains(&id.as_str())) {
-            assert!(item["found"].as_str().unwrap().contains("because of"), "{id}: {item:#}");
+            let named = item["found"].as_str().unwrap().split("because of ").nth(1);
+            assert_eq!(named, Some(line), "{id} names what is to be mended: {item:#}");
         }
     }
 

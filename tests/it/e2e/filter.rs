@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{eventually, on_both};
+use crate::support::{Api, eventually, on_both};
 
 use super::flow_actions::Fair;
 use super::running::Running;
-use super::world::SOON;
+use super::world::{SOON, TOKEN};
 
 /// Everybody whom a filter finds, page by page: last name and status, sorted.
 async fn found(running: &Running, filter: &str, limit: u32) -> Vec<String> {
@@ -62,6 +62,30 @@ on_both! {
         // Who was removed is no member any more.
         fair.act("remove-from-campaign", None, json!([{"salesforce_id": leads[1]}])).await;
         assert_eq!(found(running, &named, 50).await, ["Ann Sent", "Cid Responded"]);
+    }
+
+    async fn whom_nobody_knows_is_not_among_those_who_are_in_none(database: TestDatabase) {
+        let fair = Fair::new(&database).await;
+        let (running, world) = (&fair.running, &fair.running.world);
+        // Ids that were named, and that Marketo does not have: by a webhook, and in a flow action.
+        let hook = Api::new(running.service.url()).with_key(TOKEN);
+        let stranger = json!({"v": 1, "event": "program_member.changed", "leadId": 987_654_321, "programId": world.program});
+        assert_eq!(hook.post("/webhooks/marketo", &stranger).await.expect(200).json()["accepted"], true);
+        assert_eq!(fair.act("change-status", Some("Visited"), json!([{"marketo_id": 987_654_322}])).await, ["failed person_unknown"]);
+        // Somebody who is there, without an address, and in no campaign any more.
+        let nameless = world.marketo_person_with("Nameless", "");
+        world.set_in_marketo("Nameless", "Registered");
+        running.both_have("Nameless", Some("Registered")).await;
+        world.set_in_marketo("Nameless", "Not in Program");
+        running.both_have("Nameless", None).await;
+        running.settle().await;
+        let named = format!("campaign-members?campaign_id={}&member=false&limit=500", fair.campaign);
+        let rows = running.api.get(&named).await.expect(200).json();
+        let mut ids: Vec<_> = rows["data"].as_array().unwrap().iter().map(|row| row["person"]["marketo_id"].as_i64().unwrap()).collect();
+        let mut expected: Vec<_> = (0..8).map(|n| world.marketo_id(&format!("Bystander{n}")).unwrap()).chain([nameless]).collect();
+        ids.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(ids, expected, "{rows:#}");
     }
 
     async fn it_is_a_table_too_in_which_no_text_is_a_formula(database: TestDatabase) {

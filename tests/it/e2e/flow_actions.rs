@@ -301,6 +301,12 @@ on_both! {
         assert_eq!((again.header("idempotency-replayed"), &again.text), ("true", &first.text));
         let other = json!({"campaign_id": fair.campaign, "status": "Visited", "people": [{"marketo_id": person}]});
         api.post("flow-actions/add-to-campaign?wait=true", &other).await.expect(422);
+        // The key is of the operation too: neither an answer to another one, nor leave to do it.
+        for operation in ["change-status", "remove-from-campaign"] {
+            let refused = api.post(&format!("flow-actions/{operation}?wait=true"), &body).await.expect(422).json();
+            assert_eq!(refused["errors"][0]["field"], "Idempotency-Key", "{operation}: {refused:#}");
+        }
+        assert_eq!(fair.held()["Once"], "Sent");
         fair.running.settle().await;
         assert_eq!(fair.events_of("Once").await, ["- Sent flow_action write"]);
     }

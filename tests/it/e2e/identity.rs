@@ -167,6 +167,71 @@ on_both! {
         assert_eq!((world.in_marketo().len(), world.in_salesforce().len()), (8 + orders.len(), 8 + 2 * orders.len()));
     }
 
+    async fn who_could_be_several_is_known_once_one_is_left(database: TestDatabase) {
+        let world = World::new().await;
+        world.bystanders(8);
+        // Two leads for one person, and two people for one lead: each parked, whichever side it is met on.
+        let leads = [world.lead_with("LeadOne", &address("Twice")), world.lead_with("LeadTwo", &address("Twice"))];
+        world.marketo_person("Twice");
+        let people = [world.marketo_person_with("PersonOne", &address("Pair")), world.marketo_person_with("PersonTwo", &address("Pair"))];
+        let pair = world.lead("Pair");
+        let running = Running::start(world, &database).await;
+        let world = &running.world;
+        world.set_in_marketo("Twice", "Registered");
+        world.add_in_salesforce(pair, "Registered");
+        running.has_state("Twice", "parked", "ambiguous_person").await;
+        assert_eq!(running.stands("the pair", pair).await, (Value::Null, "ambiguous_person".to_owned()));
+        running.comes_to_rest().await;
+        assert_eq!(world.writes(), (0, 0));
+        // What `explain` says to do about it.
+        world.emulators.salesforce.with(|org| org.atomically(|org| org.merge(&org.as_person(), leads[0], leads[1])).unwrap());
+        world.emulators.marketo.with(|m| m.merge(people[0], &[people[1]]).unwrap());
+        running.comes_to_rest().await;
+        running.has_state("Twice", "in_sync", "").await;
+        assert_eq!(running.stands("the pair", pair).await, (json!(people[0]), "in_sync".to_owned()));
+        assert_eq!((world.in_salesforce().get("LeadOne"), world.in_marketo().get("PersonOne")), (Some(&vec!["Registered".to_owned()]), Some(&vec!["Registered".to_owned()])));
+        assert_eq!((world.leads("Twice"), world.people("Pair")), (0, 0), "somebody was made");
+    }
+
+    async fn a_second_record_takes_the_place_of_the_first_once_that_is_deleted(database: TestDatabase) {
+        let world = World::new().await;
+        world.bystanders(8);
+        let running = Running::start(world, &database).await;
+        let world = &running.world;
+        let email = address("human");
+        let (lead, contact) = (world.lead_with("TheLead", &email), world.emulators.salesforce.with(|org| org.add_contact("Ada", "TheContact", &email).unwrap()));
+        let human = (json!(world.marketo_person_with("Human", &email)), "in_sync".to_owned());
+        let second = (Value::Null, "second_record".to_owned());
+        world.add_in_salesforce(contact, "Registered");
+        assert_eq!(running.stands("the contact", contact).await, human);
+        world.add_in_salesforce(lead, "Invited");
+        assert_eq!(running.stands("the lead", lead).await, second);
+        // As long as the contact is there, comparing changes nothing.
+        running.comes_to_rest().await;
+        assert_eq!(running.stands("the lead", lead).await, second);
+        world.delete_in_salesforce(contact);
+        let deleted = (human.0.clone(), "person_deleted".to_owned());
+        eventually("the deletion", SOON, async || (running.stands("the contact", contact).await == deleted).then_some(())).await;
+        running.settle().await;
+        // A plan sees it as the run that follows does.
+        let plan = running.api.post(&format!("mappings/{}/plan", running.mapping), &Value::Null).await.expect(201).json();
+        let path = format!("plans/{}", plan["id"].as_str().unwrap());
+        let plan = eventually("the plan", SOON, async || Some(running.api.get(&path).await.expect(200).json()).filter(|plan| plan["state"] == "ready")).await;
+        assert_eq!((&plan["counts"]["change_in_salesforce"], &plan["counts"]["held"]), (&json!(1), &json!(0)), "{plan:#}");
+        running.comes_to_rest().await;
+        assert_eq!(running.stands("the lead", lead).await, human);
+        assert_eq!((&world.in_marketo()["Human"], &world.in_salesforce()["TheLead"]), (&vec!["Registered".to_owned()], &vec!["Registered".to_owned()]));
+        assert_eq!((world.people("TheLead"), world.people("TheContact"), world.leads("Human")), (0, 0, 0), "somebody was made");
+        assert_eq!(running.transitions_of("TheContact").await, ["- Registered", "Registered -"]);
+        assert_eq!(running.transitions_of("TheLead").await, ["- Invited", "Invited Registered"]);
+        // Who comes back is the second now.
+        world.emulators.salesforce.with(|org| org.undelete(&org.as_person(), contact).unwrap());
+        running.comes_to_rest().await;
+        assert_eq!(running.stands("the contact", contact).await, second);
+        assert_eq!(running.stands("the lead", lead).await, human);
+        running.ledger_balances().await;
+    }
+
     async fn who_names_another_record_is_not_known_by_an_address(database: TestDatabase) {
         let world = World::new().await;
         world.bystanders(8);

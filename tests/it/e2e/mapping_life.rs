@@ -1,7 +1,7 @@
 //! The life of a mapping after it was made: what is provisioned, what changes on either side, what is changed here, what
 //! vanishes, and what is taken back.
 
-use campaign_sync::sandbox::marketo::ProgressionStatus;
+use campaign_sync::sandbox::marketo::{NewProgram, ProgressionStatus};
 use campaign_sync::sandbox::salesforce::{Cell, Id, Object};
 use serde_json::{Value, json};
 
@@ -108,6 +108,21 @@ on_both! {
         let (made, refused) = if a.status.as_u16() == 201 { (a, b) } else { (b, a) };
         let (made, refused) = (made.expect(201).json(), refused.expect(409).json());
         assert_eq!((&refused["code"], &refused["mapping_id"]), (&json!("already-mapped"), &made["id"]));
+        // Nor does either of them belong to a second mapping with another.
+        let campaign = world.emulators.salesforce.with(|org| org.add_campaign("Another", "Webinar").unwrap());
+        let program = world.emulators.marketo.with(|m| {
+            let program = NewProgram { name: "Another".to_owned(), channel: "Webinar".to_owned(), ..NewProgram::default() };
+            m.add_program(program).unwrap()
+        });
+        for body in [
+            json!({"program_id": world.program, "campaign_id": campaign, "provision_statuses": true}),
+            json!({"program_id": program, "campaign_id": world.campaign}),
+            json!({"program_id": world.program, "create_campaign": {"name": "Yet another"}}),
+        ] {
+            let refused = api.post("mappings", &body).await.expect(409).json();
+            assert_eq!((&refused["code"], &refused["mapping_id"]), (&json!("already-mapped"), &made["id"]), "{body}");
+        }
+        assert_eq!(campaigns(&world).len(), 2);
     }
 
     async fn missing_statuses_are_created_and_the_map_may_be_many_to_one(database: TestDatabase) {
@@ -244,6 +259,12 @@ on_both! {
         running.both_have("Watched", Some("Registered")).await;
         running.both_have("Seen", Some("Invited")).await;
         running.at_rest().await;
+        // A new mapping is refused as well, unless that is allowed by name.
+        running.api.delete(&path).await.expect(204);
+        running.world.emulators.marketo.with(|m| m.programs.get_mut(&running.world.program).unwrap().sfdc_id = Some(running.world.campaign.to_string()));
+        let body = |allow: bool| json!({"program_id": running.world.program, "campaign_id": running.world.campaign, "allow_native_sync": allow});
+        assert_eq!(running.api.post("mappings", &body(false)).await.expect(409).json()["code"], "native-sync-active");
+        running.api.post("mappings", &body(true)).await.expect(201);
     }
 
     async fn gate_and_direction_are_decided_anew_when_they_change(database: TestDatabase) {
@@ -339,8 +360,12 @@ on_both! {
         running.world.emulators.marketo.with(|world| world.delete_program(running.world.program));
         running.world.change_in_salesforce("Bystander0", "Attended");
         running.is_in_state("failed").await;
-        assert_eq!(running.shown().await["reason"], "program_gone");
-        assert_eq!(running.world.in_salesforce().len(), before.len());
+        let shown = running.shown().await;
+        assert_eq!(shown["reason"], "program_gone");
+        assert!(shown["remedy"].as_str().unwrap().contains("program"), "{shown:#}");
+        running.api.post(&format!("mappings/{}/resume", running.mapping), &json!({})).await.expect(200);
+        running.is_in_state("failed").await;
+        assert_eq!((running.world.in_salesforce().len(), running.world.writes()), (before.len(), (0, 0)));
     }
 }
 

@@ -6,7 +6,7 @@ use campaign_sync::sandbox::marketo::NewPerson;
 use campaign_sync::sandbox::salesforce::{Id, Webhooks};
 use serde_json::{Value, json};
 
-use crate::support::{Api, eventually, on_both};
+use crate::support::{Api, Tables, eventually, on_both};
 
 use super::rows::{cast, lines};
 use super::running::Running;
@@ -197,6 +197,10 @@ on_both! {
         world.agreed(&[("FromMarketo", "Registered"), ("Undeleted", "Registered"), ("Dropped", "Registered"), ("Neither", "Invited"), ("Kept", "Invited")]);
         let running = Running::start(world, &database).await;
         let world = &running.world;
+        let mut ids = std::collections::BTreeMap::new();
+        for name in ["FromMarketo", "Undeleted", "Neither", "Kept"] {
+            ids.insert(name, running.member(name).await["id"].as_str().unwrap().to_owned());
+        }
         let gone = |name: &str| world.emulators.marketo.with(|m| m.delete_person(m.people.find("email", &address(name))[0]).unwrap());
         let undeleted = world.lead_named("Undeleted");
         gone("FromMarketo");
@@ -215,6 +219,10 @@ on_both! {
             assert_eq!(running.transitions_of(name).await, ["Registered -"], "{name}");
         }
         assert_eq!(running.member("Neither").await, Value::Null, "closed");
+        for (name, rule) in [("FromMarketo", "P4"), ("Undeleted", "P5"), ("Neither", "P6")] {
+            let rules = running.rules_of(&ids[name]).await;
+            assert!(rules.iter().any(|decided| decided == rule), "{name}: {rules:?}");
+        }
         world.emulators.salesforce.with(|org| org.undelete(&org.as_person(), undeleted).unwrap());
         world.set_in_marketo("Dropped", "Not in Program");
         running.comes_to_rest().await;
@@ -228,6 +236,7 @@ on_both! {
         gone("Kept");
         running.comes_to_rest().await;
         assert_eq!(running.member("Kept").await["reason"], "kept_apart");
+        assert!(running.rules_of(&ids["Kept"]).await.contains(&"P4".to_owned()));
         assert_eq!(world.in_salesforce()["Kept"], ["Invited"]);
         running.ledger_balances().await;
     }
@@ -290,6 +299,38 @@ on_both! {
         running.settle().await;
         assert_eq!(running.transitions_of("Leaving").await, ["Registered -"]);
         assert_eq!(world.leads("Leaving"), 1);
+    }
+
+    async fn a_deletion_that_takes_its_time_is_found_ten_minutes_after_its_announcement(database: TestDatabase) {
+        let world = World::new().await;
+        world.bystanders(8);
+        world.agreed(&[("Slow", "Registered")]);
+        let running = Running::start(world, &database).await;
+        let world = &running.world;
+        let tables = Tables::open(&database.url).await;
+        let person = world.marketo_id("Slow").unwrap();
+        world.emulators.marketo.with(|world| world.options.webhook_mishaps.drop_per_mille = 1000);
+        let hook = Api::new(running.service.url()).with_key(TOKEN);
+        hook.post("/webhooks/marketo", &json!({"v": 1, "event": "person.deleting", "leadId": person})).await.expect(200);
+        running.settle().await;
+        let due = async |nth: usize| tables.texts(&format!("SELECT CAST(due_at AS TEXT) FROM later_looks WHERE nth = {nth}")).await;
+        let (first, second) = (due(1).await, due(2).await);
+        let at = |due: &[String]| due[0].parse::<i64>().unwrap();
+        assert_eq!((first.len(), second.len(), at(&second) - at(&first)), (1, 1, 9 * 60_000), "one after a minute, one after ten");
+        // Time is moved for each look; at the first the person is still there.
+        let looked = async |nth: usize| {
+            tables.execute(&format!("UPDATE later_looks SET due_at = 0 WHERE nth = {nth}")).await;
+            eventually("the look", SOON, async || due(nth).await.is_empty().then_some(())).await;
+            running.settle().await;
+        };
+        looked(1).await;
+        assert!(world.in_salesforce().contains_key("Slow"));
+        assert_eq!(due(2).await, second);
+        world.emulators.marketo.with(|m| m.delete_person(person).unwrap());
+        looked(2).await;
+        assert!(!world.in_salesforce().contains_key("Slow"));
+        assert_eq!((running.transitions_of("Slow").await, world.leads("Slow")), (vec!["Registered -".to_owned()], 1));
+        running.ledger_balances().await;
     }
 
     async fn a_side_that_reads_as_empty_removes_nobody_unasked(database: TestDatabase) {

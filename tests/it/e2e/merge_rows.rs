@@ -3,13 +3,13 @@
 //! The columns are those of `rows`. `live`, `first_sync` and `mapping_life` show the same one member at a time, as it happens;
 //! `merge_people` has merged, converted and deleted people.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::on_both;
+use crate::support::{eventually, on_both};
 
 use super::rows::lines;
 use super::running::Running;
-use super::world::World;
+use super::world::{SOON, World};
 
 on_both! {
     async fn both_ways_with_the_default_policies(database: TestDatabase) {
@@ -115,6 +115,43 @@ on_both! {
         assert!(members.iter().any(|member| member.lead == Some(oldest)), "the younger of two was taken");
     }
 
+    async fn who_came_and_went_unseen_is_decided_by_row_1(database: TestDatabase) {
+        let world = World::new().await;
+        world.bystanders(8);
+        world.agreed(&[("Fleeting", "Registered"), ("Visiting", "Registered")]);
+        let running = Running::start(world, &database).await;
+        let world = &running.world;
+        let ids = [running.member("Fleeting").await["id"].clone(), running.member("Visiting").await["id"].clone()];
+        for name in ["Fleeting", "Visiting"] {
+            world.set_in_marketo(name, "Not in Program");
+            running.both_have(name, None).await;
+        }
+        running.settle().await;
+        let (writes, told) = (world.writes(), running.all_events().await.len());
+        let set = async |what: &str| running.api.post(&format!("mappings/{}/{what}", running.mapping), &Value::Null).await.expect(200);
+        set("pause").await;
+        for status in ["Attended", "Not in Program"] {
+            world.set_in_marketo("Fleeting", status);
+        }
+        let lead = world.lead_named("Visiting");
+        world.add_in_salesforce(lead, "Attended");
+        world.remove_in_salesforce("Visiting");
+        let came = async || running.api.get("stats").await.expect(200).json()["outbox"]["available"].as_i64().unwrap();
+        eventually("both to be heard of", SOON, async || (came().await >= 2).then_some(())).await;
+        set("resume").await;
+        running.runs_end().await;
+        running.settle().await;
+        for id in ids {
+            let id = id.as_str().unwrap();
+            let explained = running.api.get(&format!("members/{id}/explain")).await.expect(200).json();
+            assert_eq!((&explained["rule"], &explained["reason"], &explained["base"]), (&json!("1"), &Value::Null, &Value::Null), "{explained:#}");
+            let member = running.api.get(&format!("members/{id}")).await.expect(200).json();
+            assert_eq!((&member["sync_state"], &member["marketo_status"], &member["salesforce_status"]), (&json!("in_sync"), &Value::Null, &Value::Null));
+        }
+        assert_eq!((world.writes(), running.all_events().await.len()), (writes, told));
+        running.ledger_balances().await;
+    }
+
     async fn from_marketo_to_salesforce_only(database: TestDatabase) {
         let rows = lines("
             2   | Joins    | -          | Registered -          | Registered Registered | in_sync    | - Registered marketo
@@ -128,6 +165,9 @@ on_both! {
             12  | Removed  | Registered | Registered -          | Registered -          | one_way    | Registered - salesforce
             14  | Kept     | Invited    | - Registered          | - Registered          | one_way    | Invited Registered salesforce
             15  | Returns  | Invited    | Registered -          | Registered Registered | in_sync    | Invited - salesforce, - Registered marketo
+            6   | Rests    | Registered | Registered Attended>Registered | Registered Registered | in_sync |
+            9   | Alike    | Invited    | Attended Attended     | Attended Attended     | in_sync    | Invited Attended salesforce
+            13  | Gone     | Registered | - -                   | - -                   | closed     | Registered - salesforce
         ");
         let running = Running::cast(World::new().await, &database, &json!({"direction": "marketo_to_salesforce"}), &rows).await;
         running.play(&rows).await;
@@ -147,6 +187,10 @@ on_both! {
             12  | Removed  | Registered | Registered -          | - -                   | closed     | Registered - salesforce
             14  | Kept     | Invited    | - Registered          | Registered Registered | in_sync    | Invited Registered salesforce
             15  | Returns  | Invited    | Registered -          | Registered -          | one_way    | Invited - salesforce
+            4   | Agrees   | -          | Registered Registered | Registered Registered | in_sync    | - Registered salesforce
+            6   | Rests    | Registered | Registered Attended>Registered | Registered Registered | in_sync |
+            9   | Alike    | Invited    | Attended Attended     | Attended Attended     | in_sync    | Invited Attended salesforce
+            13  | Gone     | Registered | - -                   | - -                   | closed     | Registered - salesforce
         ");
         let running = Running::cast(World::new().await, &database, &json!({"direction": "salesforce_to_marketo"}), &rows).await;
         running.play(&rows).await;
@@ -165,6 +209,10 @@ on_both! {
             11  | Leaves   | Registered | - Registered          | - Registered          | observe |
             12  | Removed  | Registered | Registered -          | Registered -          | observe | Registered - salesforce
             13  | Gone     | Registered | - -                   | - -                   | closed  | Registered - salesforce
+            6   | Rests    | Registered | Registered Attended>Registered | Registered Registered | in_sync |
+            10C | Torn     | Invited    | Registered Attended   | Registered Attended   | observe | Invited Attended salesforce
+            14  | Kept     | Invited    | - Registered          | - Registered          | observe | Invited Registered salesforce
+            15  | Returns  | Invited    | Registered -          | Registered -          | observe | Invited - salesforce
         ");
         let running = Running::cast(World::new().await, &database, &json!({"direction": "observe"}), &rows).await;
         running.play(&rows).await;

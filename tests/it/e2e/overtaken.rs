@@ -74,11 +74,11 @@ on_both! {
         running.meanwhile(Vendor::Salesforce, "POST", "/composite/sobjects", || world.set_in_marketo("There", "Registered"), || _ = world.add_in_salesforce(lead, "Attended")).await;
         running.both_have("There", Some("Attended")).await;
         assert_eq!(duplicates(), Some(1));
-        let past = || world.emulators.marketo.with(|world| world.police.errors_by_code.get(&1037).copied());
-        let before = past();
+        let past = || world.emulators.marketo.with(|world| world.police.skipped_by_code.get("1037").copied());
+        assert_eq!(past(), None);
         running.meanwhile(Vendor::Marketo, "POST", "/members/status.json", || world.change_in_salesforce("Past", "Registered"), || world.set_in_marketo("Past", "Attended")).await;
         running.both_have("Past", Some("Attended")).await;
-        assert!(past() > before || past().is_none(), "1037 was not met: {before:?}");
+        assert_eq!(past(), Some(1));
         running.at_rest().await;
         assert_eq!(running.transitions_of("There").await, ["- Attended"]);
         assert_eq!(running.transitions_of("Past").await, ["Invited Registered", "Registered Attended"]);

@@ -13,13 +13,13 @@ use super::world::{KEY, SOON, World};
 
 impl World {
     /// Neither vendor calls us any more: trigger campaigns switched off for being idle, callouts that fail.
-    fn fall_silent(&self) {
+    pub fn fall_silent(&self) {
         self.emulators.marketo.with(|world| world.campaigns.clear());
         self.emulators.salesforce.set_webhooks(Webhooks::default());
     }
 
     /// A service that looks for changes all the time, and has the calls for it: polls take a fifth of those that are left of a day.
-    fn polled(&self, database: &TestDatabase) -> Launch {
+    pub fn polled(&self, database: &TestDatabase) -> Launch {
         self.emulators.salesforce.with(|org| org.options.daily_calls = 1_000_000_000);
         self.emulators.marketo.with(|world| world.options.daily_quota = None);
         self.launch(database).set("sync.poll_interval", "200ms").set("limits.marketo.daily_calls", "1000000000")

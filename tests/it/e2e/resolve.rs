@@ -163,6 +163,7 @@ on_both! {
         assert_eq!(running.world.writes(), writes, "a frozen member was written");
         // Both writers are named, and only this member is left alone.
         let explained = running.explained("Fought").await;
+        assert_eq!((&explained["rule"], &explained["reason"]), (&json!("P1"), &json!("loop_detected")));
         let (us, them) = (running.noted("Fought", "frozen").await, explained["writes"].as_array().unwrap().clone());
         assert_eq!((us.len(), us[0]["writes"].as_array().unwrap().len(), them.len()), (1, 5, 5), "{explained:#}");
         assert!(them.iter().all(|w| w["side"] == "salesforce" && w["from"] == "Invited" && w["to"] == "Attended"), "{them:#?}");

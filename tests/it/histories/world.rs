@@ -361,6 +361,7 @@ impl World {
             campaign_id: self.campaign.clone(),
             lead_id: (!contact).then(|| person.clone()),
             contact_id: contact.then(|| person.clone()),
+            account_id: None,
             status: String::new(),
             is_deleted: false,
             last_modified_by: None,

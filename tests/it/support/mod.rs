@@ -7,6 +7,7 @@ mod http;
 mod postgres;
 mod process;
 mod receiver;
+pub mod statements;
 mod tables;
 mod wait;
 

@@ -12,6 +12,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("opentelemetry", &["src/telemetry"]),
     ("opentelemetry_sdk", &["src/telemetry"]),
     ("opentelemetry_otlp", &["src/telemetry"]),
+    ("hyper_util", &["src/app"]),
     ("axum", &["src/http", "src/webhook", "src/dashboard", "src/app", "src/sandbox"]),
 ];
 
@@ -32,7 +33,7 @@ const STRANGERS: &[(&str, &[&str])] = &[
 
 /// A room that knows no other. Were the emulators to share a type with the connectors, a misread field would be misread on both
 /// ends and every test would be green.
-const ALONE: &[&str] = &["domain", "sandbox"];
+const ALONE: &[&str] = &["domain", "door", "sandbox"];
 
 /// What `domain` may name of the crates in the manifest.
 const DOMAIN_CRATES: &[&str] = &["serde", "jiff", "uuid", "thiserror"];

@@ -1,5 +1,6 @@
 //! Tests of the emulated org: its rules, its wire forms over HTTP, and its webhooks.
 
+mod accounts;
 mod calls;
 mod logins;
 mod profile;
