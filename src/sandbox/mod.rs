@@ -4,16 +4,17 @@
 //! `/faults` and `/clock`, and at its root a page of all that for people. Imports nothing from the rest of the crate: were it to share wire types with the connectors, a misread
 //! field would be misread on both ends and every test would be green.
 //!
-//! A seed file is JSON, `{"marketo": {...}, "salesforce": [...]}`, both optional. `marketo` has lists `fields`, `channels`,
+//! A seed file is JSON, `{"clock": {...}, "marketo": {...}, "salesforce": [...]}`, all optional. `clock` is as in `/clock`. `marketo` has lists `fields`, `channels`,
 //! `programs`, `people`, `webhooks`, `campaigns` and `members` in the forms of its control API ([`marketo::Seed`]), a member being
 //! `{"program": NAME, "lead_id" or "email", "status"}`. `salesforce` is a list of calls of its control API, carried out in order:
-//! `{"method": "POST", "path": "/...", "body": {...}}`.
+//! `{"method": "POST", "path": "/...", "body": {...}}`. What `/saved` answers is a seed file too.
 
 pub mod clock;
 pub mod fault;
 pub mod marketo;
 mod page;
 pub mod salesforce;
+pub mod saved;
 pub mod storm;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -28,9 +29,11 @@ use axum::routing::get;
 use axum::{Json, Router};
 use clock::Clock;
 use fault::{Faults, Vendor};
+use jiff::Timestamp;
 use marketo::Marketo;
 use page::Page;
 use salesforce::Salesforce;
+use saved::Worlds;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -119,15 +122,26 @@ impl Emulators {
 /// When an address cannot be bound or the seed file cannot be loaded.
 pub async fn start(options: EmulateOptions) -> anyhow::Result<Emulators> {
     let (clock, faults) = (Clock::default(), Faults::default());
+    let seed = match &options.seed {
+        Some(path) => Some(read(path).await.with_context(|| format!("seed file {}", path.display()))?),
+        None => None,
+    };
+    if let Some(File::Seed(SeedFile { clock: Some(act), .. })) = &seed {
+        act.carry_out(&clock);
+    }
     let marketo = Marketo::new(options.marketo.clone(), clock.reader());
     let salesforce = Salesforce::new(options.salesforce.clone(), clock.reader());
-    if let Some(path) = &options.seed {
-        load(path, &marketo, &salesforce).await.with_context(|| format!("seed file {}", path.display()))?;
+    let worlds = Worlds { marketo: marketo.clone(), salesforce: salesforce.clone(), clock: clock.clone() };
+    match seed {
+        Some(File::Saved(saved)) => worlds.load(*saved).map_err(anyhow::Error::msg)?,
+        Some(File::Seed(seed)) => load(seed, &worlds).await?,
+        None => {}
     }
     let control = Router::new()
         .nest("/marketo", marketo.control())
         .nest("/salesforce", salesforce.control())
         .nest("/faults", faults.control())
+        .nest("/saved", worlds.control())
         .route("/clock", get(read_clock).post(move_clock).with_state(clock.clone()));
     let page = Page {
         marketo: marketo.clone(),
@@ -176,23 +190,38 @@ async fn serve(address: SocketAddr, router: Router, tasks: &mut Vec<JoinHandle<(
     Ok(url)
 }
 
-#[derive(Deserialize)]
-struct Advance {
+#[derive(Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Move {
+    #[serde(default)]
+    stopped_at: Option<Timestamp>,
+    #[serde(default)]
     advance_seconds: i64,
+}
+
+impl Move {
+    fn carry_out(self, clock: &Clock) {
+        if let Some(time) = self.stopped_at {
+            clock.stop_at(time);
+        }
+        clock.advance(self.advance_seconds);
+    }
 }
 
 async fn read_clock(State(clock): State<Clock>) -> Json<Value> {
     Json(json!({"now": clock.now(), "offset_seconds": clock.offset_seconds()}))
 }
 
-async fn move_clock(State(clock): State<Clock>, Json(act): Json<Advance>) -> Json<Value> {
-    clock.advance(act.advance_seconds);
+async fn move_clock(State(clock): State<Clock>, Json(act): Json<Move>) -> Json<Value> {
+    act.carry_out(&clock);
     read_clock(State(clock)).await
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct SeedFile {
+    /// As in `/clock`; before anything is made.
+    clock: Option<Move>,
     marketo: marketo::Seed,
     salesforce: Vec<ControlCall>,
 }
@@ -206,8 +235,22 @@ struct ControlCall {
     body: Value,
 }
 
-async fn load(path: &Path, marketo: &Arc<Marketo>, salesforce: &Arc<Salesforce>) -> anyhow::Result<()> {
-    let seed: SeedFile = serde_json::from_slice(&tokio::fs::read(path).await?)?;
+/// What a seed file may be.
+enum File {
+    Seed(SeedFile),
+    Saved(Box<saved::Saved>),
+}
+
+async fn read(path: &Path) -> anyhow::Result<File> {
+    let file: Value = serde_json::from_slice(&tokio::fs::read(path).await?)?;
+    Ok(match file.get(saved::MARK) {
+        Some(_) => File::Saved(Box::new(serde_json::from_value(file)?)),
+        None => File::Seed(serde_json::from_value(file)?),
+    })
+}
+
+async fn load(seed: SeedFile, worlds: &Worlds) -> anyhow::Result<()> {
+    let Worlds { marketo, salesforce, .. } = worlds;
     if let Err(refusal) = marketo.with(|world| world.load(seed.marketo)) {
         bail!("marketo: {} {}", refusal.code, refusal.message);
     }

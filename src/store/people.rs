@@ -3,7 +3,7 @@
 //! A row with only one of the two ids is somebody whose other half is not known yet. Must not decide who is who: it
 //! keeps links one-to-one and says no to a second one.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::dialect::{Rows, Tx, args};
 use super::lanes::lock_lanes;
@@ -91,6 +91,18 @@ impl Store {
         let rows: Vec<_> = ids.iter().map(|id| (id,)).collect();
         let sql = "SELECT p.id, p.marketo_id, p.salesforce_id, p.email FROM {rows} JOIN people p ON p.id = r.id";
         distinct(self.db.fetch_rows(sql, &Rows::new("id text", &rows)?, vec![]).await?)
+    }
+
+    /// Those of these Salesforce records that are linked to somebody, with when that was so last found, in epoch milliseconds.
+    pub async fn linked_at(&self, ids: &[SalesforceId]) -> Result<HashMap<SalesforceId, i64>, StoreError> {
+        let rows: Vec<_> = ids.iter().map(|id| (id.as_str(),)).collect();
+        let sql = "SELECT p.salesforce_id, p.updated_at FROM {rows} JOIN people p ON p.salesforce_id = r.half WHERE p.marketo_id IS NOT NULL";
+        let found: Vec<(String, i64)> = self.db.fetch_rows(sql, &Rows::new("half text", &rows)?, vec![]).await?;
+        let read = |(id, at): (String, i64)| {
+            let id = id.parse().map_err(|e| StoreError::Corrupt(format!("people.salesforce_id {id}: {e}")))?;
+            Ok((id, at))
+        };
+        found.into_iter().map(read).collect()
     }
 
     /// People by either id, made known where they are not.

@@ -256,6 +256,38 @@ fn features_name_cases_that_are_written() {
     assert_none(unwritten_cases(&features, &cases));
 }
 
+/// Tests that a page names between backticks, by their names alone, and nobody wrote.
+fn unwritten_tests(page: &str, sources: &[(String, String)]) -> Vec<String> {
+    let is_name = |code: &&str| {
+        code.split('_').count() > 3 && code.chars().all(|c| c.is_ascii_lowercase() || "_0123456789".contains(c))
+    };
+    let rows = page
+        .lines()
+        .filter(|line| line.starts_with('|'))
+        .filter_map(|line| line.trim_end_matches('|').rsplit('|').next());
+    let named = rows.flat_map(|cell| cell.split('`').skip(1).step_by(2)).filter(is_name);
+    let written = |name: &str| {
+        sources
+            .iter()
+            .any(|(_, source)| source.contains(&format!("fn {name}(")) || source.contains(&format!("def {name}(")))
+    };
+    named.filter(|name| !written(name)).map(str::to_owned).collect()
+}
+
+#[test]
+fn the_pages_of_the_emulators_name_tests_that_are_written() {
+    let sources = [("a.rs".to_owned(), "fn one_two_three_four() {".to_owned())];
+    assert_eq!(
+        unwritten_tests("| `a_b_c_d` | `one_two_three_four`, `one_two_three_fou` |", &sources),
+        ["one_two_three_fou"]
+    );
+    let all: Vec<_> = files().into_iter().filter(|(file, _)| file.ends_with(".rs") || file.ends_with(".py")).collect();
+    for page in ["docs/reference/emulators.md", "docs/reference/emulators-marketo.md"] {
+        let text = fs::read_to_string(root().join(page)).unwrap();
+        assert_none(unwritten_tests(&text, &all).into_iter().map(|name| format!("{page}: nobody wrote {name}")));
+    }
+}
+
 #[test]
 fn both_databases_have_the_same_migrations() {
     let set = |names: &[&str]| names.iter().map(ToString::to_string).collect();

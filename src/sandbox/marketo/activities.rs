@@ -71,6 +71,7 @@ fn page(world: &mut World, call: &Call, start: i64, wanted: impl Fn(&Activity) -
     }
     let next = start.saturating_add(i64::try_from(looked).unwrap_or(i64::MAX));
     let more = looked < shown;
+    world.log.visit(looked);
     Ok(found(world, records, Some(paging::issue(LIST, next)), more))
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::envelope::lead_date;
+use super::visited::Visited;
 
 /// Activity type ids, as verified in public clients.
 pub mod kind {
@@ -131,6 +132,8 @@ impl Activity {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Log {
     rows: Vec<Activity>,
+    #[serde(skip)]
+    visited: Visited,
 }
 
 impl Log {
@@ -147,6 +150,17 @@ impl Log {
     #[must_use]
     pub fn from(&self, position: i64) -> &[Activity] {
         usize::try_from(position).ok().and_then(|start| self.rows.get(start..)).unwrap_or_default()
+    }
+
+    /// Counts rows that a call has looked at.
+    pub fn visit(&self, rows: usize) {
+        self.visited.add(rows);
+    }
+
+    /// How many rows were looked at so far.
+    #[must_use]
+    pub fn visited(&self) -> u64 {
+        self.visited.count()
     }
 
     /// The position of the first row at or after a time; times on the wire have whole seconds.

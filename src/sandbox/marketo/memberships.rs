@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::envelope::lead_date;
 use super::rules::ProgressionStatus;
+use super::visited::Visited;
 
 /// One program member.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -95,12 +96,15 @@ pub struct Memberships {
     by_program: BTreeMap<i64, BTreeMap<i64, Member>>,
     by_lead: BTreeMap<i64, BTreeSet<i64>>,
     last_id: i64,
+    #[serde(skip)]
+    visited: Visited,
 }
 
 impl Memberships {
     /// One membership.
     #[must_use]
     pub fn get(&self, program_id: i64, lead_id: i64) -> Option<&Member> {
+        self.visited.add(1);
         self.by_program.get(&program_id)?.get(&lead_id)
     }
 
@@ -112,7 +116,15 @@ impl Memberships {
     /// Members of a program whose lead id is above `after`, in order.
     pub fn of_program(&self, program_id: i64, after: i64) -> impl Iterator<Item = &Member> {
         let rows = self.by_program.get(&program_id);
-        rows.into_iter().flat_map(move |rows| rows.range(after.saturating_add(1)..).map(|(_, member)| member))
+        let rows =
+            rows.into_iter().flat_map(move |rows| rows.range(after.saturating_add(1)..).map(|(_, member)| member));
+        rows.inspect(|_| self.visited.add(1))
+    }
+
+    /// How many rows were looked at so far.
+    #[must_use]
+    pub fn visited(&self) -> u64 {
+        self.visited.count()
     }
 
     /// How many members a program has.
@@ -124,11 +136,14 @@ impl Memberships {
     /// Programs that a person is in, in order of id.
     #[must_use]
     pub fn programs_of(&self, lead_id: i64) -> Vec<i64> {
-        self.by_lead.get(&lead_id).map(|programs| programs.iter().copied().collect()).unwrap_or_default()
+        let programs: Vec<i64> = self.by_lead.get(&lead_id).into_iter().flatten().copied().collect();
+        self.visited.add(programs.len());
+        programs
     }
 
     /// Gives a person a status. Says whether this is the moment in which success was reached.
     pub fn put(&mut self, program_id: i64, lead_id: i64, status: &ProgressionStatus, now: Timestamp) -> bool {
+        self.visited.add(1);
         self.last_id += 1;
         let member_id = self.last_id;
         let member = self.by_program.entry(program_id).or_default().entry(lead_id).or_insert_with(|| Member {
@@ -156,6 +171,7 @@ impl Memberships {
 
     /// Takes a member out.
     pub fn remove(&mut self, program_id: i64, lead_id: i64) -> Option<Member> {
+        self.visited.add(1);
         let member = self.by_program.get_mut(&program_id)?.remove(&lead_id)?;
         if let Some(programs) = self.by_lead.get_mut(&lead_id) {
             programs.remove(&program_id);

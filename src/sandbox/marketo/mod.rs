@@ -38,6 +38,7 @@ mod stats;
 mod template;
 #[cfg(test)]
 mod tests;
+mod visited;
 mod webhooks;
 mod world;
 

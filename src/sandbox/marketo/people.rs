@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::envelope::{Refusal, lead_date};
+use super::visited::Visited;
 
 /// Type of a person field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +86,8 @@ pub struct People {
     rows: BTreeMap<i64, Person>,
     index: BTreeMap<String, BTreeMap<String, BTreeSet<i64>>>,
     next_id: i64,
+    #[serde(skip)]
+    visited: Visited,
 }
 
 impl Default for People {
@@ -117,7 +120,7 @@ impl Default for People {
             field("createdAt", "Created At", Kind::Datetime, true, false),
             field("updatedAt", "Updated At", Kind::Datetime, true, false),
         ];
-        Self { schema, rows: BTreeMap::new(), index: BTreeMap::new(), next_id: 1001 }
+        Self { schema, rows: BTreeMap::new(), index: BTreeMap::new(), next_id: 1001, visited: Visited::default() }
     }
 }
 
@@ -148,12 +151,19 @@ impl People {
     /// A person by id.
     #[must_use]
     pub fn get(&self, id: i64) -> Option<&Person> {
+        self.visited.add(1);
         self.rows.get(&id)
     }
 
     /// All people in order of id.
     pub fn iter(&self) -> impl Iterator<Item = &Person> {
-        self.rows.values()
+        self.rows.values().inspect(|_| self.visited.add(1))
+    }
+
+    /// How many rows were looked at so far.
+    #[must_use]
+    pub fn visited(&self) -> u64 {
+        self.visited.count()
     }
 
     /// How many there are.
@@ -175,7 +185,9 @@ impl People {
             return value.parse().ok().filter(|id| self.rows.contains_key(id)).into_iter().collect();
         }
         let found = self.index.get(field).and_then(|values| values.get(&key(field, value)));
-        found.map(|ids| ids.iter().copied().collect()).unwrap_or_default()
+        let ids: Vec<i64> = found.map(|ids| ids.iter().copied().collect()).unwrap_or_default();
+        self.visited.add(ids.len());
+        ids
     }
 
     /// Adds a person. A wished-for `id` is taken when it is free.
@@ -189,6 +201,7 @@ impl People {
 
     /// Writes fields and returns those that changed with their old and new values. Null empties a field.
     pub fn update(&mut self, id: i64, now: Timestamp, fields: BTreeMap<String, Value>) -> Vec<(String, Value, Value)> {
+        self.visited.add(1);
         let Some(person) = self.rows.get_mut(&id) else { return Vec::new() };
         let mut changes = Vec::new();
         for (name, new) in fields {
@@ -216,6 +229,7 @@ impl People {
 
     /// Takes a person out.
     pub fn remove(&mut self, id: i64) -> Option<Person> {
+        self.visited.add(1);
         let person = self.rows.remove(&id)?;
         for (name, value) in &person.fields {
             if let Some(values) = self.index.get_mut(name) {

@@ -139,6 +139,12 @@ impl World {
         (self.now)()
     }
 
+    /// How many people, memberships and rows of the log were looked at so far.
+    #[must_use]
+    pub fn visited(&self) -> u64 {
+        self.people.visited() + self.memberships.visited() + self.log.visited()
+    }
+
     /// An id for a new asset; a wished-for one is taken as it is.
     pub(super) fn asset_id(&mut self, wish: Option<i64>) -> i64 {
         let id = wish.unwrap_or(self.next_asset_id);

@@ -122,6 +122,12 @@ impl Salesforce {
         locked(&self.outbox).configure(webhooks);
     }
 
+    /// Webhooks of the Apex kind that wait or are under way.
+    #[must_use]
+    pub fn on_the_way(&self) -> usize {
+        locked(&self.outbox).on_the_way()
+    }
+
     /// Acts in the org, as one transaction whose changes go out as webhooks.
     pub fn with<R>(&self, f: impl FnOnce(&mut World) -> R) -> R {
         let mut world = locked(&self.world);

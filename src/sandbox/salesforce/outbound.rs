@@ -47,6 +47,7 @@ async fn pump_json(salesforce: &Arc<Salesforce>, client: &Client) {
                 pause(fate.delay_millis).await;
                 let result = post_json(&salesforce, &client, &hook, &delivery).await;
                 note(&salesforce, &result);
+                locked(&salesforce.outbox).ended();
                 drop(held);
             });
         }

@@ -139,6 +139,8 @@ pub struct Outbox {
     pub message_slots: Arc<Semaphore>,
     deliveries: VecDeque<Delivery>,
     notifications: Vec<(Object, VecDeque<Notification>)>,
+    /// Posts of the Apex kind that were taken and have not ended.
+    under_way: usize,
     serial: u64,
     random: u64,
 }
@@ -154,6 +156,7 @@ impl Outbox {
             message_slots: Arc::new(Semaphore::new(1)),
             deliveries: VecDeque::new(),
             notifications: Vec::new(),
+            under_way: 0,
             serial: seed,
             random: seed,
         }
@@ -225,7 +228,19 @@ impl Outbox {
         self.sent.reordered += u64::from(swap);
         let delivery = self.deliveries.remove(usize::from(swap))?;
         let fate = self.fate();
+        self.under_way += fate.copies;
         Some((delivery, fate))
+    }
+
+    /// One post has ended, whatever came of it.
+    pub fn ended(&mut self) {
+        self.under_way = self.under_way.saturating_sub(1);
+    }
+
+    /// Posts of the Apex kind that wait or are under way.
+    #[must_use]
+    pub fn on_the_way(&self) -> usize {
+        self.deliveries.len() + self.under_way
     }
 
     /// The next batch of notifications of one object and its fate.

@@ -147,6 +147,12 @@ pub(super) struct SalesforceCandidates {
 }
 
 impl SalesforceCandidates {
+    /// Who was found by an address, with it in lower case.
+    pub(super) fn by_address(&self) -> impl Iterator<Item = (&String, &SalesforcePerson)> {
+        let of = |id: &SalesforceId| self.records.get(id).map(|record| &record.0);
+        self.by_email.iter().flat_map(move |(email, ids)| ids.iter().filter_map(of).map(move |person| (email, person)))
+    }
+
     /// `claimed` counts against an address alone.
     pub(super) fn evidence(
         &self,
@@ -185,6 +191,12 @@ pub(super) struct MarketoCandidates {
 }
 
 impl MarketoCandidates {
+    /// Who was found by an address, with it in lower case.
+    pub(super) fn by_address(&self) -> impl Iterator<Item = (&String, &MarketoPerson)> {
+        let of = |id: &MarketoId| self.people.get(id);
+        self.by_email.iter().flat_map(move |(email, ids)| ids.iter().filter_map(of).map(move |person| (email, person)))
+    }
+
     pub(super) fn ids(&self) -> BTreeSet<MarketoId> {
         self.by_salesforce_id.values().chain(self.by_email.values()).flatten().copied().collect()
     }

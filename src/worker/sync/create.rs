@@ -3,7 +3,7 @@
 //! Never two for one person, over lanes, replicas and crashes: whoever creates holds the person's intent, committed
 //! before the call. One who takes over an intent does not know how the call of the one before ended, and looks first.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use super::{Missing, Pass};
@@ -14,13 +14,13 @@ use crate::connector::{
 use crate::domain::ids::SalesforceId;
 use crate::domain::merge::{Reason, Side};
 use crate::domain::person::{Candidate, Choice, choose_duplicate};
-use crate::store::intents::Intent;
+use crate::store::intents::{Intent, of_address};
 use crate::store::people::Half;
 use crate::worker::points::Point;
 use crate::worker::{PassError, Worker};
 
 /// Vendors' clocks may be behind ours by this much when it is asked whether a record is younger than an intent.
-const SKEW_MILLIS: i64 = 60_000;
+pub(super) const SKEW_MILLIS: i64 = 60_000;
 
 impl Worker {
     /// Creates whom the decisions need.
@@ -44,10 +44,10 @@ impl Worker {
             let result = self.salesforce.create_leads(&leads).await;
             self.points.reach(Point::Created)?;
             let mut created = Vec::new();
-            for ((n, key), result) in each(pass, &chunk, result) {
+            for ((n, intent), result) in each(pass, &chunk, result) {
                 match result {
-                    Ok(id) => created.push((n, key, Half::Salesforce(id))),
-                    Err(error) => self.lead_not_created(pass, n, key, &error).await?,
+                    Ok(id) => created.push((n, intent, Half::Salesforce(id))),
+                    Err(error) => self.lead_not_created(pass, n, intent, &error).await?,
                 }
             }
             self.link_all_created(pass, Side::Salesforce, created).await?;
@@ -78,7 +78,7 @@ impl Worker {
         &self,
         pass: &mut Pass,
         n: usize,
-        key: &str,
+        intent: &Intent,
         error: &RecordError,
     ) -> Result<(), PassError> {
         match &error.reaction {
@@ -89,21 +89,21 @@ impl Worker {
                 let found = ids.iter().map(|id| Candidate { id: id.clone(), created: None, taken: taken.contains(id) });
                 match choose_duplicate(found.collect()) {
                     Choice::Link(id) => {
-                        self.link_created(pass, n, Side::Salesforce, key, Half::Salesforce(id)).await?;
+                        self.link_created(pass, n, Side::Salesforce, intent, Half::Salesforce(id)).await?;
                         // It may be a member already.
                         pass.items[n].retry(Reason::Waiting, Some(Duration::ZERO));
                     }
                     _ => {
                         pass.items[n].refuse(Vendor::Salesforce, error);
                         pass.items[n].park(Reason::AmbiguousPerson);
-                        self.conclude(Side::Salesforce, key).await?;
+                        self.conclude(Side::Salesforce, intent).await?;
                     }
                 }
             }
             Reaction::Retry => pass.items[n].again(Vendor::Salesforce, error),
             _ => {
                 pass.items[n].refuse(Vendor::Salesforce, error);
-                self.conclude(Side::Salesforce, key).await?;
+                self.conclude(Side::Salesforce, intent).await?;
             }
         }
         Ok(())
@@ -112,8 +112,7 @@ impl Worker {
     async fn create_in_marketo(&self, pass: &mut Pass) -> Result<(), PassError> {
         let wanted = one_of_each(pass, Side::Marketo, &Missing::Marketo(Choice::Create));
         for chunk in wanted.chunks(MARKETO_BATCH) {
-            let intended = self.intend(pass, Side::Marketo, chunk).await?;
-            let chunk: Vec<_> = intended.into_iter().map(|(n, intent)| (n, intent.key)).collect();
+            let chunk = self.intend(pass, Side::Marketo, chunk).await?;
             if chunk.is_empty() {
                 continue;
             }
@@ -135,9 +134,9 @@ impl Worker {
             let result = self.marketo.create_people(&people).await;
             self.points.reach(Point::Created)?;
             let mut created = Vec::new();
-            for ((n, key), result) in each(pass, &chunk, result) {
+            for ((n, intent), result) in each(pass, &chunk, result) {
                 match result {
-                    Ok(id) => created.push((n, key, Half::Marketo(id))),
+                    Ok(id) => created.push((n, intent, Half::Marketo(id))),
                     Err(error) => {
                         match error.reaction {
                             Reaction::Retry => pass.items[n].again(Vendor::Marketo, &error),
@@ -146,7 +145,7 @@ impl Worker {
                             _ => pass.items[n].refuse(Vendor::Marketo, &error),
                         }
                         if error.reaction != Reaction::Retry {
-                            self.conclude(Side::Marketo, key).await?;
+                            self.conclude(Side::Marketo, intent).await?;
                         }
                     }
                 }
@@ -163,19 +162,20 @@ impl Worker {
         side: Side,
         wanted: &[(usize, String)],
     ) -> Result<Vec<(usize, Intent)>, PassError> {
-        let keys: Vec<_> = wanted.iter().map(|(_, key)| key.clone()).collect();
-        let held = self.store.intend(&self.owner, side, &keys, self.settings.lease * 2).await?;
-        self.points.reach(Point::Intended)?;
-        let mut held: HashMap<String, Intent> = held.into_iter().map(|intent| (intent.key.clone(), intent)).collect();
         let people: Vec<_> = wanted.iter().map(|(n, _)| pass.items[*n].member.person.id.clone()).collect();
+        let pairs: Vec<_> = wanted.iter().map(|(_, key)| key.clone()).zip(people.iter().cloned()).collect();
+        let held = self.store.intend(&self.owner, side, &pairs, self.settings.lease * 2).await?;
+        self.points.reach(Point::Intended)?;
+        self.forget_what_made_nothing(side, &held).await?;
+        let mut held: HashMap<String, Intent> = held.into_iter().map(|intent| (intent.key.clone(), intent)).collect();
         let unknown = self.store.unknown_to(side, &people).await?;
         let mut ours = Vec::new();
         for ((n, key), person) in wanted.iter().zip(people) {
             match held.remove(key) {
                 Some(intent) if unknown.contains(&person) => ours.push((*n, intent)),
                 // Created by somebody else after it was looked for here: to be looked for again.
-                Some(_) => {
-                    self.conclude(side, key).await?;
+                Some(intent) => {
+                    self.conclude(side, &intent).await?;
                     pass.items[*n].retry(Reason::Waiting, Some(Duration::ZERO));
                 }
                 None => pass.items[*n].retry(Reason::Waiting, Some(Duration::from_secs(1))),
@@ -208,7 +208,7 @@ impl Worker {
         let mut left = Vec::new();
         for (n, intent) in wanted {
             if address(pass, n).is_some_and(|email| found.contains(&email)) {
-                self.conclude(Side::Salesforce, &intent.key).await?;
+                self.conclude(Side::Salesforce, &intent).await?;
                 pass.items[n].retry(Reason::Waiting, Some(Duration::ZERO));
             } else {
                 left.push((n, intent));
@@ -222,9 +222,9 @@ impl Worker {
         &self,
         pass: &mut Pass,
         wanted: Vec<(usize, Intent)>,
-    ) -> Result<Vec<(usize, String)>, PassError> {
+    ) -> Result<Vec<(usize, Intent)>, PassError> {
         let Some(since) = wanted.iter().filter(|(_, i)| i.taken_over).map(|(_, i)| i.started_at).min() else {
-            return Ok(wanted.into_iter().map(|(n, intent)| (n, intent.key)).collect());
+            return Ok(wanted);
         };
         let ours = match self.salesforce.leads_created(crate::store::time(since - SKEW_MILLIS)).await {
             Ok(leads) => leads,
@@ -233,37 +233,35 @@ impl Worker {
                 return Ok(Vec::new());
             }
         };
-        let halves: Vec<_> = ours.iter().map(|lead| Half::Salesforce(lead.id.clone())).collect();
-        let mut taken: HashSet<SalesforceId> = self
-            .store
-            .people(&halves)
-            .await?
-            .into_iter()
-            .filter(|p| p.marketo_id.is_some())
-            .filter_map(|p| p.salesforce_id)
-            .collect();
+        let ids: Vec<SalesforceId> = ours.iter().map(|lead| lead.id.clone()).collect();
+        let linked = self.store.linked_at(&ids).await?;
+        let mut taken = BTreeSet::new();
         let mut left = Vec::new();
         for (n, intent) in wanted {
             let new = self.new_lead(pass, n);
-            let same: Vec<_> = ours.iter().filter(|lead| intent.taken_over && is_of(lead, &new)).collect();
-            match same.iter().find(|lead| !taken.contains(&lead.id)) {
+            // One that was somebody's before this person was first tried was made for them, who share no more than an address.
+            let may_be = |lead: &&SalesforcePerson| {
+                let before = linked.get(&lead.id).is_some_and(|at| *at < intent.started_at);
+                intent.taken_over && !before && is_of(lead, &new)
+            };
+            let same: Vec<_> = ours.iter().filter(may_be).collect();
+            match same.iter().find(|lead| !linked.contains_key(&lead.id) && !taken.contains(&lead.id)) {
                 Some(lead) => {
                     taken.insert(lead.id.clone());
-                    self.link_created(pass, n, Side::Salesforce, &intent.key, Half::Salesforce(lead.id.clone()))
-                        .await?;
+                    self.link_created(pass, n, Side::Salesforce, &intent, Half::Salesforce(lead.id.clone())).await?;
                     pass.items[n].retry(Reason::Waiting, Some(Duration::ZERO));
                 }
                 // Somebody else was merged into what we may have made for this person: to make another would be a second
                 // lead. The intent stands, so that the next look finds the same.
                 None if !same.is_empty() => pass.items[n].park(Reason::SecondRecord),
-                None => left.push((n, intent.key)),
+                None => left.push((n, intent)),
             }
         }
         Ok(left)
     }
 
-    pub(super) async fn conclude(&self, side: Side, key: &str) -> Result<(), PassError> {
-        Ok(self.store.conclude(&self.owner, side, &[key.to_owned()]).await?)
+    pub(super) async fn conclude(&self, side: Side, intent: &Intent) -> Result<(), PassError> {
+        Ok(self.store.conclude(&self.owner, side, std::slice::from_ref(intent)).await?)
     }
 }
 
@@ -276,8 +274,8 @@ fn is_of(lead: &SalesforcePerson, new: &NewLead) -> bool {
     }
 }
 
-/// An item and the key of its intent.
-type Wanted<'a> = (usize, &'a str);
+/// An item and its intent.
+type Wanted<'a> = (usize, &'a Intent);
 
 /// Items whose decision adds somebody to a side where nobody is that person, with the keys of their intents. The second of two
 /// who share one waits: by then it is known who the first has become.
@@ -302,7 +300,7 @@ pub(super) fn keyed(pass: &Pass, side: Side, missing: &Missing) -> Vec<(usize, S
     let key = |n: usize| {
         let person = &pass.items[n].member.person;
         match (&person.email, side) {
-            (Some(email), _) => format!("email:{}", email.to_lowercase()),
+            (Some(email), _) => of_address(email),
             (None, Side::Salesforce) => format!("marketo:{}", person.marketo_id.unwrap_or_default()),
             (None, Side::Marketo) => {
                 format!("salesforce:{}", person.salesforce_id.as_ref().map_or("", SalesforceId::as_str))
@@ -318,11 +316,11 @@ pub(super) fn keyed(pass: &Pass, side: Side, missing: &Missing) -> Vec<(usize, S
 /// The result for each of a chunk; a call that failed as a whole is each one's failure, and leaves the intents standing.
 fn each<'a, T>(
     pass: &mut Pass,
-    chunk: &'a [(usize, String)],
+    chunk: &'a [(usize, Intent)],
     result: Result<RecordResults<T>, ConnectorError>,
 ) -> Vec<(Wanted<'a>, Result<T, RecordError>)> {
     match result {
-        Ok(results) => chunk.iter().map(|(n, key)| (*n, key.as_str())).zip(results).collect(),
+        Ok(results) => chunk.iter().map(|(n, intent)| (*n, intent)).zip(results).collect(),
         Err(error) => {
             chunk.iter().for_each(|(n, _)| pass.items[*n].fail(&error));
             Vec::new()

@@ -6,15 +6,16 @@ use super::Pass;
 use crate::domain::ids::{MarketoId, SalesforceId};
 use crate::domain::merge::{Reason, Side};
 use crate::store::StoreError;
+use crate::store::intents::Intent;
 use crate::store::links::{InHand, Link};
 use crate::store::people::{Half, Person};
 use crate::worker::{PassError, Worker};
 
-/// An item, the key of its intent, and who was created for it.
-pub(super) type Created<'a> = (usize, &'a str, Half);
+/// An item, its intent, and who was created for it.
+pub(super) type Created<'a> = (usize, &'a Intent, Half);
 
 /// Both halves of a person of whom the other half was created.
-fn pair(person: &Person, half: &Half) -> Option<(MarketoId, SalesforceId)> {
+pub(super) fn pair(person: &Person, half: &Half) -> Option<(MarketoId, SalesforceId)> {
     match (half, person.marketo_id, &person.salesforce_id) {
         (Half::Salesforce(id), Some(marketo), _) => Some((marketo, id.clone())),
         (Half::Marketo(id), _, Some(salesforce)) => Some((*id, salesforce.clone())),
@@ -33,21 +34,21 @@ impl Worker {
         let mut links = Vec::new();
         let mut linked = Vec::new();
         let mut halves = Vec::new();
-        for (n, key, half) in created {
+        for (n, intent, half) in created {
             let person = &pass.items[n].member.person;
             match pair(person, &half) {
                 Some((marketo, salesforce)) => {
                     links.push(Link { person_id: person.id.clone(), marketo, salesforce, instead_of: None });
-                    linked.push((n, key.to_owned()));
+                    linked.push((n, intent.clone()));
                     halves.push(half);
                 }
-                None => self.link_created(pass, n, side, key, half).await?,
+                None => self.link_created(pass, n, side, intent, half).await?,
             }
         }
         // Known already, by a hint of its own: what is recorded of it is not what this pass has read.
         let known = self.store.people(&halves).await?;
-        let mut keys = Vec::new();
-        for ((n, key), person) in linked.into_iter().zip(self.store.link_all(&links, &InHand::new()).await?) {
+        let mut ended = Vec::new();
+        for ((n, intent), person) in linked.into_iter().zip(self.store.link_all(&links, &InHand::new()).await?) {
             match person {
                 Some(person) => {
                     let same =
@@ -57,14 +58,14 @@ impl Worker {
                     }
                     pass.items[n].member.person = person;
                     pass.moved = true;
-                    keys.push(key);
+                    ended.push(intent);
                 }
                 // The intent stands: whoever takes it over finds who was created, instead of creating another.
                 None => pass.items[n].park(Reason::AmbiguousPerson),
             }
         }
-        if !keys.is_empty() {
-            self.store.conclude(&self.owner, side, &keys).await?;
+        if !ended.is_empty() {
+            self.store.conclude(&self.owner, side, &ended).await?;
         }
         Ok(())
     }
@@ -74,7 +75,7 @@ impl Worker {
         pass: &mut Pass,
         n: usize,
         side: Side,
-        key: &str,
+        intent: &Intent,
         half: Half,
     ) -> Result<(), PassError> {
         let person = &pass.items[n].member.person;
@@ -95,6 +96,6 @@ impl Worker {
             Err(StoreError::Conflict(_)) => pass.items[n].park(Reason::AmbiguousPerson),
             Err(error) => return Err(error.into()),
         }
-        self.conclude(side, key).await
+        self.conclude(side, intent).await
     }
 }

@@ -4,11 +4,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::unfinished::perhaps_made_people;
 use super::{Fate, Item, Missing, Pass};
 use crate::connector::{ConnectorError, MarketoPerson};
 use crate::domain::ids::{MarketoId, SalesforceId};
 use crate::domain::mapping::AmbiguousPerson;
-use crate::domain::merge::Reading;
+use crate::domain::merge::{Reading, Side};
 use crate::domain::person::{Choice, Followed, SalesforceEvidence, follow};
 use crate::store::people::{Half, Person};
 use crate::worker::{PassError, Worker};
@@ -90,7 +91,7 @@ impl Worker {
     /// What speaks for whom of Salesforce's records, for each of these Marketo people.
     async fn salesforce_evidence(
         &self,
-        pass: &Pass,
+        pass: &mut Pass,
         people: &[MarketoPerson],
     ) -> Result<Result<BTreeMap<MarketoId, SalesforceEvidence>, ConnectorError>, PassError> {
         let found = match self.salesforce_candidates(people.iter()).await {
@@ -101,6 +102,7 @@ impl Worker {
             Ok(claims) => claims,
             Err(error) => return Ok(Err(error)),
         };
+        self.give_what_was_made(pass, Side::Salesforce, self.perhaps_made_leads(&found)).await?;
         let halves: Vec<_> = found.records.keys().cloned().map(Half::Salesforce).collect();
         let holders = self.holders(pass, &halves).await?;
         let of = |person: &MarketoPerson| {
@@ -161,6 +163,7 @@ impl Worker {
                 return Ok(());
             }
         };
+        self.give_what_was_made(pass, Side::Marketo, perhaps_made_people(&found)).await?;
         // Each candidate is asked in turn, as if it had come first: whoever of two comes first must not make a difference.
         let (mut theirs, others) = found.sure(living.iter().map(|(_, person)| &person.id));
         if !others.is_empty() {

@@ -14,6 +14,7 @@ mod identify;
 mod order;
 mod quota;
 pub(super) mod read;
+mod unfinished;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};

@@ -9,6 +9,7 @@ use campaign_sync::sandbox::salesforce::{Cell, DuplicateRule, FieldAccess, Objec
 use serde_json::{Value, json};
 
 use super::running::Running;
+use super::storm::calm_only;
 use super::world::World;
 use crate::support::{Launch, TestDatabase, on_both};
 
@@ -99,7 +100,8 @@ impl<'a> Checked<'a> {
         let said = item["remedy"].as_str().unwrap_or_default();
         assert!(said.contains(remedy), "{line}: {remedy:?} is not in {item:#}");
         for (id, item) in lines.iter().filter(|(id, _)| skipped.contains(&id.as_str())) {
-            assert!(item["found"].as_str().unwrap().contains("because of"), "{id}: {item:#}");
+            let named = item["found"].as_str().unwrap().split("because of ").nth(1);
+            assert_eq!(named, Some(line), "{id} names what is to be mended: {item:#}");
         }
     }
 
@@ -140,6 +142,7 @@ impl<'a> Checked<'a> {
 
 on_both! {
     async fn before_anything_was_received_only_the_webhooks_are_looked_at(database: TestDatabase) {
+        calm_only!("looks once");
         let checked = Checked::new(&database).await;
         let (code, lines) = checked.lines(&[]).await;
         let ids: Vec<&str> = lines.iter().map(|(id, _)| id.as_str()).collect();
@@ -183,9 +186,12 @@ on_both! {
     }
 
     async fn each_broken_line_says_so_and_how_to_mend_it(database: TestDatabase) {
+        calm_only!("looks once");
         let checked = Checked::new(&database).await;
         let (running, world) = (&checked.running, &checked.running.world);
         let emulators = &world.emulators;
+        // The calls of a day are used up on purpose.
+        world.excused.add(&["over_limit_calls", "calls_over_limit"]);
         running.world.marketo_person("Caller");
         world.set_in_marketo("Caller", "Registered");
         running.both_have("Caller", Some("Registered")).await;

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::support::{Launch, Tables, TestDatabase, eventually, on_both};
 
 use super::running::Running;
+use super::storm::calm_only;
 use super::world::{SOON, World, address};
 
 /// Exit code, standard output and standard error.
@@ -86,6 +87,7 @@ on_both! {
     }
 
     async fn what_happened_is_counted_by_the_minute_and_told_of_each_member(database: TestDatabase) {
+        calm_only!("counts hints");
         let running = Running::new(&database).await;
         // Three hints become one change while the mapping is paused.
         running.api.post(&format!("mappings/{}/pause", running.mapping), &json!({})).await.expect(200);

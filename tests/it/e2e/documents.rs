@@ -69,6 +69,64 @@ async fn the_quick_start_works_as_written() {
     }
 }
 
+#[tokio::test]
+async fn the_guide_to_the_emulators_works_as_written() {
+    let guide = fs::read_to_string(root().join("docs/guides/emulators.md")).unwrap();
+    let listeners: Vec<TcpListener> = (0..3).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+    let ports: Vec<String> = listeners.iter().map(|l| l.local_addr().unwrap().port().to_string()).collect();
+    drop(listeners);
+    let script = blocks(&guide).concat();
+    let script = ["8070", "8071", "8072"].iter().zip(&ports).fold(script, |s, (port, free)| s.replace(port, free));
+    let dir = tempfile::tempdir().unwrap();
+    symlink(root().join("docs"), dir.path().join("docs")).unwrap();
+    let output = tokio::time::timeout(SOON, shell(script, dir.path(), |launch| launch)).await.expect("it never ends");
+    assert!(output.status.success(), "{}", said(&output));
+    let worlds = fs::read_to_string(dir.path().join("worlds.json")).unwrap();
+    assert!(worlds.contains("\"Reader\"") && worlds.contains("alan@example.com"), "{worlds}");
+}
+
+/// Calls that a page names, `METHOD /path` and perhaps a body, each between backticks; a path alone has the method before it.
+fn calls(page: &str) -> Vec<(String, String, String)> {
+    let mut calls: Vec<(String, String, String)> = Vec::new();
+    for line in page.lines().filter(|line| line.starts_with("| `")) {
+        let mut method = String::new();
+        for code in line.split('`').skip(1).step_by(2) {
+            match code.split_once(' ') {
+                Some((verb, path)) if path.starts_with('/') => {
+                    method = verb.to_owned();
+                    calls.push((method.clone(), path.to_owned(), String::new()));
+                }
+                _ if code.starts_with("/s") || code.starts_with("/m") => {
+                    calls.push((method.clone(), code.to_owned(), String::new()))
+                }
+                _ if code.starts_with("{\"") && !method.is_empty() => calls.last_mut().unwrap().2 = code.to_owned(),
+                _ => {}
+            }
+        }
+    }
+    calls
+}
+
+#[tokio::test]
+async fn every_call_that_the_guide_to_the_emulators_names_is_there() {
+    let guide = fs::read_to_string(root().join("docs/guides/emulators.md")).unwrap();
+    let world = super::world::World::new().await;
+    let http = reqwest::Client::new();
+    let calls = calls(&guide);
+    assert!(calls.len() > 20, "{calls:?}");
+    for (method, path, body) in calls {
+        let url = format!("{}{path}", world.emulators.control_url);
+        let body = body.replace("701...", &world.campaign.to_string());
+        let request = http.request(method.parse().unwrap(), url).header("content-type", "application/json");
+        let answer = request.body(body.clone()).send().await.unwrap();
+        // What needs a body is refused without one, and `{id}` is nobody's: neither is a call that does not exist.
+        let status = answer.status().as_u16();
+        let text = answer.text().await.unwrap();
+        let known = !text.is_empty() && status != 405;
+        assert!(if body.is_empty() { known } else { status == 200 }, "{method} {path} {body}: {status} {text}");
+    }
+}
+
 on_both! {
     async fn the_readme_says_how_to_make_a_key_and_to_map(database: TestDatabase) {
         let readme = fs::read_to_string(root().join("README.md")).unwrap();

@@ -10,6 +10,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use super::running::Running;
+use super::storm::calm_only;
 use super::world::{KEY, SOON, World, address};
 use crate::support::{Api, Launch, TestDatabase, eventually, on_both};
 
@@ -74,6 +75,7 @@ async fn run(launch: Launch) -> (i32, String, String) {
 
 on_both! {
     async fn a_script_sets_it_up_and_nothing_is_overwritten_unasked(database: TestDatabase) {
+        calm_only!("tries each login once");
         let setup = Setup::new(&database).await;
         let (code, shown, told) = run(setup.init(&["--public-url", "https://sync.example.com/"])).await;
         assert_eq!(code, 0, "{shown}\n{told}");
@@ -122,6 +124,7 @@ on_both! {
     }
 
     async fn the_service_runs_on_it_and_takes_the_test_webhooks(database: TestDatabase) {
+        calm_only!("tries each login once");
         let setup = Setup::new(&database).await;
         assert_eq!(run(setup.init(&[])).await.0, 0);
         let service = setup.command(&["serve", "--listen", "127.0.0.1:0"]).start().await;
@@ -143,6 +146,7 @@ on_both! {
     }
 
     async fn the_templates_that_users_copy_reach_it_in_every_encoding(database: TestDatabase) {
+        calm_only!("tries each login once");
         let setup = Setup::new(&database).await;
         setup.world.bystanders(8);
         assert_eq!(run(setup.init(&[])).await.0, 0);

@@ -6,6 +6,7 @@ use serde_json::json;
 use crate::support::{eventually, on_both};
 
 use super::running::Running;
+use super::storm::calm_only;
 use super::world::{SOON, World};
 
 on_both! {
@@ -120,6 +121,7 @@ on_both! {
     }
 
     async fn a_thousand_changes_cost_five_calls(database: TestDatabase) {
+        calm_only!("counts calls");
         let world = World::new().await;
         let names: Vec<String> = (0..1000).map(|n| format!("Many{n}")).collect();
         let mut ids = Vec::new();

@@ -126,9 +126,9 @@ on_both! {
     }
 
     async fn missing_statuses_are_created_and_the_map_may_be_many_to_one(database: TestDatabase) {
-        let world = World::new().await;
+        let mut world = World::new().await;
         let other = world.emulators.salesforce.with(|org| org.add_campaign("Autumn", "Webinar").unwrap());
-        let world = World { campaign: other, ..world };
+        world.campaign = other;
         let service = world.launch(&database).start().await;
         let api = Api::new(service.url()).with_key(KEY);
         // `Sent` and `Responded` have no counterpart: nothing is created for a mapping that is refused.

@@ -10,6 +10,7 @@ use crate::support::{Api, Tables, eventually, on_both};
 
 use super::rows::{cast, lines};
 use super::running::Running;
+use super::storm;
 use super::world::{SOON, TOKEN, World, address};
 
 impl World {
@@ -272,7 +273,10 @@ on_both! {
         running.world.change_in_salesforce("Bystander0", "Attended");
         running.comes_to_rest().await;
         assert_eq!(running.world.in_marketo()["Bystander0"], ["Attended"]);
-        assert_eq!(running.events_of("Bystander0").await, ["Registered Attended salesforce reconciliation"]);
+        assert_eq!(running.transitions_of("Bystander0").await, ["Registered Attended"]);
+        if storm::seed().is_none() {
+            assert_eq!(running.events_of("Bystander0").await, ["Registered Attended salesforce reconciliation"]);
+        }
     }
 
     async fn an_announced_deletion_is_looked_at_again(database: TestDatabase) {

@@ -58,7 +58,8 @@ impl Unmapped {
     /// Goes on with the mapping that was made.
     async fn mapped(self, made: &Value) -> Running {
         let campaign = Id::parse(made["campaign_id"].as_str().unwrap()).unwrap();
-        let world = World { campaign, ..self.world };
+        let mut world = self.world;
+        world.campaign = campaign;
         let mapping = made["id"].as_str().unwrap().to_owned();
         world.send_webhooks_to(self.service.url());
         let running = Running { world, service: self.service, api: self.api, mapping };

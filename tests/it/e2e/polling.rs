@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::support::{Api, Launch, Tables, TestDatabase, eventually, on_both};
 
 use super::running::Running;
+use super::storm::calm_only;
 use super::world::{KEY, SOON, World};
 
 impl World {
@@ -217,6 +218,7 @@ on_both! {
     }
 
     async fn a_quiet_system_asks_for_changes_and_nothing_else(database: TestDatabase) {
+        calm_only!("counts calls");
         let world = World::new().await;
         world.bystanders(12);
         let service = world.polled(&database).start().await;

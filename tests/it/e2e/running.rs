@@ -1,11 +1,16 @@
 //! The real process beside the emulated vendors: started, mapped, and asked what it knows.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::storm;
 use super::world::{KEY, SOON, Side, World};
 use crate::support::{Api, Launch, Service, TestDatabase, eventually};
+
+/// After this long without a look at the logs nobody looks at them.
+const UNREAD: Duration = Duration::from_secs(10);
 
 /// A world with the service running in it.
 pub struct Running {
@@ -76,10 +81,28 @@ impl Running {
         .await;
     }
 
-    /// Waits until nothing is on its way: no webhook to be sent, no change to be worked.
+    /// Waits until nothing is on its way: no webhook to be sent, no change to be worked. What a lost webhook was about is on its way
+    /// until the logs were read.
     pub async fn settle(&self) {
+        self.quiet().await;
+        if storm::seed().is_none() {
+            return;
+        }
+        loop {
+            let heard = self.received().await;
+            self.logs_are_read().await;
+            self.quiet().await;
+            if self.received().await == heard {
+                return;
+            }
+        }
+    }
+
+    async fn quiet(&self) {
         eventually("everything to settle", SOON, async || {
-            if !self.world.emulators.marketo.with(|world| world.outgoing.is_empty() && world.on_the_way == 0) {
+            let emulators = &self.world.emulators;
+            let all_sent = emulators.marketo.with(|world| world.outgoing.is_empty() && world.on_the_way == 0);
+            if !all_sent || emulators.salesforce.on_the_way() > 0 {
                 return None;
             }
             let outbox = &self.api.get("stats").await.expect(200).json()["outbox"];
@@ -87,6 +110,26 @@ impl Running {
             (open.sum::<i64>() == 0).then_some(())
         })
         .await;
+    }
+
+    /// Waits until each log was read from beginning to end after now. Nobody reads them while nothing is mapped or all is switched off:
+    /// nothing is waited for then.
+    async fn logs_are_read(&self) {
+        // One that was being read already does not count.
+        let rounds =
+            [("activities", 2), ("deleted_leads", 2), ("changed_members", 2), ("departed_people", 4), ("deleted", 6)];
+        let count = async || {
+            let metrics = self.api.get("/metrics").await.expect(200).text;
+            rounds.map(|(endpoint, _)| calls_of(&metrics, endpoint))
+        };
+        let before = count().await;
+        let read = async || {
+            let now = count().await;
+            let all =
+                rounds.iter().zip(before.iter().zip(now)).all(|((_, times), (before, now))| now >= before + times);
+            all.then_some(())
+        };
+        let _ = tokio::time::timeout(UNREAD, eventually("the logs to be read", UNREAD * 2, read)).await;
     }
 
     /// Waits until both sides hold this.
@@ -187,4 +230,14 @@ impl Running {
         let short = |told: String| told.split(' ').take(2).collect::<Vec<_>>().join(" ");
         self.events_of(name).await.into_iter().map(short).collect()
     }
+}
+
+/// How many calls of an endpoint have gone well, by the metrics of the service.
+fn calls_of(metrics: &str, endpoint: &str) -> u64 {
+    let of = |line: &&str| {
+        let named = line.contains(&format!("endpoint=\"{endpoint}\"")) && line.contains("outcome=\"ok\"");
+        line.starts_with("campaign_sync_vendor_calls_total{") && named
+    };
+    let counts = metrics.lines().filter(of).filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+    counts.sum()
 }

@@ -1,7 +1,7 @@
 //! `FAULTS=1` lets every fault of both vendors loose on all cases of this folder; another number is the seed, which each case prints.
 //!
 //! Owns what that changes in the set-up: the weather of `sandbox::storm`, webhooks that are lost, doubled, late and out of order, and,
-//! since lost ones are found by polls alone, polls every second. `scripts/test-all` has the cases that must pass so.
+//! since lost ones are found by polls alone, polls several times a second. A case that cannot be seen so says why, with `calm_only!`.
 
 use campaign_sync::sandbox::fault::Faults;
 use campaign_sync::sandbox::marketo::Mishaps;
@@ -15,6 +15,17 @@ const PER_MILLE: u64 = 80;
 pub fn seed() -> Option<u64> {
     std::env::var("FAULTS").ok().and_then(|seed| seed.parse().ok()).filter(|seed| *seed > 0)
 }
+
+/// Ends a case at its beginning when faults are loose, and says why: what it shows cannot be seen then.
+macro_rules! calm_only {
+    ($why:literal) => {
+        if $crate::e2e::storm::seed().is_some() {
+            eprintln!("not with faults: {}", $why);
+            return;
+        }
+    };
+}
+pub(crate) use calm_only;
 
 /// Lets the faults loose, when they are asked for.
 pub fn begin(faults: &Faults) {

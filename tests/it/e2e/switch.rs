@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::running::Running;
+use super::storm::calm_only;
 use super::world::{SOON, address};
 use crate::support::{Launch, eventually, on_both};
 
@@ -40,6 +41,7 @@ impl Running {
 
 on_both! {
     async fn while_off_webhooks_are_kept_and_nothing_is_asked_or_written(database: TestDatabase) {
+        calm_only!("counts calls");
         let running = Running::new(&database).await;
         running.switch(false).await;
         let (_, heard) = running.waiting().await;

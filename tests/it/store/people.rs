@@ -94,28 +94,69 @@ on_both! {
 
     async fn one_at_a_time_creates_a_person(database: TestDatabase) {
         let world = World::new(database).await;
-        let keys: Vec<_> = ["b@x.org", "a@x.org"].map(str::to_owned).into();
-        let intend = |owner: &'static str, keys: &[String]| {
-            let (store, keys) = (world.store.clone(), keys.to_vec());
-            async move { store.intend(owner, Side::Salesforce, &keys, LEASE).await.unwrap() }
+        let wanted: Vec<_> = [("email:b@x.org", "p2"), ("email:a@x.org", "p1")].map(|(k, p)| (k.to_owned(), p.to_owned())).into();
+        let intend = |owner: &'static str, wanted: &[(String, String)]| {
+            let (store, wanted) = (world.store.clone(), wanted.to_vec());
+            async move { store.intend(owner, Side::Salesforce, &wanted, LEASE).await.unwrap() }
         };
-        let reversed: Vec<_> = keys.iter().rev().cloned().collect();
-        let (one, two) = tokio::join!(intend("one", &keys), intend("two", &reversed));
+        let reversed: Vec<_> = wanted.iter().rev().cloned().collect();
+        let (one, two) = tokio::join!(intend("one", &wanted), intend("two", &reversed));
         assert_eq!(one.len() + two.len(), 2);
         assert!(one.is_empty() || two.is_empty());
         let (winner, loser) = if two.is_empty() { ("one", "two") } else { ("two", "one") };
-        assert!(one.iter().chain(&two).all(|intent| !intent.taken_over && intent.started_at == world.now()));
-        assert!(intend(winner, &keys).await.iter().all(|intent| intent.taken_over));
-        assert_eq!(world.store.intend(loser, Side::Marketo, &keys, LEASE).await.unwrap().len(), 2);
-        world.store.conclude(loser, Side::Salesforce, &keys).await.unwrap();
-        assert!(intend(loser, &keys).await.is_empty());
-        world.store.conclude(winner, Side::Salesforce, &keys[..1]).await.unwrap();
-        let freed = intend(loser, &keys).await;
-        assert_eq!(freed.iter().map(|i| (&i.key, i.taken_over)).collect::<Vec<_>>(), [(&keys[0], false)]);
+        assert!(one.iter().chain(&two).all(|intent| !intent.taken_over && !intent.follows && intent.started_at == world.now()));
+        let again = intend(winner, &wanted).await;
+        assert!(again.iter().all(|intent| intent.taken_over && intent.follows));
+        assert_eq!(world.store.intend(loser, Side::Marketo, &wanted, LEASE).await.unwrap().len(), 2);
+        world.store.conclude(loser, Side::Salesforce, &again).await.unwrap();
+        assert!(intend(loser, &wanted).await.is_empty());
+        world.store.conclude(winner, Side::Salesforce, &again[..1]).await.unwrap();
+        let freed = intend(loser, &wanted).await;
+        assert_eq!(freed.iter().map(|i| (&i.key, &i.person_id, i.taken_over)).collect::<Vec<_>>(), [(&wanted[0].0, &wanted[0].1, false)]);
         let started = world.now();
         world.clock.advance(LEASE);
-        let late = intend("three", &keys[1..]).await;
+        let late = intend("three", &wanted[1..]).await;
         assert!(late[0].taken_over && late[0].started_at == started);
+        // Somebody else with the same address: the attempt before was not theirs.
+        let other = intend("three", &[("email:a@x.org".to_owned(), "p3".to_owned())]).await;
+        assert!(!other[0].taken_over && other[0].follows);
         world.clock.advance(Duration::from_millis(1));
+    }
+
+    async fn an_unfinished_attempt_is_of_one_of_those_who_share_an_address(database: TestDatabase) {
+        let world = World::new(database).await;
+        let people = world.people(&[Half::Marketo(1), Half::Marketo(2), Half::Marketo(3)]).await;
+        let with_email: Vec<_> = people.iter().zip(["A@x.org", "a@x.org", "b@x.org"]).map(|(p, e)| (p.id.clone(), e.to_owned())).collect();
+        world.store.keep_emails(&with_email).await.unwrap();
+        let (address, others) = ("a@x.org".to_owned(), "b@x.org".to_owned());
+        let unfinished = async || {
+            let found = world.store.unfinished(Side::Salesforce, &[address.clone()]).await.unwrap();
+            found.into_iter().map(|attempt| (attempt.person.id, attempt.started_at)).collect::<Vec<_>>()
+        };
+        let intend = async |n: usize, address: &str| {
+            let wanted = [(format!("email:{address}"), people[n].id.clone())];
+            world.store.intend("one", Side::Salesforce, &wanted, LEASE).await.unwrap().remove(0)
+        };
+        assert_eq!(unfinished().await, []);
+        let began = world.now();
+        let first = intend(0, &address).await;
+        intend(2, &others).await;
+        assert_eq!(unfinished().await, [(people[0].id.clone(), began)]);
+        assert_eq!(world.store.unfinished(Side::Marketo, &[address.clone()]).await.unwrap(), []);
+        // Not while another worker is at it.
+        world.store.made_nothing("two", Side::Salesforce, &[people[0].id.clone()]).await.unwrap();
+        assert_eq!(unfinished().await.len(), 1);
+        world.clock.advance(Duration::from_secs(1));
+        let second = intend(1, &address).await;
+        assert!(second.follows && !second.taken_over);
+        world.store.made_nothing("one", Side::Salesforce, &[people[0].id.clone()]).await.unwrap();
+        assert_eq!(unfinished().await, [(people[1].id.clone(), world.now())]);
+        // Whose record is known is finished, also when the intent was not ended.
+        world.store.link(&people[1].id, people[1].marketo_id.unwrap(), &lead(2)).await.unwrap();
+        assert_eq!(unfinished().await, []);
+        let at = world.store.linked_at(&[lead(1), lead(2)]).await.unwrap();
+        assert_eq!(at.into_iter().collect::<Vec<_>>(), [(lead(2), world.now())]);
+        world.store.conclude("one", Side::Salesforce, &[first, second]).await.unwrap();
+        assert_eq!(world.tables.lines("intents", &["key"]).await, [format!("email:{others}"), format!("who:{}", people[2].id)]);
     }
 }

@@ -2,9 +2,20 @@
 //!
 //! Does not interpret what it gets. Paths that begin with `/` are taken as they are; others are below `/api/v1/`.
 
+use std::time::Duration;
+
 use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::Value;
+
+use super::eventually;
+
+/// How long somebody asks again.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn is_a_vendors_fault(answer: &Answer) -> bool {
+    matches!(answer.status, StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE)
+}
 
 /// The API of one service, with or without a key.
 #[derive(Clone, Debug)]
@@ -67,11 +78,26 @@ impl Api {
         self.send(Method::POST, path, Some((body.into(), content_type))).await
     }
 
+    /// Where vendors fail on purpose (`FAULTS`), an answer that blames one is asked for again for a while, as a person would.
+    ///
     /// # Panics
     /// When there is no answer; a test that expects that asks with `try_get`.
     async fn send(&self, method: Method, path: &str, body: Option<(Vec<u8>, &str)>) -> Answer {
         let request = format!("{method} {path}");
-        self.try_send(method, path, body).await.unwrap_or_else(|error| panic!("{request}: {error}"))
+        let send = async || {
+            let sent = self.try_send(method.clone(), path, body.clone()).await;
+            sent.unwrap_or_else(|error| panic!("{request}: {error}"))
+        };
+        let mut answer = send().await;
+        if std::env::var_os("FAULTS").is_some() && is_a_vendors_fault(&answer) {
+            let again = async || {
+                answer = send().await;
+                (!is_a_vendors_fault(&answer)).then_some(())
+            };
+            // What is a vendor's fault in the end, too, is the answer.
+            let _ = tokio::time::timeout(PATIENCE, eventually("another answer", PATIENCE * 2, again)).await;
+        }
+        answer
     }
 
     /// For a service that may be away at the moment.

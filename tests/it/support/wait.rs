@@ -1,28 +1,33 @@
 //! The one place where a test waits for something that happens in its own time.
 //!
 //! What another process does can only be observed by asking again. Tests therefore never sleep for a guessed time: they name a
-//! condition, and go on at the moment it holds. The pause between two questions bounds the load, not the outcome.
+//! condition, and go on soon after it holds. The pause between two questions bounds the load, not the outcome.
 
 use std::time::Duration;
 
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{interval, timeout};
 
 /// Between two questions; short against everything the service promises in milliseconds.
 const PAUSE: Duration = Duration::from_millis(10);
+/// Of what has been waited already, so that a long wait is not spent in asking.
+const SHARE: u32 = 20;
+const LONGEST: Duration = Duration::from_millis(300);
 
 /// Asks until there is an answer, and returns it.
 ///
 /// # Panics
 /// When there was none before the deadline; `what` says what was waited for.
 pub async fn eventually<T>(what: &str, deadline: Duration, mut probe: impl AsyncFnMut() -> Option<T>) -> T {
-    let mut tick = interval(PAUSE);
-    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let (mut tick, mut waited) = (interval(PAUSE), Duration::ZERO);
     let asking = async {
         loop {
             tick.tick().await;
             if let Some(answer) = probe().await {
                 return answer;
             }
+            let pause = (waited / SHARE).clamp(PAUSE, LONGEST);
+            waited += pause;
+            tick.reset_after(pause);
         }
     };
     match timeout(deadline, asking).await {

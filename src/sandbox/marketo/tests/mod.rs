@@ -7,6 +7,7 @@ mod events;
 mod exports;
 mod fixtures;
 mod records;
+mod scale;
 mod webhooks;
 
 use std::sync::Arc;
