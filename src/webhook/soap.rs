@@ -17,6 +17,8 @@ use crate::domain::ids::{SalesforceId, SalesforceObject};
 const MOST_NOTIFICATIONS: usize = 100;
 /// Six levels are needed; no field of a record has more below it.
 const DEEPEST: usize = 32;
+/// Ids have 15 or 18 characters.
+const LONGEST_ID: usize = 64;
 /// Envelopes have three; finding two of one name costs the square of their number.
 const MOST_ATTRIBUTES: usize = 32;
 
@@ -105,6 +107,10 @@ fn delivered(index: usize, notification: Notification) -> Result<Option<Delivere
     let place = format!("Notification[{index}]");
     if notification.id.is_empty() {
         return Err(Refusal::malformed(format!("{place} has no Id")));
+    }
+    // It is kept, and looked up again: what is no id of Salesforce might be more than the database takes.
+    if notification.id.len() > LONGEST_ID || !notification.id.bytes().all(|c| c.is_ascii_graphic()) {
+        return Err(Refusal::malformed(format!("{place} has an Id that is none")));
     }
     let Some(id) = notification.record.get("Id") else {
         return Err(Refusal::malformed(format!("{place} has no sObject with an Id")));

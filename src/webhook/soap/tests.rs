@@ -157,6 +157,9 @@ fn refusals() {
         (good.replace(ORG, "7014S00000097HcQAI"), "begins with 00D"),
         (good.replace(ORG, "00D"), "OrganizationId: a Salesforce id"),
         (good.replace("<Id>04l5w00005286hAAAQ</Id>", ""), "Notification[0] has no Id"),
+        // Found by the fuzzer: one database keeps no such character, and no index so long a text.
+        (good.replace("<Id>04l", "<Id>\0"), "an Id that is none"),
+        (good.replace("<Id>04l", &format!("<Id>{}", "0".repeat(5_000))), "an Id that is none"),
         (message(&notification("")), "no sObject with an Id"),
         (message("<Notification><Id>04l5w00005286hAAAQ</Id></Notification>"), "no sObject with an Id"),
         (message(&notification("<sf:Id>00v4S000001VKQ1QAA</sf:Id>")), "Notification[0].sObject.Id: the last three"),
