@@ -65,21 +65,6 @@ pub struct Batch {
     pub keep: HashSet<String>,
 }
 
-impl Batch {
-    /// The one run and its lease, where nothing of it would be missed but the place that the run goes on from.
-    fn place(&self) -> Option<(&Lease, &Run)> {
-        let ([lease], [run]) = (&*self.leases, &*self.runs) else { return None };
-        let nothing_else = self.members.is_empty()
-            && self.settled.is_empty()
-            && self.heard.is_empty()
-            && self.work.is_empty()
-            && self.kept.is_empty()
-            && self.baselines.is_empty()
-            && self.unshown.iter().all(|(_, unshown)| unshown.is_empty());
-        (nothing_else && run.state == "running" && self.keep.contains(&lease.lane)).then_some((lease, run))
-    }
-}
-
 impl Store {
     /// Adds work to lanes of others; the id of the row that each becomes, unless it is merged into one that waits.
     pub async fn enqueue(&self, work: &[NewWork]) -> Result<Vec<String>, StoreError> {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::dialect::{Arg, Rows, Tx, args};
 use super::lanes::{Lease, lock_lanes};
+use super::record::Batch;
 use super::settings::SYNC_IS_OFF;
 use super::{Store, StoreError, read_json, write_json};
 
@@ -196,6 +197,21 @@ impl Store {
         );
         let rows: Vec<RunRow> = tx.fetch_rows(&sql, &Rows::new("id text", &lanes)?, args![self.now()]).await?;
         rows.into_iter().map(Run::try_from).collect()
+    }
+}
+
+impl Batch {
+    /// The one run and its lease, where nothing of it would be missed but the place that the run goes on from.
+    pub(super) fn place(&self) -> Option<(&Lease, &Run)> {
+        let ([lease], [run]) = (&*self.leases, &*self.runs) else { return None };
+        let nothing_else = self.members.is_empty()
+            && self.settled.is_empty()
+            && self.heard.is_empty()
+            && self.work.is_empty()
+            && self.kept.is_empty()
+            && self.baselines.is_empty()
+            && self.unshown.iter().all(|(_, unshown)| unshown.is_empty());
+        (nothing_else && run.state == "running" && self.keep.contains(&lease.lane)).then_some((lease, run))
     }
 }
 

@@ -1,8 +1,9 @@
-//! What is sent to a database, written down: `STATEMENTS` names a file, and each text is kept there once.
+//! What is sent to the database of a file, written down by a process of its own: `STATEMENTS` names the file that each text is kept in once.
 
 use std::collections::HashSet;
 use std::fs::File;
 use std::io::Write as _;
+use std::process::Command;
 use std::sync::{Mutex, Once};
 
 use tracing::field::{Field, Visit};
@@ -11,9 +12,9 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 /// The variable that names the file.
-pub const STATEMENTS: &str = "STATEMENTS";
+const STATEMENTS: &str = "STATEMENTS";
 /// Between two statements.
-pub const END: &str = "\0";
+const END: &str = "\0";
 
 struct Scribe(Mutex<(HashSet<String>, File)>);
 
@@ -59,4 +60,15 @@ pub fn write_down() {
         let subscriber = tracing_subscriber::registry().with(scribe.with_filter(statements));
         tracing::subscriber::set_global_default(subscriber).unwrap();
     });
+}
+
+/// The statements of the cases that these words find and those do not, played on files in a process of their own.
+pub fn heard(cases: &[&str], but: &[&str]) -> Vec<String> {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("statements");
+    let without = but.iter().chain(&["::postgres"]).flat_map(|name| ["--skip", name]);
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let played = command.args(cases).args(without).env(STATEMENTS, &file).output().unwrap();
+    assert!(played.status.success(), "{}", String::from_utf8_lossy(&played.stdout));
+    std::fs::read_to_string(&file).unwrap().split(END).map(str::to_owned).collect()
 }
