@@ -192,7 +192,8 @@ pub trait Salesforce: Send + Sync {
         limit: usize,
     ) -> Result<Vec<ListedCampaign>, ConnectorError>;
     /// Memberships of these people (leads or contacts) in these campaigns. A row may come for any pair of the two lists; a
-    /// pair that is not in the answer is absent.
+    /// pair that is not in the answer is absent. Accounts that are members are asked for by themselves: where they are not shown any
+    /// more that is `Refused`.
     async fn members(
         &self,
         campaigns: &[SalesforceId],

@@ -126,7 +126,9 @@ pub async fn start(options: EmulateOptions) -> anyhow::Result<Emulators> {
         Some(path) => Some(read(path).await.with_context(|| format!("seed file {}", path.display()))?),
         None => None,
     };
-    if let Some(File::Seed(SeedFile { clock: Some(act), .. })) = &seed {
+    if let Some(File::Seed(file)) = &seed
+        && let Some(act) = file.clock
+    {
         act.carry_out(&clock);
     }
     let marketo = Marketo::new(options.marketo.clone(), clock.reader());
@@ -134,7 +136,7 @@ pub async fn start(options: EmulateOptions) -> anyhow::Result<Emulators> {
     let worlds = Worlds { marketo: marketo.clone(), salesforce: salesforce.clone(), clock: clock.clone() };
     match seed {
         Some(File::Saved(saved)) => worlds.load(*saved).map_err(anyhow::Error::msg)?,
-        Some(File::Seed(seed)) => load(seed, &worlds).await?,
+        Some(File::Seed(seed)) => load(*seed, &worlds).await?,
         None => {}
     }
     let control = Router::new()
@@ -237,7 +239,7 @@ struct ControlCall {
 
 /// What a seed file may be.
 enum File {
-    Seed(SeedFile),
+    Seed(Box<SeedFile>),
     Saved(Box<saved::Saved>),
 }
 
@@ -245,7 +247,7 @@ async fn read(path: &Path) -> anyhow::Result<File> {
     let file: Value = serde_json::from_slice(&tokio::fs::read(path).await?)?;
     Ok(match file.get(saved::MARK) {
         Some(_) => File::Saved(Box::new(serde_json::from_value(file)?)),
-        None => File::Seed(serde_json::from_value(file)?),
+        None => File::Seed(Box::new(serde_json::from_value(file)?)),
     })
 }
 

@@ -35,24 +35,15 @@ impl SalesforceClient {
         // People share the room that the shorter list leaves, so that each pair is in one query.
         let half = ROOM / 2;
         let mut queries = Vec::new();
-        let mut of_accounts = Vec::new();
         for campaigns in runs(&campaigns, half) {
             for people in runs(&people, half) {
                 queries.extend(member_query(campaigns, people, &[("LeadId", "00Q"), ("ContactId", "003")]));
-                of_accounts.extend(member_query(campaigns, people, &[("AccountId", "001")]));
-                of_accounts.extend(member_query(campaigns, people, &[("Id", "00v")]));
+                queries.extend(member_query(campaigns, people, &[("AccountId", "001")]));
+                queries.extend(member_query(campaigns, people, &[("Id", "00v")]));
             }
         }
         let queries = queries.into_iter().map(|soql| self.query::<MemberRow>("members", Rows::Living, soql));
         let mut rows: Vec<MemberRow> = try_join_all(queries).await?.into_iter().flatten().collect();
-        for soql in of_accounts {
-            match self.query("members", Rows::Living, soql).await {
-                Ok(found) => rows.extend::<Vec<MemberRow>>(found),
-                // The setting was switched off since, or field security hides the field: no account is shown as a member.
-                Err(error) if refused_with(&error, "INVALID_FIELD") => {}
-                Err(error) => return Err(error),
-            }
-        }
         // A row of a converted lead is found by its lead and by its contact.
         let mut seen = BTreeSet::new();
         rows.retain(|row| seen.insert(row.id.clone()));

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::{Fate, Item, Pass, fate_of};
 use crate::connector::{CampaignMember, ConnectorError, Vendor};
-use crate::domain::ids::{MarketoId, ProgramId, SalesforceId};
+use crate::domain::ids::{MarketoId, MemberType, ProgramId, SalesforceId};
 use crate::domain::merge::{Reading, Reason};
 use crate::domain::person::{Followed, follow};
 use crate::store::people::Half;
@@ -83,7 +83,23 @@ impl Worker {
             return Ok(Vec::new());
         }
         let campaigns: Vec<_> = campaigns.into_iter().collect();
-        let rows = match self.salesforce.members(&campaigns, &people.into_iter().collect::<Vec<_>>()).await {
+        let is_account = |id: &SalesforceId| MemberType::of(id) == Some(MemberType::Account);
+        let (accounts, people): (Vec<_>, Vec<_>) = people.into_iter().partition(is_account);
+        let (people, accounts) =
+            (self.salesforce.members(&campaigns, &people).await, self.salesforce.members(&campaigns, &accounts).await);
+        let accounts = accounts.or_else(|error| match error {
+            // Which accounts are members is not shown any more: none of them is absent for that.
+            ConnectorError::Refused { .. } => {
+                for n in
+                    items.iter().filter(|n| pass.items[**n].member.person.is_account()).copied().collect::<Vec<_>>()
+                {
+                    pass.items[n].retry(Reason::Unreadable, None);
+                }
+                Ok(Vec::new())
+            }
+            error => Err(error),
+        });
+        let rows = match people.and_then(|people| Ok([people, accounts?].concat())) {
             Ok(rows) => by_person(rows),
             Err(error) => {
                 pass.not_read(&items, &error);
@@ -98,7 +114,7 @@ impl Worker {
         let mut missing = Vec::new();
         for n in items {
             let item = &mut pass.items[n];
-            let Some(id) = item.member.person.salesforce_id.clone() else { continue };
+            let Some(id) = item.member.person.salesforce_id.clone().filter(|_| item.is_open()) else { continue };
             match rows.get(&(item.member.campaign_id.clone(), id.clone())) {
                 // An account is no person who could be gone: it was asked for in a campaign that is there.
                 None if item.member.person.is_account() => item.salesforce = Reading::Absent,

@@ -156,8 +156,8 @@ on_both! {
         // A record of which nothing but the id is told.
         world.emulators.salesforce.set_webhooks(Webhooks::default());
         let bare = world.account("Bare");
-        let row = world.add_in_salesforce(bare, "Invited");
-        let told = json!({"object": "CampaignMember", "operation": "insert", "records": [{"Id": row}]});
+        let bare_row = world.add_in_salesforce(bare, "Invited");
+        let told = json!({"object": "CampaignMember", "operation": "insert", "records": [{"Id": bare_row}]});
         assert_eq!(deliver(&running, "bare", &told).await["accepted"], true);
         eventually("the bare one", SOON, async || (running.accounts().await.len() == 1).then_some(())).await;
         // Nothing is told at all.
@@ -170,9 +170,18 @@ on_both! {
         running.settle().await;
         // Which account it is is hidden from our user: the row has to do for its name.
         world.set_options(|options| options.hidden_fields = vec!["CampaignMember.AccountId".to_owned()]);
+        let told = json!({"object": "CampaignMember", "operation": "update", "records": [{"Id": bare_row, "CampaignId": world.campaign}]});
+        assert_eq!(deliver(&running, "unseen", &told).await["accepted"], true);
+        eventually("the look that shows nothing", SOON, async || {
+            let changes = running.api.get("changes?limit=500").await.expect(200).json();
+            let looked = |change: &Value| change["subject"] == format!("member:{bare_row}") && change["attempts"].as_i64() > Some(1);
+            changes["data"].as_array().unwrap().iter().any(looked).then_some(())
+        })
+        .await;
         let hidden = world.account("Hidden");
         let row = world.add_in_salesforce(hidden, "Invited");
-        eventually("the hidden one", SOON, async || (running.accounts().await.len() == 2).then_some(())).await;
+        // The other one cannot be read until it is met under its new name, and is not taken for gone meanwhile.
+        eventually("the hidden one", SOON, async || running.accounts().await.iter().any(|member| member["campaign_member_id"] == json!(row)).then_some(())).await;
         running.comes_to_rest().await;
         let shown = running.accounts().await;
         let known: Vec<_> = shown.iter().map(|member| (&member["person"]["salesforce_id"], &member["campaign_member_id"])).collect();

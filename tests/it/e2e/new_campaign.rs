@@ -9,6 +9,7 @@ use crate::support::{Answer, Api, Service, TestDatabase, eventually, on_both};
 
 use super::mapping_life::campaigns;
 use super::running::Running;
+use super::storm::calm_only;
 use super::world::{KEY, SOON, World};
 
 const STATUSES: [&str; 3] = ["Invited default", "Registered", "Attended responded"];
@@ -131,6 +132,7 @@ on_both! {
     }
 
     async fn whatever_is_lost_on_the_way_one_campaign_is_made(database: TestDatabase) {
+        calm_only!("looks at a single answer");
         let service = Unmapped::new(&database).await;
         let program = service.world.program;
         for (n, (method, path, action)) in [
@@ -158,6 +160,7 @@ on_both! {
     }
 
     async fn another_name_goes_on_with_the_campaign_of_the_first_attempt(database: TestDatabase) {
+        calm_only!("looks at a single answer");
         let service = Unmapped::new(&database).await;
         service.fault("POST", "/sobjects/Campaign", Action::AppliedButLost);
         assert_eq!(service.ask("First", "first").await.status.as_u16(), 503);
@@ -189,6 +192,7 @@ on_both! {
     }
 
     async fn killed_while_it_creates_it_goes_on_after_a_restart(database: TestDatabase) {
+        calm_only!("ends in the middle of a single call");
         for (n, (method, path)) in [("POST", "/sobjects/Campaign"), ("POST", "/composite/sobjects")].into_iter().enumerate() {
             let name = format!("Killed {n}");
             let service = Unmapped::new(&database).await;

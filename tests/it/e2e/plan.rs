@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::support::{Api, Service, Tables, TestDatabase, eventually, on_both};
 
 use super::running::Running;
+use super::storm::calm_only;
 use super::world::{KEY, SOON, Side, World, address};
 
 /// Somebody for each thing that a first sync can do, beside eight who agree.
@@ -116,6 +117,7 @@ fn foreseen(world: &World, rows: &[Value]) -> (Side, Side) {
 
 on_both! {
     async fn a_dry_run_of_a_mapping_says_what_its_first_sync_does_and_leaves_no_trace(database: TestDatabase) {
+        calm_only!("counts what one run changes");
         let world = World::new().await;
         cast(&world);
         let (_service, api) = started(&world, &database).await;

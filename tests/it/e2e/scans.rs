@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::support::{Api, eventually, on_both};
 
 use super::running::Running;
+use super::storm::calm_only;
 use super::world::{KEY, SOON, Side, World};
 
 const LISTING: &str = "/rest/v1/leads/programs/";
@@ -100,6 +101,7 @@ on_both! {
     }
 
     async fn a_permission_that_is_lost_in_the_middle_removes_and_parks_nobody(database: TestDatabase) {
+        calm_only!("polls find what the run is to find");
         let running = Running::new(&database).await;
         running.deaf();
         let sides = running.sides();
@@ -165,6 +167,7 @@ on_both! {
     }
 
     async fn live_changes_do_not_wait_for_a_whole_read(database: TestDatabase) {
+        calm_only!("measures what comes first");
         let world = World::new().await;
         world.bystanders(8);
         for n in 0..600 {

@@ -130,7 +130,7 @@ on_both! {
         world.store.keep_emails(&with_email).await.unwrap();
         let (address, others) = ("a@x.org".to_owned(), "b@x.org".to_owned());
         let unfinished = async || {
-            let found = world.store.unfinished(Side::Salesforce, &[address.clone()]).await.unwrap();
+            let found = world.store.unfinished(Side::Salesforce, std::slice::from_ref(&address)).await.unwrap();
             found.into_iter().map(|attempt| (attempt.person.id, attempt.started_at)).collect::<Vec<_>>()
         };
         let intend = async |n: usize, address: &str| {
@@ -142,7 +142,7 @@ on_both! {
         let first = intend(0, &address).await;
         intend(2, &others).await;
         assert_eq!(unfinished().await, [(people[0].id.clone(), began)]);
-        assert_eq!(world.store.unfinished(Side::Marketo, &[address.clone()]).await.unwrap(), []);
+        assert_eq!(world.store.unfinished(Side::Marketo, std::slice::from_ref(&address)).await.unwrap(), []);
         // Not while another worker is at it.
         world.store.made_nothing("two", Side::Salesforce, &[people[0].id.clone()]).await.unwrap();
         assert_eq!(unfinished().await.len(), 1);

@@ -43,12 +43,14 @@ async fn an_account_that_may_not_be_seen_is_known_by_its_row() {
 }
 
 #[tokio::test]
-async fn accounts_are_asked_for_apart_from_people_who_must_not_suffer_by_them() {
+async fn accounts_that_are_not_shown_are_no_absent_ones() {
     let (server, salesforce) = client().await;
-    asks(&of_row()).respond_with(fixture!(400, "invalid_field")).mount(&server).await;
-    let queries = Mock::given(path(QUERY)).and(wiremock::matchers::query_param_contains("q", "AccountId IN"));
-    queries.respond_with(fixture!(400, "invalid_field")).expect(1).mount(&server).await;
+    let of_account = Mock::given(path(QUERY)).and(wiremock::matchers::query_param_contains("q", "AccountId IN"));
+    of_account.respond_with(fixture!(400, "invalid_field")).expect(1).mount(&server).await;
     answer(&server, "GET", QUERY, fixture!("members")).await;
-    let members = salesforce.members(&[id(CAMPAIGN)], &[id(LEAD), id(ACCOUNT)]).await.unwrap();
+    let refused = salesforce.members(&[id(CAMPAIGN)], &[id(ACCOUNT)]).await;
+    assert!(matches!(refused, Err(ConnectorError::Refused { .. })), "{refused:?}");
+    let members = salesforce.members(&[id(CAMPAIGN)], &[id(LEAD)]).await.unwrap();
     assert_eq!(members.iter().map(CampaignMember::person).collect::<Vec<_>>(), [Some(&id(LEAD))]);
+    assert_eq!(salesforce.members(&[id(CAMPAIGN)], &[]).await.unwrap(), []);
 }
