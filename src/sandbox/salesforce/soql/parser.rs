@@ -88,6 +88,9 @@ pub struct Query {
     pub offset: usize,
 }
 
+/// Conditions within conditions; each costs some of the stack.
+const DEEPEST: usize = 100;
+
 /// Reads a query; at most 100,000 characters.
 pub fn parse(text: &str) -> Result<Query, Fault> {
     if text.trim().is_empty() {
@@ -96,7 +99,7 @@ pub fn parse(text: &str) -> Result<Query, Fault> {
     if text.chars().count() > 100_000 {
         return Err(Fault::new("MALFORMED_QUERY", "SOQL statements cannot be longer than 100000 characters."));
     }
-    let mut parser = Parser { text, tokens: tokens(text)?, next: 0 };
+    let mut parser = Parser { text, tokens: tokens(text)?, next: 0, depth: 0 };
     if !parser.peek_word("SELECT") {
         return Err(Fault::new("MALFORMED_QUERY", format!("unexpected token: {}", parser.shown())));
     }
@@ -108,6 +111,8 @@ struct Parser<'a> {
     text: &'a str,
     tokens: Vec<(Token, usize)>,
     next: usize,
+    /// Conditions that the present one is in.
+    depth: usize,
 }
 
 impl Parser<'_> {
@@ -196,6 +201,16 @@ impl Parser<'_> {
     }
 
     fn term(&mut self) -> Result<Condition, Fault> {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            return Err(Fault::new("MALFORMED_QUERY", "the conditions are nested too deeply"));
+        }
+        let term = self.bare_term();
+        self.depth -= 1;
+        term
+    }
+
+    fn bare_term(&mut self) -> Result<Condition, Fault> {
         if self.take_word("NOT") {
             return Ok(Condition::Not(Box::new(self.term()?)));
         }
