@@ -14,7 +14,7 @@ pub async fn run() -> Vec<Figure> {
     let first = comparison.work().await;
     assert_eq!(first.run.state, "completed", "{first:?}");
     let differ = comparison.vendors.differ();
-    let (in_marketo, in_salesforce) = comparison.vendors.listed();
+    let (in_marketo, in_salesforce) = comparison.listed();
     let compared = comparison.compare().await;
     assert_eq!(compared.run.state, "completed", "{compared:?}");
     assert_eq!(usize::try_from(compared.run.counts["changed"]).unwrap(), differ, "{compared:?}");

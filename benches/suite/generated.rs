@@ -128,12 +128,6 @@ impl Generated {
         changed
     }
 
-    /// How many members each side lists: Marketo, Salesforce.
-    pub fn listed(&self) -> (usize, usize) {
-        let count = |side: &Side| side.lock().unwrap().iter().flatten().count();
-        (count(&self.marketo), count(&self.salesforce))
-    }
-
     fn page<T>(side: &Side, cursor: Option<&str>, size: usize, one: impl Fn(usize, u8) -> T) -> Page<T> {
         let side = side.lock().unwrap();
         let from: usize = cursor.map_or(0, |cursor| cursor.parse().unwrap());

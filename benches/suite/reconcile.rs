@@ -51,6 +51,12 @@ pub struct Comparison {
 }
 
 impl Comparison {
+    /// How many members each side lists: Marketo, Salesforce.
+    pub fn listed(&self) -> (usize, usize) {
+        let count = |side: &Side| side.lock().unwrap().iter().flatten().count();
+        (count(&self.vendors.marketo), count(&self.vendors.salesforce))
+    }
+
     pub async fn new(url: &str, members: usize) -> Self {
         let store = Store::connect(url, 4, Clock::system()).await.unwrap();
         store.migrate().await.unwrap();

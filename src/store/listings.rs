@@ -32,14 +32,14 @@ pub enum Standing {
     Rests,
 }
 
-/// Members whom a listing should have shown, and has not.
+/// Members whom a listing should have shown, and has not, or has with another status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Unshown {
+pub struct Doubted {
     pub marketo: Vec<MarketoId>,
     pub salesforce: Vec<SalesforceId>,
 }
 
-impl Unshown {
+impl Doubted {
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -106,12 +106,12 @@ impl Store {
         Ok(self.db.fetch_packed::<Row<MarketoId>>(LISTED, &sql, args).await?.into_iter().map(listed).collect())
     }
 
-    /// Has members looked at whom a listing has not shown, in a transaction of its own, as long as the lease is ours: where they are
+    /// Has members decided of whom a listing says otherwise, in a transaction of its own, as long as the lease is ours: where they are
     /// more than belong into one page's.
-    pub async fn note_unshown(&self, lease: &Lease, unshown: &Unshown) -> Result<(), StoreError> {
+    pub async fn note_doubted(&self, lease: &Lease, doubted: &Doubted) -> Result<(), StoreError> {
         let mut tx = self.db.begin().await?;
         if !hold(&mut tx, std::slice::from_ref(lease)).await?.is_empty() {
-            store_unshown(self, &mut tx, &lease.lane, unshown).await?;
+            store_doubted(self, &mut tx, &lease.lane, doubted).await?;
         }
         tx.commit().await
     }
@@ -144,22 +144,22 @@ impl Store {
 }
 
 /// Who rests waits to be decided from now on; everybody else is decided anyway.
-pub(super) async fn store_unshown(
+pub(super) async fn store_doubted(
     store: &Store,
     tx: &mut Tx,
     campaign_id: &str,
-    unshown: &Unshown,
+    doubted: &Doubted,
 ) -> Result<(), StoreError> {
     // `IN`, and no join: SQLite would go through everybody who is in sync for each row.
     let set = "UPDATE members SET sync_state = 'pending', reason = 'waiting', updated_at = $3
                WHERE campaign_id = $2 AND sync_state = 'in_sync' AND";
-    if !unshown.marketo.is_empty() {
-        let rows: Vec<_> = unshown.marketo.iter().map(|id| (id,)).collect();
+    if !doubted.marketo.is_empty() {
+        let rows: Vec<_> = doubted.marketo.iter().map(|id| (id,)).collect();
         let sql = format!("{set} program_member_id IN (SELECT r.key FROM {{rows}})");
         tx.execute_rows(&sql, &Rows::new("key int", &rows)?, args![campaign_id, store.now()]).await?;
     }
-    if !unshown.salesforce.is_empty() {
-        let rows: Vec<_> = unshown.salesforce.iter().map(|id| (id.as_str(),)).collect();
+    if !doubted.salesforce.is_empty() {
+        let rows: Vec<_> = doubted.salesforce.iter().map(|id| (id.as_str(),)).collect();
         let sql = format!("{set} campaign_member_id IN (SELECT r.key FROM {{rows}})");
         tx.execute_rows(&sql, &Rows::new("key text", &rows)?, args![campaign_id, store.now()]).await?;
     }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::dialect::{Rows, Tx, args};
 use super::fan_out::{Telling, fan_out};
 use super::lanes::{Lease, give_back, hold};
-use super::listings::{Unshown, store_unshown};
+use super::listings::{Doubted, store_doubted};
 use super::mappings::Mapping;
 use super::members::{Member, write_base, write_seen};
 use super::outbox::{Kind, NewWork, Subject, enqueue};
@@ -57,8 +57,8 @@ pub struct Batch {
     pub runs: Vec<Run>,
     /// Members that an undo leaves; of the runs of this batch.
     pub kept: Vec<Kept>,
-    /// Members whom a listing has not shown, by lane.
-    pub unshown: Vec<(String, Unshown)>,
+    /// Members of whom a listing says otherwise, by lane.
+    pub doubted: Vec<(String, Doubted)>,
     /// Lanes whose campaign was now read completely for the first time.
     pub baselines: Vec<String>,
     /// Lanes that are kept for more; the others are given back.
@@ -91,8 +91,8 @@ impl Store {
             batch.members.into_iter().filter(|r| ours.contains(r.member.campaign_id.as_str())).collect();
         let rows = self.store_members(&mut tx, &members).await?;
         let (mut members, gone): (Vec<_>, Vec<_>) = members.into_iter().partition(|r| rows.contains(&r.member.id));
-        for (lane, unshown) in batch.unshown.iter().filter(|(lane, _)| ours.contains(lane.as_str())) {
-            store_unshown(self, &mut tx, lane, unshown).await?;
+        for (lane, doubted) in batch.doubted.iter().filter(|(lane, _)| ours.contains(lane.as_str())) {
+            store_doubted(self, &mut tx, lane, doubted).await?;
         }
         let told = members.iter().any(|r| !r.events.is_empty());
         let settled: Vec<_> = batch.settled.into_iter().filter(|s| ours.contains(s.lane.as_str())).collect();

@@ -210,7 +210,7 @@ impl Batch {
             && self.work.is_empty()
             && self.kept.is_empty()
             && self.baselines.is_empty()
-            && self.unshown.iter().all(|(_, unshown)| unshown.is_empty());
+            && self.doubted.iter().all(|(_, doubted)| doubted.is_empty());
         (nothing_else && run.state == "running" && self.keep.contains(&lease.lane)).then_some((lease, run))
     }
 }

@@ -21,17 +21,31 @@ pub(super) struct Beside<'a, K> {
     map: &'a StatusMap,
     shown: &'a [Shown<'a, K>],
     at: usize,
-    /// What was found of the member at `at`: none is recorded, or one that agrees or not.
-    found: Option<bool>,
+    /// What was found of the member at `at`; nothing while none is recorded.
+    found: Option<Found>,
+    /// Positions of those whose status alone is another one.
+    moved: Vec<usize>,
     /// Positions of those who have to be looked at.
     pub look: Vec<usize>,
-    /// Those recorded whom the page should have shown.
-    pub unshown: Vec<K>,
+    /// Those recorded who rest, and of whom the page says otherwise: they are to be decided by what both sides say by name.
+    pub doubted: Vec<K>,
 }
+
+/// What a page says of a member who is recorded.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Agrees,
+    Moved,
+    Unclear,
+}
+
+/// One of so many in a page whose status alone is another one is asked for by name, like whoever is not shown. Where there are more, as
+/// after a status was renamed, what the page shows of each is recorded: a page costs less than its members by name.
+const FEW: usize = 20;
 
 impl<'a, K: Ord + Clone> Beside<'a, K> {
     pub(super) fn new(side: Side, map: &'a StatusMap, shown: &'a [Shown<'a, K>]) -> Self {
-        Self { side, map, shown, at: 0, found: None, look: Vec::new(), unshown: Vec::new() }
+        Self { side, map, shown, at: 0, found: None, moved: Vec::new(), look: Vec::new(), doubted: Vec::new() }
     }
 
     /// The next one recorded, in the order of ids.
@@ -40,14 +54,14 @@ impl<'a, K: Ord + Clone> Beside<'a, K> {
             self.pass();
         }
         match self.shown.get(self.at).filter(|shown| shown.key == listed.key) {
-            Some(shown) if self.found.is_none() => self.found = Some(self.agrees(shown, listed)),
+            Some(shown) if self.found.is_none() => self.found = Some(self.compare(shown, listed)),
             // Two are recorded under one id: whose it is has to be found out.
             Some(_) => {
-                self.found = Some(false);
-                self.unshown.push(listed.key.clone());
+                self.found = Some(Found::Unclear);
+                self.doubted.push(listed.key.clone());
             }
             None if listed.standing == Standing::Open => {}
-            None => self.unshown.push(listed.key.clone()),
+            None => self.doubted.push(listed.key.clone()),
         }
     }
 
@@ -56,25 +70,33 @@ impl<'a, K: Ord + Clone> Beside<'a, K> {
         while self.at < self.shown.len() {
             self.pass();
         }
-        (self.look, self.unshown)
+        if self.moved.len() * FEW <= self.shown.len() {
+            self.doubted.extend(self.moved.iter().map(|at| self.shown[*at].key.clone()));
+        } else {
+            self.look.append(&mut self.moved);
+            self.look.sort_unstable();
+        }
+        (self.look, self.doubted)
     }
 
     fn pass(&mut self) {
-        if self.found.take() != Some(true) {
-            self.look.push(self.at);
+        match self.found.take() {
+            Some(Found::Agrees) => {}
+            Some(Found::Moved) => self.moved.push(self.at),
+            Some(Found::Unclear) | None => self.look.push(self.at),
         }
         self.at += 1;
     }
 
-    fn agrees(&self, shown: &Shown<'_, K>, listed: &Listed<K>) -> bool {
+    fn compare(&self, shown: &Shown<'_, K>, listed: &Listed<K>) -> Found {
         let (Some(marketo), Some(salesforce)) = (listed.marketo.as_deref(), listed.salesforce.as_deref()) else {
-            return false;
+            return Found::Unclear;
         };
+        if listed.standing != Standing::Rests || listed.shown != Some(shown.print) {
+            return Found::Unclear;
+        }
         let recorded = if self.side == Side::Marketo { marketo } else { salesforce };
-        listed.standing == Standing::Rests
-            && recorded == shown.status
-            && listed.shown == Some(shown.print)
-            && self.map.same(marketo, salesforce)
+        if recorded == shown.status && self.map.same(marketo, salesforce) { Found::Agrees } else { Found::Moved }
     }
 }
 
@@ -145,7 +167,19 @@ mod tests {
     }
 
     #[test]
-    fn who_is_recorded_after_the_last_of_the_listing_is_unshown() {
+    fn a_few_who_have_moved_are_asked_for_by_name() {
+        let map = StatusMap::exact(&["In", "Out"], &["In", "Out"]);
+        for (moved, expected) in [(2, (vec![], vec![0, 1])), (3, (vec![0, 1, 2], vec![]))] {
+            let page = (0..40).map(|key| Shown { key, status: if key < moved { "Out" } else { "In" }, print: 7 });
+            let page: Vec<_> = page.collect();
+            let mut beside = Beside::new(Side::Salesforce, &map, &page);
+            (0..40).for_each(|key| beside.recorded(&listed(key, "In", Standing::Rests)));
+            assert_eq!(beside.end(), expected);
+        }
+    }
+
+    #[test]
+    fn who_is_recorded_after_the_last_of_the_listing_is_doubted() {
         let map = StatusMap::exact(&["In"], &["In"]);
         let mut beside = Beside::new(Side::Salesforce, &map, &[]);
         beside.recorded(&listed(3, "In", Standing::Rests));

@@ -14,7 +14,7 @@ use crate::domain::ids::{ProgramId, SalesforceId};
 use crate::domain::merge::Side;
 use crate::domain::trigger::{DetectedBy, Origin, Seen, transition};
 use crate::store::StoreError;
-use crate::store::listings::Unshown;
+use crate::store::listings::Doubted;
 use crate::store::mappings::Mapping;
 use crate::store::members::Member;
 use crate::store::people::{Half, Person};
@@ -166,7 +166,7 @@ impl Worker {
         let mut rows: Vec<(SalesforceId, CampaignMember)> =
             page.rows.into_iter().filter_map(|row| Some((row.person()?.clone(), row))).collect();
         let mapping = batch.mappings.get(&run.lane).cloned();
-        let mut unshown = Unshown::default();
+        let mut doubted = Doubted::default();
         if let Some(mapping) = mapping.as_ref().filter(|_| is_ordered(run, Side::Salesforce)) {
             let keys = rows.iter().map(|(_, row)| row.id.as_str());
             if !goes_up(run.last_shown.as_deref().as_ref(), keys) {
@@ -175,7 +175,7 @@ impl Worker {
             }
             let last = rows.last().map(|(_, row)| row.id.to_string()).or_else(|| run.last_shown.clone());
             let look;
-            (look, unshown.salesforce) =
+            (look, doubted.salesforce) =
                 self.beside_campaign(batch, run, mapping, &rows, last.as_deref(), page.next.is_none()).await?;
             rows = chosen(rows, &look);
             run.last_shown = last;
@@ -211,7 +211,7 @@ impl Worker {
             member.saw(Side::Salesforce, now);
             if member.campaign_member_id.as_ref() != Some(&row.id) {
                 // Whoever was recorded under it has it no more.
-                unshown.salesforce.push(row.id.clone());
+                doubted.salesforce.push(row.id.clone());
             }
             member.campaign_member_id = Some(row.id.clone());
             member.salesforce_shown = Some(salesforce_print(id, row));
@@ -227,7 +227,7 @@ impl Worker {
         if !is_ordered(run, Side::Salesforce) && !rows.is_empty() && known == rows.len() {
             return Ok(Err(circle(Side::Salesforce)));
         }
-        batch.unshown.push((run.lane.clone(), unshown));
+        batch.doubted.push((run.lane.clone(), doubted));
         run.cursor = page.next;
         if run.cursor.is_none() {
             (run.stage, run.last_shown) = (Stage::Marketo, None);
@@ -247,7 +247,7 @@ impl Worker {
             Err(error) => return Ok(Err(error)),
         };
         let mut rows = page.rows;
-        let mut unshown = Unshown::default();
+        let mut doubted = Doubted::default();
         if is_ordered(run, Side::Marketo) {
             let before = run.last_shown.as_ref().and_then(|id| id.parse().ok());
             if !goes_up(before.as_ref(), rows.iter().map(|(person, _)| person.id)) {
@@ -256,7 +256,7 @@ impl Worker {
             }
             let last = rows.last().map(|(person, _)| person.id).or(before);
             let look;
-            (look, unshown.marketo) =
+            (look, doubted.marketo) =
                 self.beside_program(batch, mapping, &rows, before, last, page.next.is_none()).await?;
             rows = chosen(rows, &look);
             run.last_shown = last.map(|id| id.to_string());
@@ -286,7 +286,7 @@ impl Worker {
         if !is_ordered(run, Side::Marketo) && shown > 0 && known == shown {
             return Ok(Err(circle(Side::Marketo)));
         }
-        batch.unshown.push((run.lane.clone(), unshown));
+        batch.doubted.push((run.lane.clone(), doubted));
         run.cursor = page.next;
         if run.cursor.is_none() {
             (run.stage, run.last_shown) = (Stage::Decide, None);

@@ -7,7 +7,7 @@ use super::{PassError, Worker};
 use crate::connector::{CampaignMember, MarketoPerson, ProgramMember};
 use crate::domain::ids::{MarketoId, SalesforceId};
 use crate::domain::merge::Side;
-use crate::store::listings::Unshown;
+use crate::store::listings::Doubted;
 use crate::store::mappings::Mapping;
 use crate::store::record::Batch;
 use crate::store::runs::Run;
@@ -27,7 +27,7 @@ pub(super) fn chosen<T>(rows: Vec<T>, positions: &[usize]) -> Vec<T> {
 }
 
 impl Worker {
-    /// Compares a page with what is recorded of its stretch of the campaign: positions of those to be looked at, and who is not shown.
+    /// Compares a page with what is recorded of its stretch of the campaign: positions of those to be looked at, and of whom it says otherwise.
     pub(super) async fn beside_campaign(
         &self,
         batch: &Batch,
@@ -55,11 +55,11 @@ impl Worker {
                 Some(listed) if full => after = listed.key,
                 _ => break,
             }
-            let salesforce = ids(std::mem::take(&mut beside.unshown));
-            self.note_unshown(batch, Unshown { salesforce, ..Unshown::default() }).await?;
+            let salesforce = ids(std::mem::take(&mut beside.doubted));
+            self.note_doubted(batch, Doubted { salesforce, ..Doubted::default() }).await?;
         }
-        let (look, unshown) = beside.end();
-        Ok((look, ids(unshown)))
+        let (look, doubted) = beside.end();
+        Ok((look, ids(doubted)))
     }
 
     /// The same of the program.
@@ -88,15 +88,15 @@ impl Worker {
                 Some(last) if i64::try_from(listed.len()).is_ok_and(|n| n == STRETCH) => after = last.key,
                 _ => return Ok(beside.end()),
             }
-            let marketo = std::mem::take(&mut beside.unshown);
-            self.note_unshown(batch, Unshown { marketo, ..Unshown::default() }).await?;
+            let marketo = std::mem::take(&mut beside.doubted);
+            self.note_doubted(batch, Doubted { marketo, ..Doubted::default() }).await?;
         }
     }
 
     /// Of a long stretch that is not shown not all are kept until the page is recorded.
-    async fn note_unshown(&self, batch: &Batch, unshown: Unshown) -> Result<(), PassError> {
-        if let Some(lease) = batch.leases.first().filter(|_| !unshown.is_empty()) {
-            self.store.note_unshown(lease, &unshown).await?;
+    async fn note_doubted(&self, batch: &Batch, doubted: Doubted) -> Result<(), PassError> {
+        if let Some(lease) = batch.leases.first().filter(|_| !doubted.is_empty()) {
+            self.store.note_doubted(lease, &doubted).await?;
         }
         Ok(())
     }

@@ -27,7 +27,7 @@ on_both! {
         assert!(before.len() == MEMBERS && before.iter().all(Member::rests));
 
         let differ = comparison.vendors.differ();
-        let (in_marketo, in_salesforce) = comparison.vendors.listed();
+        let (in_marketo, in_salesforce) = comparison.listed();
         let compared = comparison.compare().await;
         let counts = &compared.run.counts;
         assert_eq!((counts["changed"], counts["decided"]), (6, i64::try_from(MEMBERS).unwrap()), "{compared:?}");
