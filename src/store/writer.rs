@@ -124,3 +124,30 @@ impl Drop for WriteTx {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sqlx::ConnectOptions as _;
+    use sqlx::sqlite::SqliteConnectOptions;
+
+    use super::*;
+
+    async fn waits_for_the_disk(writer: &mut Writer) -> bool {
+        // 1 is NORMAL, which does not; 2 is FULL.
+        sqlx::query_scalar::<_, i64>("PRAGMA synchronous").fetch_one(writer.connection()).await.unwrap() == 2
+    }
+
+    #[tokio::test]
+    async fn a_commit_waits_for_the_disk_again_after_one_that_did_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = SqliteConnectOptions::new().filename(dir.path().join("x.db")).create_if_missing(true);
+        let writer = Writer::new(file.synchronous(sqlx::sqlite::SqliteSynchronous::Full).connect().await.unwrap());
+        for synced in [true, false, false, true, false, true] {
+            let mut idle = Writer::idle(&writer, synced).await.unwrap();
+            assert_eq!(waits_for_the_disk(&mut idle).await, synced);
+        }
+        drop(Writer::idle(&writer, false).await.unwrap());
+        let mut tx = WriteTx::begin(&writer).await.unwrap();
+        assert!(waits_for_the_disk(tx.0.as_mut().unwrap()).await);
+    }
+}

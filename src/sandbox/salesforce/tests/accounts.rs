@@ -4,29 +4,11 @@ use serde_json::{Value, json};
 
 use super::super::objects::Object;
 use super::super::options::Options;
-use super::super::world::Actor;
-use super::super::{Fault, Id, World, api};
-use super::world;
-
-fn user(w: &World) -> Actor {
-    Actor { user: w.api_user, api: true, call: 1, allow_save: false }
-}
+use super::super::{Fault, Id, World};
+use super::{get, user, world};
 
 fn create(w: &mut World, fields: Value) -> Result<Id, Fault> {
     w.create(&user(w), Object::CampaignMember, fields.as_object().unwrap())
-}
-
-fn get(w: &mut World, path: &[&str], query: &[(&str, &str)]) -> (u16, Value) {
-    let request = api::Request {
-        method: "GET".into(),
-        version: "60.0".into(),
-        path: path.iter().map(ToString::to_string).collect(),
-        query: query.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
-        ..api::Request::default()
-    };
-    let actor = user(w);
-    let reply = api::answer(w, &actor, &request);
-    (reply.status, reply.body.unwrap_or_default())
 }
 
 fn asked(w: &mut World, soql: &str) -> (u16, Value) {

@@ -2,28 +2,10 @@
 
 use serde_json::{Value, json};
 
+use super::super::World;
 use super::super::objects::Object;
 use super::super::options::{DuplicateRule, Options};
-use super::super::world::Actor;
-use super::super::{World, api};
-use super::world;
-
-fn user(w: &World) -> Actor {
-    Actor { user: w.api_user, api: true, call: 1, allow_save: false }
-}
-
-fn get(w: &mut World, path: &[&str], query: &[(&str, &str)]) -> (u16, Value) {
-    let request = api::Request {
-        method: "GET".into(),
-        version: "60.0".into(),
-        path: path.iter().map(ToString::to_string).collect(),
-        query: query.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
-        ..api::Request::default()
-    };
-    let actor = user(w);
-    let reply = api::answer(w, &actor, &request);
-    (reply.status, reply.body.unwrap_or_default())
-}
+use super::{get, user, world};
 
 fn query(w: &mut World, soql: &str) -> (u16, Value) {
     get(w, &["query"], &[("q", soql)])
