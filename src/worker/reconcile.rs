@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::refresh::Refreshed;
 use super::scan::{Trouble, is_ordered, showed_nobody};
+use super::stretch::Stretches;
 use super::sync::{Item, Pass};
 use super::{PassError, Worker};
 use crate::domain::merge::{Base, Side};
@@ -33,6 +34,8 @@ struct Stint {
     until: Duration,
     /// When it looks next whether somebody waits.
     glance: Duration,
+    /// What is recorded of the pages to come.
+    ahead: Stretches,
 }
 
 impl Worker {
@@ -45,7 +48,7 @@ impl Worker {
         pages: usize,
     ) -> Result<(), PassError> {
         let now = self.store.clock().monotonic();
-        let mut stint = Stint { pages, until: now + STINT, glance: now };
+        let mut stint = Stint { pages, until: now + STINT, glance: now, ahead: Stretches::default() };
         let mut next = Some(run);
         while let Some(run) = next.take() {
             stint.pages = stint.pages.saturating_sub(1);
@@ -97,8 +100,10 @@ impl Worker {
         }
         let stage = run.stage;
         let outcome = match (stage, mapping) {
-            (Stage::Salesforce, _) => self.scan_salesforce(&mut run, &mut batch).await?,
-            (Stage::Marketo, Some(mapping)) => self.scan_marketo(&mut run, mapping, &mut batch).await?,
+            (Stage::Salesforce, _) => self.scan_salesforce(&mut run, &mut batch, &mut stint.ahead).await?,
+            (Stage::Marketo, Some(mapping)) => {
+                self.scan_marketo(&mut run, mapping, &mut batch, &mut stint.ahead).await?
+            }
             (Stage::Decide, Some(_)) => self.decide_page(&mut run, claim, mappings, &mut batch).await?,
             (Stage::Check, Some(mapping)) => self.check_page(&mut run, claim, mapping).await?,
             (Stage::Undo, Some(mapping)) => {
@@ -128,6 +133,9 @@ impl Worker {
         }
         batch.keep.insert(run.lane.clone());
         batch.runs.push(run.clone());
+        if batch.place().is_none() {
+            stint.ahead = Stretches::default();
+        }
         self.points.reach(super::points::Point::Unrecorded)?;
         let held = self.store.record(batch).await?;
         self.points.reach(super::points::Point::Recorded)?;
