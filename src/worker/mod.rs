@@ -3,6 +3,7 @@
 //! Owns the order of a pass and the waiting between passes. Must not know HTTP, nor how a hint arrived. Several workers
 //! may run in one process and in several; a lane is one worker's at a time.
 
+mod apply;
 mod commands;
 pub mod deliver;
 mod figures;

@@ -268,7 +268,7 @@ impl Worker {
     }
 }
 
-fn size(n: usize) -> i64 {
+pub(super) fn size(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 
