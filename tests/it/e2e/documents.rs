@@ -233,6 +233,7 @@ on_both! {
         let settled = follow("settle-a-member.md", &running, url, member["id"].as_str().unwrap(), dir).await;
         assert!(settled.contains("\"regression\""), "{settled}");
         running.both_have("Hopper", Some("Attended")).await;
+        running.settle().await;
         assert_eq!(running.member("Hopper").await["reason"], json!(null));
     }
 
