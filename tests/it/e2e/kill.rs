@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::support::{Launch, eventually, on_both};
 
 use super::running::Running;
+use super::storm;
 use super::world::{SOON, World};
 
 /// How often each point is hit: once, or as `KILLS` says.
@@ -138,7 +139,9 @@ async fn play(running: Running, launch: &Launch, round: &str, plan: &str) -> Run
     act(&running.world, round);
     eventually("everything to be received", SOON, async || {
         let outbox = &running.api.get("stats").await.expect(200).json()["outbox"];
-        (outbox["available"] == json!(STORY.len())).then_some(())
+        // Where webhooks are lost, the next process finds the rest by looking.
+        let all_sent = storm::seed().is_some() && running.world.all_sent();
+        (outbox["available"] == json!(STORY.len()) || all_sent).then_some(())
     })
     .await;
     let Running { world, service, mapping, api } = running;

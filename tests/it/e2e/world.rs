@@ -160,6 +160,12 @@ impl World {
         self.emulators.salesforce.set_webhooks(Webhooks { json: Some(hook), outbound_message: None, noise });
     }
 
+    /// No webhook of either vendor waits or is on its way.
+    pub fn all_sent(&self) -> bool {
+        let all_called = self.emulators.marketo.with(|world| world.outgoing.is_empty() && world.on_the_way == 0);
+        all_called && self.emulators.salesforce.on_the_way() == 0
+    }
+
     /// A person in Marketo, with an address made of the name.
     pub fn marketo_person(&self, name: &str) -> i64 {
         self.marketo_person_with(name, &address(name))
