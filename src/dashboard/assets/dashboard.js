@@ -8,7 +8,7 @@
   function draw(figure) {
     const plot = figure.querySelector(".plot");
     const rows = [...figure.querySelectorAll(".data tbody tr")];
-    if (!window.uPlot || rows.length < 2) return;
+    if (!window.uPlot || !plot || rows.length < 2) return;
     const names = [...figure.querySelectorAll(".data thead th")].slice(1).map((th) => th.textContent);
     const seconds = (text) => (isNaN(text) ? Date.parse(text) / 1000 : Number(text) > 1e11 ? Number(text) / 1000 : Number(text));
     const data = [rows.map((row) => seconds(row.cells[0].dataset.t))];
