@@ -12,13 +12,16 @@ use super::visitor::{Fields, Flash, Submitted, Visitor};
 use super::words::EVENTS;
 use super::{Frame, Page};
 
+/// Events that are shown beside the receivers.
+const NEWEST: usize = 20;
+
 #[derive(Template)]
 #[template(path = "subscriptions.html")]
 struct List {
     frame: Frame,
     list: View,
     pager: Pager,
-    events: View,
+    events: Vec<View>,
     offered: bool,
     types: [(&'static str, &'static str, &'static str); 8],
 }
@@ -27,9 +30,7 @@ pub(super) async fn list(visitor: Visitor, asked: Asked) -> Page {
     let offered = visitor.offers("GET /subscriptions");
     let list = format!("/subscriptions?{}", asked.query(&["cursor"]));
     let list = async { if offered { visitor.get(&list).await } else { Ok(visitor.maybe("/none").await) } };
-    let since = visitor.dashboard.clock.now() - jiff::SignedDuration::from_secs(3600);
-    let events = format!("/trigger-events?limit=20&since={since}");
-    let (list, events) = two(list, visitor.maybe(&events)).await;
+    let (list, events) = two(list, newest(&visitor)).await;
     let list = list?;
     let page = List {
         frame: visitor.live("Subscriptions", "subscriptions"),
@@ -40,6 +41,21 @@ pub(super) async fn list(visitor: Visitor, asked: Asked) -> Page {
         list,
     };
     visitor.page(&page)
+}
+
+/// The newest events, the last first. The API lists them as they happened, so that they are asked for from ever further back.
+async fn newest(visitor: &Visitor) -> Vec<View> {
+    let mut events = Vec::new();
+    for seconds in [60, 600, 3600] {
+        let since = visitor.now() - jiff::SignedDuration::from_secs(seconds);
+        events = visitor.maybe(&format!("/trigger-events?limit=500&since={since}")).await.each("data");
+        if events.len() >= NEWEST {
+            break;
+        }
+    }
+    events.reverse();
+    events.truncate(NEWEST);
+    events
 }
 
 pub(super) async fn create(Submitted { visitor, fields }: Submitted) -> Page {

@@ -95,6 +95,9 @@ pub(super) fn counted(count: i64, one: &str, many: &str) -> String {
 
 /// Whom a change is about: `marketo:318592` as `Marketo person 318592`.
 pub(super) fn subject(code: &str) -> String {
+    if code == "mapping" {
+        return "The mapping itself".to_owned();
+    }
     let Some((kind, id)) = code.split_once(':') else { return label(code) };
     match (kind, id.get(..3)) {
         ("marketo", _) => format!("Marketo person {id}"),
@@ -244,7 +247,7 @@ mod tests {
         assert_eq!([label("in_sync"), label("vendor_rejected"), label("")], ["In sync", "Vendor rejected", ""]);
         assert_eq!(
             [label("campaign.member.added"), subject("marketo:7"), subject("salesforce:00Qx"), subject("mapping")],
-            ["Member added", "Marketo person 7", "Lead 00Qx", "Mapping"]
+            ["Member added", "Marketo person 7", "Lead 00Qx", "The mapping itself"]
         );
         assert!(chip("parked").contains("bad") && chip("unheard-of").contains("plain"));
         assert!(cause("quota").ends_with('.') && remedy("quota").starts_with("Engineer: "));

@@ -6,7 +6,7 @@ use campaign_sync::sandbox::marketo::NewPerson;
 use campaign_sync::sandbox::salesforce::{Cell, Id, Object, Webhooks};
 use serde_json::{Value, json};
 
-use crate::support::{eventually, on_both};
+use crate::support::{Tables, eventually, on_both};
 
 use super::running::Running;
 use super::storm::calm_only;
@@ -209,9 +209,15 @@ on_both! {
         // As long as the contact is there, comparing changes nothing.
         running.comes_to_rest().await;
         assert_eq!(running.stands("the lead", lead).await, second);
-        // A plan sees it as the run that follows does, where no webhook has told of it.
-        world.fall_silent();
+        // Linked by an earlier version, which kept no address: nobody thinks of the lead when it is deleted, but the next comparison does.
+        let forget = format!("UPDATE people SET email = NULL WHERE salesforce_id = '{contact}'");
+        Tables::open(&database.url).await.execute(&forget).await;
         world.delete_in_salesforce(contact);
+        let deleted = (human.0.clone(), "person_deleted".to_owned());
+        eventually("the deletion", SOON, async || (running.stands("the contact", contact).await == deleted).then_some(())).await;
+        running.settle().await;
+        assert_eq!(running.stands("the lead", lead).await, second);
+        // A plan sees it as the run that follows does.
         let plan = running.api.post(&format!("mappings/{}/plan", running.mapping), &Value::Null).await.expect(201).json();
         let path = format!("plans/{}", plan["id"].as_str().unwrap());
         let plan = eventually("the plan", SOON, async || Some(running.api.get(&path).await.expect(200).json()).filter(|plan| plan["state"] == "ready")).await;
