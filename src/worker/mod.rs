@@ -247,7 +247,9 @@ impl Worker {
         }
         self.fail_mappings(&pass).await?;
         let mut spans = spans::gathered(|| trace::calls(&pass.items, &claim.changes));
+        let free = self.set_free(&pass).await?;
         let mut finished = self.finish(&mut pass, &claim.changes);
+        finished.work.extend(free);
         finished.work.extend(std::mem::take(&mut pass.stale).into_iter().map(|lane| self.store.read_again(lane)));
         settled.extend(finished.settled);
         let heard = std::mem::take(&mut pass.heard).into_iter().chain(finished.heard).collect();

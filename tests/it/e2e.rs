@@ -5,6 +5,7 @@
 
 mod accounts;
 mod bad_input;
+mod board;
 mod check;
 mod comparison;
 mod deliver;

@@ -12,7 +12,6 @@ use super::{ApiState, found};
 use crate::http::auth::Caller;
 use crate::http::extract::{Id, Json, List, Optional, Parameters};
 use crate::http::refusal::{Answer, Refusal};
-use crate::store::delivery_log::Delivery;
 
 const STATES: [&str; 5] = ["pending", "retrying", "delivered", "failed", "skipped"];
 
@@ -44,16 +43,12 @@ async fn list(State(api): State<ApiState>, Id(id): Id, mut given: Parameters) ->
     found(&api, &id).await?;
     let before = page.after_id()?;
     let rows = api.store.deliveries_of(&id, state.as_deref(), before.as_deref(), page.fetch()).await?;
-    let ids: Vec<String> = rows.iter().map(|delivery| delivery.id.clone()).collect();
-    let attempts = api.store.attempts_of(&ids).await?;
-    Ok(page.list(rows, |delivery| delivery.id.clone(), |delivery| DeliveryBody::of(delivery, &attempts)))
+    Ok(page.list(rows, |delivery| delivery.id.clone(), DeliveryBody::of))
 }
 
 async fn one(api: &ApiState, id: &str) -> Answer<DeliveryBody> {
-    let missing = || Refusal::not_found("delivery");
-    let delivery: Delivery = api.store.delivery(id).await?.ok_or_else(missing)?;
-    let attempts = api.store.attempts_of(std::slice::from_ref(&delivery.id)).await?;
-    Ok(DeliveryBody::of(delivery, &attempts))
+    let found = api.store.delivery(id).await?;
+    found.map(DeliveryBody::of).ok_or_else(|| Refusal::not_found("delivery"))
 }
 
 /// Show a delivery

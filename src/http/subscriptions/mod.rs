@@ -194,7 +194,7 @@ async fn test(
     let delivery = api.store.deliver_to(&id, &event_id, TEST, event.to_string()).await?;
     api.store.enter_in_audit(&caller.actor, "subscription.tested", &id, &delivery).await?;
     let delivery = api.store.delivery(&delivery).await?.ok_or_else(|| Refusal::not_found("delivery"))?;
-    Ok((StatusCode::ACCEPTED, Json(DeliveryBody::of(delivery, &[]))))
+    Ok((StatusCode::ACCEPTED, Json(DeliveryBody::of(delivery))))
 }
 
 /// How a secret is replaced.

@@ -14,6 +14,7 @@ mod identify;
 mod order;
 mod quota;
 pub(super) mod read;
+mod seconds;
 mod unfinished;
 mod write;
 

@@ -107,6 +107,13 @@ impl Service {
         &self.url
     }
 
+    /// Bytes of memory that it holds, beyond what the page cache would give back.
+    pub fn resident(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let of_line = |line: &str| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok();
+        status.lines().find_map(of_line).unwrap() * 1024
+    }
+
     /// What it has logged so far.
     pub fn stderr(&self) -> String {
         self.stderr.lock().unwrap().clone()
