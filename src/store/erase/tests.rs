@@ -55,6 +55,7 @@ const KEPT: [(&str, &[&str]); 8] = [
             "sources.source",
             "subscriptions.state",
             "told.key",
+            "trigger_events.type",
         ],
     ),
     (

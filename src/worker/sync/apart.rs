@@ -193,11 +193,10 @@ impl Worker {
                 let again = item.whole == Some(Whole::Refused) && !item.wrote;
                 if again { spoiled.push(item) } else { done.push(item) }
             }
-            let through = |item: &&Item| item.whole.is_none() && item.fate != Fate::Lost;
-            let got_through = done[before..].iter().any(|item| through(&item));
-            self.suspects.clear(done[before..].iter().filter(through));
+            let answered = done[before..].iter().any(got_through);
+            self.suspects.clear(done[before..].iter().filter(|item| got_through(item)));
             self.suspect(pass, &mut done[before..], &mut answering).await;
-            refusals = match (got_through, spoiled.is_empty()) {
+            refusals = match (answered, spoiled.is_empty()) {
                 (true, _) => 0,
                 (false, false) => refusals + 1,
                 (false, true) => refusals,
@@ -266,6 +265,12 @@ impl Worker {
         }
         Ok(())
     }
+}
+
+/// Whether a vendor has answered for somebody. Who waits for its turn was in no call.
+fn got_through(item: &Item) -> bool {
+    let waits = matches!(item.fate, Fate::Lost | Fate::Joined { .. } | Fate::Retry { reason: Reason::Waiting, .. });
+    item.whole.is_none() && !waits
 }
 
 /// Somebody whose part was not tried: refused as the others of the call were, or to be tried with a later batch.

@@ -42,8 +42,8 @@ on_both! {
         let receiver = Receiver::good().await;
         running.subscribe(&receiver, json!({})).await;
         goes_on(&running, "Before").await;
-        // Something of everything: held, removed, commanded, planned, told.
-        running.world.change_in_salesforce("Bystander0", "Invited");
+        // Something of everything: changed, removed, commanded, planned, told.
+        running.world.change_in_salesforce("Bystander0", "Attended");
         running.world.set_in_marketo("Bystander1", "Not in Program");
         running.both_have("Bystander1", None).await;
         let command = json!({"campaign_id": running.world.campaign, "status": "Attended", "people": [{"marketo_id": running.world.marketo_id("Bystander2")}]});

@@ -4,8 +4,8 @@ use campaign_sync::store::guards::{GuardLimits, Verdict};
 
 use super::{History, judge};
 
-/// The second removal within the hour waits, where it is more than a fifth.
-pub const STRICT: GuardLimits = GuardLimits { members: 1, percent: 20, window: 3_600_000 };
+/// Every removal waits: these worlds are too small for one beyond the usual.
+pub const STRICT: GuardLimits = GuardLimits { members: 0, percent: 0, window: 3_600_000 };
 /// Small worlds would trip it with each removal.
 pub const LENIENT: GuardLimits = GuardLimits { members: 1_000, percent: 100, window: 0 };
 

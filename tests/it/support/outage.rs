@@ -38,7 +38,7 @@ pub struct OwnServer {
 
 impl OwnServer {
     /// Durable like a real one; `options` are more of its settings: `-c max_connections=20`.
-    pub fn start(options: &str) -> Option<Self> {
+    pub async fn start(options: &str) -> Option<Self> {
         let Some((bin, _)) = installed() else {
             skipped("a case with a database server of its own");
             return None;
@@ -55,7 +55,7 @@ impl OwnServer {
         let server = Self { bin, dir, owner, options, _watcher: watcher };
         server.run("initdb", &["-U", "postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"]);
         server.run("pg_ctl", &["-w", "-l", &server.log(), "-o", &server.options, "start"]);
-        server.run_plain("createdb", &["-h", server.dir.to_str().unwrap(), "-U", "postgres", "cs"]);
+        server.sql(&["CREATE DATABASE cs"]).await;
         Some(server)
     }
 
@@ -71,10 +71,6 @@ impl OwnServer {
     fn run(&self, program: &str, args: &[&str]) {
         let done = self.command(program).arg("-D").arg(self.dir.join("data")).args(args).status().unwrap();
         assert!(done.success(), "{program} {args:?}");
-    }
-
-    fn run_plain(&self, program: &str, args: &[&str]) {
-        assert!(self.command(program).args(args).status().unwrap().success(), "{program} {args:?}");
     }
 
     /// What an operator says; meanwhile the test goes on.
@@ -105,14 +101,13 @@ impl OwnServer {
     }
 
     /// The statements, one after the other.
-    pub fn sql(&self, statements: &[&str]) {
+    pub async fn sql(&self, statements: &[&str]) {
+        let url = self.url().replace("/cs?", "/postgres?");
+        let mut connection = PgConnection::connect(&url).await.unwrap();
         for statement in statements {
-            let host = self.dir.to_str().unwrap();
-            self.run_plain(
-                "psql",
-                &["-h", host, "-U", "postgres", "-d", "postgres", "-v", "ON_ERROR_STOP=1", "-c", statement],
-            );
+            sqlx::raw_sql(AssertSqlSafe(*statement)).execute(&mut connection).await.unwrap();
         }
+        connection.close().await.unwrap();
     }
 
     /// Every connection that there is, until they are dropped: those of this application are ended, and their places taken before it has
@@ -189,14 +184,14 @@ impl SmallDisk {
     }
 
     /// With the tables of a database on a server; its log is elsewhere, since a server whose log is full stops.
-    pub fn with_server() -> Option<Self> {
-        let server = OwnServer::start("")?;
+    pub async fn with_server() -> Option<Self> {
+        let server = OwnServer::start("").await?;
         let dir = Self::mounted()?;
         let space = dir.join("space");
         fs::create_dir(&space).unwrap();
         server.owns(&space);
         let make = format!("CREATE TABLESPACE small LOCATION '{}'", space.display());
-        server.sql(&[&make, "DROP DATABASE cs", "CREATE DATABASE cs TABLESPACE small"]);
+        server.sql(&[&make, "DROP DATABASE cs", "CREATE DATABASE cs TABLESPACE small"]).await;
         Some(Self { url: server.url(), server: Some(server), dir })
     }
 
