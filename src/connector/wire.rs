@@ -101,7 +101,8 @@ mod tests {
         let cleaned = |text: &str| String::from_utf8(without_nul(text.as_bytes().to_vec())).unwrap();
         assert_eq!(cleaned(r#"{"a":"x\u0000y\u0000"}"#), r#"{"a":"x\ufffdy\ufffd"}"#);
         // A backslash, and then the letters; a backslash, and then NUL.
-        for (text, expected) in [(r#""\\u0000""#, "\\u0000"), (r#""\\\u0000""#, "\\\u{fffd}"), (r#""u0000""#, "u0000")] {
+        for (text, expected) in [(r#""\\u0000""#, "\\u0000"), (r#""\\\u0000""#, "\\\u{fffd}"), (r#""u0000""#, "u0000")]
+        {
             assert_eq!(serde_json::from_str::<String>(&cleaned(text)).unwrap(), expected, "{text}");
         }
         assert_eq!(cleaned("\\u000"), "\\u000");

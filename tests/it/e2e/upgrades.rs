@@ -28,7 +28,8 @@ async fn goes_on(running: &Running, name: &str) {
 
 /// What is known of each member, by person.
 async fn known(database: &TestDatabase) -> Vec<String> {
-    let columns = ["id", "person_id", "marketo", "salesforce", "base_marketo", "base_salesforce", "sync_state", "sequence"];
+    let columns =
+        ["id", "person_id", "marketo", "salesforce", "base_marketo", "base_salesforce", "sync_state", "sequence"];
     Tables::open(&database.url).await.lines("members", &columns).await
 }
 

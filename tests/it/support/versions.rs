@@ -17,18 +17,8 @@ use super::{Tables, TestDatabase};
 /// The newest schema.
 pub const SCHEMAS: i64 = 9;
 /// In the order in which rows refer to each other; the others after them.
-const FIRST: [&str; 10] = [
-    "settings",
-    "lanes",
-    "mappings",
-    "people",
-    "members",
-    "runs",
-    "guards",
-    "plans",
-    "flow_actions",
-    "subscriptions",
-];
+const FIRST: [&str; 10] =
+    ["settings", "lanes", "mappings", "people", "members", "runs", "guards", "plans", "flow_actions", "subscriptions"];
 /// Kept by triggers of the tables that they count.
 const COUNTED: [&str; 3] = ["member_tallies", "member_tally_steps", "ledger_days"];
 /// Whose rows are numbered by the database.
