@@ -102,6 +102,20 @@ fn has_nul(json: &str) -> bool {
     json.match_indices("\\u0000").any(|(at, _)| backslashes(&json[..at]).is_multiple_of(2))
 }
 
+/// Whether a statement failed for its values, and not for the database's state.
+pub(super) fn is_of_the_content(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = error else {
+        return matches!(error, sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. });
+    };
+    let code = error.code().unwrap_or_default();
+    match code.len() {
+        // Postgres: data, constraints, and what is too large for it.
+        5 => ["22", "23", "54"].iter().any(|class| code.starts_with(class)),
+        // SQLite, whose extended codes have the plain one in their last byte: too large, constraints, types.
+        _ => code.parse::<i64>().is_ok_and(|code| matches!(code & 0xff, 18..=20)),
+    }
+}
+
 /// Which database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Backend {

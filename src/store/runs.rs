@@ -149,6 +149,7 @@ impl Store {
     pub async fn start_run(&self, mapping_id: &str, lane: &str, kind: &str) -> Result<String, StoreError> {
         let mut tx = self.db.begin().await?;
         let id = start_run(self, &mut tx, mapping_id, lane, kind).await?;
+        self.note_by_hand(&mut tx, "mapping.reconciled", mapping_id, "").await?;
         tx.commit().await?;
         self.work.notify_one();
         Ok(id)
