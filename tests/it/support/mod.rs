@@ -17,4 +17,4 @@ pub use http::{Answer, Api};
 pub use process::{Launch, Service};
 pub use receiver::{Received, Receiver, Reply};
 pub use tables::Tables;
-pub use wait::eventually;
+pub use wait::{eventually, patience};
