@@ -34,9 +34,12 @@ mod reconcile;
 mod sink;
 #[path = "suite/spread.rs"]
 mod spread;
+#[path = "suite/visited.rs"]
+mod visited;
 #[path = "suite/world.rs"]
 mod world;
 
+use ground::Tables;
 use serde_json::{Value, json};
 
 /// A figure with its goal.

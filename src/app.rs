@@ -13,8 +13,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use axum::Router;
 use axum::routing::get;
+use axum::{Router, middleware};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -29,7 +29,7 @@ use crate::connector::budget::{Limits, Priority};
 use crate::connector::marketo::{MarketoClient, MarketoSettings};
 use crate::connector::salesforce::{SalesforceClient, SalesforceSettings};
 use crate::connector::{CircuitState, Usage};
-use crate::dashboard::{Dashboard, SECRET_BYTES};
+use crate::dashboard::{self, Dashboard, SECRET_BYTES};
 use crate::diagnosis::{Diagnosis, Item};
 use crate::domain::clock::Clock;
 use crate::domain::hint::Source;
@@ -158,6 +158,7 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Service>
             let pages = dashboard(config, &store, http::router(api.clone()), clock.clone(), stop.clone()).await?;
             let webhooks = WebhookState::new(config, attempts, ingest, clock);
             router = router.merge(http::router(api)).merge(webhook::router(webhooks)).merge(pages);
+            router = router.layer(middleware::from_fn(dashboard::lost));
         }
     }
     router = router.route(

@@ -1,7 +1,7 @@
 //! A database as it is after years: mappings, members, changes, events, deliveries, figures, written straight into the tables by
 //! statements over whole sets, since no service could be waited for.
 
-use crate::ground::Tables;
+use super::Tables;
 
 /// How much there is.
 #[derive(Clone, Copy, Debug)]
@@ -23,8 +23,13 @@ pub const LARGE: Size =
 
 const DAY: i64 = 24 * 3_600_000;
 
-/// An id of ours, of the `n`th of a kind.
-pub fn id(kind: u8, n: &str) -> String {
+/// An id of ours, of the `n`th of a kind, as it is written.
+pub fn id_of(kind: u8, n: usize) -> String {
+    format!("01900000-00{kind:02}-7000-8000-{n:012}")
+}
+
+/// The same for a statement.
+fn id(kind: u8, n: &str) -> String {
     format!("'01900000-00{kind:02}-7000-8000-' || SUBSTR(CAST(1000000000000 + {n} AS TEXT), 2)")
 }
 
@@ -46,8 +51,9 @@ pub async fn fill(tables: &Tables, mapping: &str, size: Size, now: i64) {
 }
 
 fn statements(mapping: &str, size: Size, now: i64) -> Vec<String> {
-    let numbers =
-        |count: usize| format!("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count})");
+    let numbers = |count: usize| {
+        format!("WITH RECURSIVE n(i) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < {count})")
+    };
     let Size { mappings, members, in_one, done, deliveries, waiting } = size;
     let rest = mappings - 1;
     // The campaign of a member.

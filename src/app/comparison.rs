@@ -35,7 +35,7 @@ const WORKERS: usize = 2;
 const PAGE: i64 = 500;
 
 /// Compares one mapping, or all; whether both sides agree in the end, or, in a dry run, agree as they are. What a policy wants
-/// different is no disagreement.
+/// different is no disagreement, nor is what is never synced.
 ///
 /// # Errors
 /// When the configuration or the database cannot be used, or there is no such mapping.
@@ -142,17 +142,21 @@ async fn compare(store: &Store, mapping: &Mapping, shown: &Shown) -> anyhow::Res
     Ok(left.is_good())
 }
 
-/// What differs still, by reason: what somebody has to see to, and what a policy wants so.
+/// What differs still, by reason: what somebody has to see to, what a policy wants so, and what is never synced.
 #[derive(Default)]
 struct Remaining {
     open: BTreeMap<String, i64>,
     intended: BTreeMap<String, i64>,
+    out_of_scope: BTreeMap<String, i64>,
 }
 
 impl Remaining {
     fn count(&mut self, reason: &str, n: i64) {
-        let intended = reason.parse::<Reason>().is_ok_and(Reason::is_intended);
-        let by = if intended { &mut self.intended } else { &mut self.open };
+        let by = match reason.parse::<Reason>() {
+            Ok(reason) if reason.is_intended() => &mut self.intended,
+            Ok(reason) if reason.is_out_of_scope() => &mut self.out_of_scope,
+            _ => &mut self.open,
+        };
         *by.entry(reason.to_owned()).or_default() += n;
     }
 
@@ -171,6 +175,9 @@ impl fmt::Display for Remaining {
         write!(f, "{} still differ{}", total(&self.open), reasons(&self.open))?;
         if !self.intended.is_empty() {
             write!(f, ", {} differ as the policies want{}", total(&self.intended), reasons(&self.intended))?;
+        }
+        if !self.out_of_scope.is_empty() {
+            write!(f, ", {} are never synced{}", total(&self.out_of_scope), reasons(&self.out_of_scope))?;
         }
         Ok(())
     }
@@ -201,7 +208,7 @@ async fn plan(store: &Store, mapping: &Mapping, shown: &Shown) -> anyhow::Result
         rows += page.len();
         for row in &page {
             let reason = row.reason.as_deref().and_then(|reason| reason.parse::<Reason>().ok());
-            good &= reason.is_some_and(Reason::is_intended);
+            good &= reason.is_some_and(|reason| reason.is_intended() || reason.is_out_of_scope());
             say(&format!("{}: {}", shown.name, line(row)))?;
         }
     }

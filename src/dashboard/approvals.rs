@@ -3,10 +3,11 @@
 use askama::Template;
 use axum::extract::Path;
 use axum::http::Method;
+use futures_util::future::join3;
 use serde_json::json;
 
-use super::listing::{Asked, Pager};
-use super::overview::two;
+use super::listing::{Asked, Choice, Pager, choices};
+use super::names::Names;
 use super::view::View;
 use super::visitor::{Flash, Submitted, Visitor};
 use super::{Frame, Page};
@@ -16,20 +17,50 @@ use super::{Frame, Page};
 struct Approvals {
     frame: Frame,
     guards: View,
+    /// Events that wait to be told.
+    catch_ups: View,
     held: View,
     pager: Pager,
-    lists_held: bool,
+    states: Vec<Choice>,
+    /// Of those that are listed.
+    state: String,
+    names: Names,
+}
+
+/// States in which a member waits for a person.
+const STATES: [&str; 3] = ["diverged", "parked", "failed"];
+
+fn state_of(asked: &Asked) -> &str {
+    STATES.into_iter().find(|state| *state == asked.get("sync_state")).unwrap_or(STATES[0])
 }
 
 pub(super) async fn list(visitor: Visitor, asked: Asked) -> Page {
-    let lists_held = visitor.offers("GET /members");
-    let held = format!("/members?sync_state=diverged&limit=50&{}", asked.query(&["cursor"]));
-    let held = async { if lists_held { visitor.get(&held).await } else { Ok(visitor.maybe("/none").await) } };
-    let (guards, held) = two(visitor.get("/guards?state=waiting&limit=50"), held).await;
+    let state = state_of(&asked);
+    let held = format!("/members?sync_state={state}&limit=50&{}", asked.query(&["cursor"]));
+    let catch_ups = visitor.maybe("/catch-ups?state=waiting&limit=50");
+    let (guards, held, catch_ups) =
+        join3(visitor.get("/guards?state=waiting&limit=50"), visitor.get(&held), catch_ups).await;
     let (guards, held) = (guards?, held?);
+    let rows = [guards.each("data"), catch_ups.each("data"), held.each("data")].concat();
+    let names = Names::of(&visitor, &rows).await;
     let frame = visitor.live("Approvals and conflicts", "approvals");
-    let pager = Pager::of(&held, "/approvals", "", &asked);
-    visitor.page(&Approvals { frame, guards, held, pager, lists_held })
+    let pager = Pager::of(&held, "/approvals", &format!("sync_state={state}"), &asked);
+    let (states, state) = (choices(STATES, state), state.to_owned());
+    visitor.page(&Approvals { frame, guards, catch_ups, held, pager, states, state, names })
+}
+
+pub(super) async fn csv(visitor: Visitor, asked: Asked) -> Page {
+    visitor.csv("waiting", &format!("/members?sync_state={}&limit=500", state_of(&asked))).await
+}
+
+/// Tells receivers of many old events, or does not.
+pub(super) async fn tell(Path(id): Path<String>, Submitted { visitor, fields }: Submitted) -> Page {
+    let (action, done) = match fields.get("action") {
+        "approve" => ("approve", "The receivers are told now."),
+        _ => ("discard", "Nobody is told. The events stay in the log, and can be replayed to one receiver."),
+    };
+    let answer = visitor.ask(Method::POST, &format!("/catch-ups/{id}/{action}"), None).await;
+    visitor.told("/approvals", &answer, done)
 }
 
 /// Approve, keep apart, restore.
@@ -58,6 +89,7 @@ struct Plan {
     /// Nothing would be written.
     empty: bool,
     computing: bool,
+    names: Names,
 }
 
 pub(super) async fn plan(visitor: Visitor, Path(id): Path<String>, asked: Asked) -> Page {
@@ -74,6 +106,7 @@ pub(super) async fn plan(visitor: Visitor, Path(id): Path<String>, asked: Asked)
         counts,
         pager: Pager::of(&rows, &path, "", &asked),
         computing,
+        names: Names::of(&visitor, std::slice::from_ref(&plan)).await,
         rows,
         plan,
     };

@@ -6,8 +6,10 @@ use axum::http::Method;
 use serde_json::{Map, Value, json};
 
 use super::listing::{Asked, Choice, Pager, choices};
+use super::names::Names;
 use super::view::{View, thousands};
 use super::visitor::{Fields, Flash, Submitted, Visitor};
+use super::words::label;
 use super::{Frame, Page};
 
 const STATES: [&str; 6] = ["available", "running", "retryable", "parked", "completed", "discarded"];
@@ -23,19 +25,26 @@ struct List {
     states: Vec<Choice>,
     kinds: Vec<Choice>,
     mapping_id: String,
+    /// Of the mapping that is filtered by.
+    mapping: String,
     filter: String,
     filtered: bool,
+    names: Names,
 }
 
 pub(super) async fn list(visitor: Visitor, asked: Asked) -> Page {
     let filter = asked.query(&FILTERS);
     let list = visitor.get(&format!("/changes?{}", asked.query(&["state", "kind", "mapping_id", "cursor"]))).await?;
+    let of_one = visitor.dashboard.api.view(json!({"mapping_id": asked.get("mapping_id")}));
+    let names = Names::of(&visitor, &[list.each("data"), vec![of_one.clone()]].concat()).await;
     let page = List {
         frame: visitor.live("Changes", "changes"),
         pager: Pager::of(&list, "/changes", &filter, &asked),
         states: choices(STATES, asked.get("state")),
         kinds: choices(KINDS, asked.get("kind")),
         mapping_id: asked.get("mapping_id").to_owned(),
+        mapping: names.name(&of_one),
+        names,
         filtered: !filter.is_empty(),
         filter,
         list,
@@ -56,6 +65,7 @@ struct Detail {
     remedy: String,
     can_retry: bool,
     can_discard: bool,
+    names: Names,
 }
 
 pub(super) async fn show(visitor: Visitor, Path(id): Path<String>) -> Page {
@@ -67,6 +77,7 @@ pub(super) async fn show(visitor: Visitor, Path(id): Path<String>) -> Page {
         remedy: super::words::remedy(&change.text("reason")),
         can_retry: matches!(state.as_str(), "parked" | "discarded" | "retryable"),
         can_discard: matches!(state.as_str(), "parked" | "retryable" | "available"),
+        names: Names::of(&visitor, std::slice::from_ref(&change)).await,
         change,
     };
     visitor.page(&page)
@@ -88,6 +99,8 @@ struct Bulk {
     action: String,
     count: i64,
     filter: Vec<(&'static str, String)>,
+    /// The same in words.
+    shown: Vec<(&'static str, String)>,
     back: String,
 }
 
@@ -104,7 +117,11 @@ pub(super) async fn count(visitor: Visitor, asked: Asked) -> Page {
     let counting = decision(&asked.0, true);
     let answer = visitor.ask(Method::POST, "/changes/bulk", Some(&counting)).await;
     let count = visitor.got(answer)?.number("count");
+    let of_one = visitor.dashboard.api.view(json!({"mapping_id": asked.get("mapping_id")}));
+    let names = Names::of(&visitor, std::slice::from_ref(&of_one)).await;
+    let mapping = if of_one.has("mapping_id") { names.name(&of_one) } else { String::new() };
     let page = Bulk {
+        shown: vec![("State", label(asked.get("state"))), ("Kind", label(asked.get("kind"))), ("Mapping", mapping)],
         frame: visitor.frame("Many changes at once", "changes"),
         action: counting["action"].as_str().unwrap_or_default().to_owned(),
         count,

@@ -22,6 +22,8 @@ pub(super) struct Row {
     pub reason: String,
     /// `exact`, `likely`, `guess`, or nothing where nothing is proposed.
     pub certainty: &'static str,
+    /// Members have it and it does not travel: they would wait.
+    pub held: bool,
 }
 
 /// A campaign status that no program status becomes, and what it becomes.
@@ -156,6 +158,7 @@ impl MappingForm {
                     step: status.text("step"),
                     success: status.has("success"),
                     members: status.count("members"),
+                    held: status.number("members") > 0 && !translations.forth.contains_key(&name),
                     status: name,
                 }
             })

@@ -7,7 +7,8 @@ use futures_util::future::join4;
 use serde_json::json;
 
 use super::listing::{Asked, Choice, Pager, choices};
-use super::view::View;
+use super::names::Names;
+use super::view::{View, thousands};
 use super::visitor::{Flash, Submitted, Visitor};
 use super::words::POLICIES;
 use super::{Frame, Page};
@@ -76,9 +77,41 @@ struct Detail {
     policies: Vec<Shown>,
     runs: View,
     running: Option<View>,
+    progress: Option<Progress>,
     guards: Vec<View>,
     members: View,
     can_plan: bool,
+    names: Names,
+}
+
+/// How far a run is.
+pub(super) struct Progress {
+    /// None while nobody can tell.
+    percent: Option<i64>,
+    text: String,
+}
+
+impl Progress {
+    /// Reading either side and deciding are a third each.
+    fn of(run: &View) -> Self {
+        let of = |path: &str| run.number(&format!("progress.{path}"));
+        let expected = |path: &str| run.has(&format!("progress.{path}")).then(|| of(path));
+        let (done, all, stage, what) = match run.text("stage").as_str() {
+            "salesforce" => (of("salesforce_read"), expected("salesforce_expected"), 0, "read in Salesforce"),
+            "marketo" => (of("marketo_read"), expected("marketo_expected"), 1, "read in Marketo"),
+            "decide" => (of("decided"), expected("remaining").map(|left| left + of("decided")), 2, "decided"),
+            "check" => {
+                return Self { percent: None, text: "Looking whether the rows of the plan still hold.".to_owned() };
+            }
+            _ => return Self { percent: None, text: "Taking back what was added.".to_owned() },
+        };
+        let share = |all: i64| if all > 0 { (done * 100 / all).clamp(0, 100) } else { 0 };
+        let text = match all {
+            Some(all) => format!("{} of {} {what}.", thousands(done), thousands(all.max(done))),
+            None => format!("{} {what}.", thousands(done)),
+        };
+        Self { percent: all.map(|all| (stage * 100 + share(all)) / 3), text }
+    }
 }
 
 pub(super) async fn show(visitor: Visitor, Path(id): Path<String>) -> Page {
@@ -90,6 +123,8 @@ pub(super) async fn show(visitor: Visitor, Path(id): Path<String>) -> Page {
     let running = runs.each("data").into_iter().find(|run| run.is("state", "running"));
     let page = Detail {
         frame: visitor.live(mapping.text("program_name"), "mappings"),
+        progress: running.as_ref().map(Progress::of),
+        names: Names::default(),
         gaps: gaps(&mapping),
         parts: parts(&mapping),
         policies: policies(&mapping),
@@ -193,5 +228,26 @@ pub(super) async fn remove(Path(id): Path<String>, Submitted { visitor, fields }
     match answer.status.is_success() {
         true => visitor.back(&next, &Flash::good(done)),
         false => visitor.back(&format!("/mappings/{id}"), &Flash::refused(&answer.body)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_a_third_for_each_stage_and_unknown_where_nobody_says_how_many() {
+        let of = |stage: &str, progress: serde_json::Value| {
+            let run = json!({"stage": stage, "progress": progress});
+            let progress = Progress::of(&View::new(run, "2026-11-23T20:05:01Z".parse().unwrap()));
+            (progress.percent, progress.text)
+        };
+        let reading = json!({"salesforce_read": 500, "salesforce_expected": 1000});
+        assert_eq!(of("salesforce", reading), (Some(16), "500 of 1,000 read in Salesforce.".to_owned()));
+        let reading = json!({"marketo_read": 300, "marketo_expected": null});
+        assert_eq!(of("marketo", reading), (None, "300 read in Marketo.".to_owned()));
+        assert_eq!(of("decide", json!({"decided": 3, "remaining": 1})), (Some(91), "3 of 4 decided.".to_owned()));
+        assert_eq!(of("decide", json!({"decided": 0, "remaining": 0})).0, Some(66));
+        assert_eq!(of("undo", json!({})).0, None);
     }
 }

@@ -7,6 +7,8 @@ use futures_util::future::join3;
 use serde_json::json;
 
 use super::listing::{Asked, Choice, Pager, choices};
+use super::names::Names;
+use super::timeline::Event;
 use super::view::View;
 use super::visitor::{Submitted, Visitor};
 use super::{Frame, Page};
@@ -27,6 +29,7 @@ struct List {
     statuses: Vec<Choice>,
     csv: String,
     filtered: bool,
+    names: Names,
 }
 
 pub(super) async fn list(visitor: Visitor, Path(id): Path<String>, asked: Asked) -> Page {
@@ -51,6 +54,7 @@ pub(super) async fn list(visitor: Visitor, Path(id): Path<String>, asked: Asked)
         statuses: statuses.collect(),
         csv: format!("{base}/members.csv?{filter}"),
         filtered: !filter.is_empty(),
+        names: Names::default(),
         mapping,
         list,
     };
@@ -59,14 +63,6 @@ pub(super) async fn list(visitor: Visitor, Path(id): Path<String>, asked: Asked)
 
 pub(super) async fn csv(visitor: Visitor, Path(id): Path<String>, asked: Asked) -> Page {
     visitor.csv("members", &format!("/mappings/{id}/members?limit=500&{}", asked.query(&FILTERS))).await
-}
-
-/// Something that happened, in words.
-pub(super) struct Event {
-    at: View,
-    title: String,
-    text: String,
-    detail: String,
 }
 
 #[derive(Template)]
@@ -79,6 +75,7 @@ struct Detail {
     events: Vec<Event>,
     more: Option<String>,
     can_resolve: bool,
+    names: Names,
 }
 
 pub(super) async fn show(visitor: Visitor, Path(id): Path<String>, asked: Asked) -> Page {
@@ -87,7 +84,8 @@ pub(super) async fn show(visitor: Visitor, Path(id): Path<String>, asked: Asked)
     let (member, explained, history) =
         join3(visitor.get(&base), visitor.maybe(&paths[0]), visitor.maybe(&paths[1])).await;
     let member = member?;
-    let events = history.each("data").iter().map(event).collect();
+    let names = Names::of(&visitor, std::slice::from_ref(&member)).await;
+    let events = history.each("data").iter().map(Event::of).collect();
     let diverged = matches!(member.text("sync_state").as_str(), "diverged" | "parked");
     let page = Detail {
         frame: visitor.live(who(&member), "mappings"),
@@ -95,6 +93,7 @@ pub(super) async fn show(visitor: Visitor, Path(id): Path<String>, asked: Asked)
         events,
         more: Pager::of(&history, &format!("/members/{id}"), "", &asked).next,
         can_resolve: diverged && visitor.offers("POST /members/{id}/resolve"),
+        names,
         member,
         explained,
     };
@@ -105,17 +104,6 @@ pub(super) async fn show(visitor: Visitor, Path(id): Path<String>, asked: Asked)
 pub(super) fn who(member: &View) -> String {
     let named = ["person.email", "person.salesforce_id", "person.marketo_id"].into_iter().find(|path| member.has(path));
     named.map_or_else(|| "Member".to_owned(), |path| member.text(path))
-}
-
-fn event(entry: &View) -> Event {
-    let detail = entry.at("detail");
-    let mut parts = Vec::new();
-    for (name, value) in detail.pairs("") {
-        if value.has("") && !value.value("").is_object() && !value.value("").is_array() {
-            parts.push(format!("{} {}", super::words::label(&name).to_lowercase(), value.text("")));
-        }
-    }
-    Event { at: entry.at("at"), title: entry.word("kind"), text: parts.join(", "), detail: detail.json("") }
 }
 
 pub(super) async fn resolve(Path(id): Path<String>, Submitted { visitor, fields }: Submitted) -> Page {

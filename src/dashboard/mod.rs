@@ -12,13 +12,16 @@ mod changes;
 mod guard;
 mod listing;
 mod live;
+mod lost;
 mod mapping_form;
 mod mappings;
 mod members;
+mod names;
 mod overview;
 mod receivers;
 mod session;
 mod settings;
+mod timeline;
 mod vendors;
 mod view;
 mod visitor;
@@ -39,6 +42,7 @@ use url::Url;
 
 use crate::domain::clock::Clock;
 use api::Api;
+pub use lost::lost;
 use session::Seal;
 pub use session::{NoSeal, SECRET_BYTES};
 use view::View;
@@ -93,7 +97,9 @@ impl Dashboard {
             .route("/changes/bulk", get(changes::count).post(changes::bulk))
             .route("/changes/{id}", get(changes::show).post(changes::decide))
             .route("/approvals", get(approvals::list))
+            .route("/approvals.csv", get(approvals::csv))
             .route("/approvals/{id}", post(approvals::decide))
+            .route("/catch-ups/{id}", post(approvals::tell))
             .route("/subscriptions", get(receivers::list).post(receivers::create))
             .route("/subscriptions/{id}", get(receivers::show).post(receivers::act))
             .route("/vendors", get(vendors::show))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use askama::Template;
-use futures_util::future::{join, join_all, join3};
+use futures_util::future::{join, join_all, join4};
 
 use super::view::{View, thousands};
 use super::visitor::Visitor;
@@ -26,6 +26,10 @@ pub(super) struct Chart {
     pub lines: Vec<&'static str>,
     /// Time, and a value for each line.
     pub rows: Vec<(View, Vec<View>)>,
+    /// Nothing but zeros and gaps: there is nothing to draw.
+    pub empty: bool,
+    /// How far back it goes, in words.
+    pub span: &'static str,
 }
 
 /// Title, sentence, unit, lines: metric and name.
@@ -53,12 +57,14 @@ const CHARTS: &[Drawn] = &[
         &[("no_op", "No change needed"), ("superseded", "Superseded"), ("held", "Held"), ("failed", "Failed")],
     ),
     ("Calls", "Calls made to the vendors", "", &[("marketo_calls", "Marketo"), ("salesforce_calls", "Salesforce")]),
+    ("Age of the backlog", "How long the oldest of them has waited", "s", &[("backlog_age_seconds", "Oldest")]),
     (
-        "Events and drift",
-        "Events told, and differences that were found by comparing",
+        "Events",
+        "Told of members, and taken by receivers",
         "",
-        &[("trigger_events", "Trigger events"), ("drift", "Drift")],
+        &[("trigger_events", "Happened"), ("deliveries", "Delivered"), ("deliveries_failed", "Given up")],
     ),
+    ("Drift", "Differences that were found by comparing", "", &[("drift", "Found different")]),
 ];
 
 /// Changes with one cause.
@@ -84,6 +90,8 @@ struct Overview {
     troubled: Vec<View>,
     mappings: View,
     waiting: View,
+    /// Events of comparisons that wait to be told.
+    catch_ups: View,
 }
 
 /// Rows of the API that causes are grouped from.
@@ -99,19 +107,21 @@ pub(super) async fn show(visitor: Visitor) -> Page {
             false => visitor.maybe("/mappings?limit=0").await,
         }
     };
-    let (lists, waiting, charts) = join3(lists, waiting, charts(&visitor, "1h")).await;
+    let catch_ups = visitor.maybe("/catch-ups?state=waiting&limit=20");
+    let (lists, waiting, charts, catch_ups) = join4(lists, waiting, charts(&visitor, "1h"), catch_ups).await;
     let [mappings, failed, paused, open] =
         lists.try_into().unwrap_or_else(|_| std::array::from_fn(|_| stats.at("none")));
     let troubled = [failed.each("data"), paused.each("data")].concat();
     let page = Overview {
         frame: visitor.live("Overview", "overview"),
-        tiles: tiles(&stats, &waiting),
+        tiles: tiles(&stats, &waiting, &catch_ups),
         charts,
         causes: causes(&open),
         more_causes: open.has("next_cursor"),
         troubled,
         mappings,
         waiting,
+        catch_ups,
         stats,
     };
     visitor.page(&page)
@@ -121,7 +131,7 @@ fn tile(label: &'static str, value: String, detail: String, tone: &'static str, 
     Tile { label, value, detail, tone, href }
 }
 
-fn tiles(stats: &View, waiting: &View) -> Vec<Tile> {
+fn tiles(stats: &View, waiting: &View, catch_ups: &View) -> Vec<Tile> {
     let of = |path: &str| stats.number(path);
     let (live, paused, failed) = (of("mappings.active"), of("mappings.paused"), of("mappings.failed"));
     let members = stats.sum("members");
@@ -165,7 +175,7 @@ fn tiles(stats: &View, waiting: &View) -> Vec<Tile> {
         tile(
             "Latency, 95 %",
             stats.millis("latency_ms.p95"),
-            format!("median {}, last {}", stats.millis("latency_ms.p50"), stats.or_dash("latency_ms.window")),
+            format!("median {}, last hour", stats.millis("latency_ms.p50")),
             "",
             "/changes",
         ),
@@ -179,20 +189,28 @@ fn tiles(stats: &View, waiting: &View) -> Vec<Tile> {
         tile(
             "Held and failed",
             thousands(held + lost),
-            format!("{} members differ", thousands(diverged)),
+            super::words::counted(diverged, "member differs", "members differ"),
             if held + lost > 0 { "bad" } else { "good" },
             "/changes?state=parked",
         ),
     ];
-    let count = waiting.each("data").len();
-    if count > 0 {
-        tiles.push(tile(
-            "Waiting for approval",
-            thousands(i64::try_from(count).unwrap_or(i64::MAX)),
-            "removals held back".to_owned(),
-            "warn",
-            "/approvals",
-        ));
+    tiles.push(tile(
+        "Drift at the last check",
+        stats.count("drift.members"),
+        if stats.has("drift") { "members found different".to_owned() } else { "not compared yet".to_owned() },
+        if of("drift.members") > 0 { "warn" } else { "" },
+        "/mappings",
+    ));
+    let count = |list: &View| i64::try_from(list.each("data").len()).unwrap_or(i64::MAX);
+    let (removals, events) = (count(waiting), count(catch_ups));
+    let detail = match (removals, events) {
+        (_, 0) => "removals held back",
+        (0, _) => "events held back",
+        _ => "removals and events held back",
+    };
+    if removals + events > 0 {
+        let waiting = thousands(removals + events);
+        tiles.push(tile("Waiting for approval", waiting, detail.to_owned(), "warn", "/approvals"));
     }
     for (vendor, name) in [("marketo", "Marketo calls today"), ("salesforce", "Salesforce calls today")] {
         let vendor = stats.at(&format!("vendors.{vendor}"));
@@ -235,8 +253,10 @@ pub(super) async fn charts(visitor: &Visitor, from: &str) -> Vec<Chart> {
             let time = of(&points[0], 0)?;
             Some((time, points.iter().filter_map(|line| of(line, 1)).collect::<Vec<_>>()))
         };
-        let rows = (0..times).filter_map(row).filter(|(_, values)| values.len() == points.len()).collect();
-        Chart { title, about, unit, lines: lines.iter().map(|(_, name)| *name).collect(), rows }
+        let rows: Vec<_> = (0..times).filter_map(row).filter(|(_, values)| values.len() == points.len()).collect();
+        let empty = rows.iter().flat_map(|(_, values)| values).all(|value: &View| value.number("") == 0);
+        let lines = lines.iter().map(|(_, name)| *name).collect();
+        Chart { title, about, unit, lines, rows, empty, span: if from == "1h" { "last hour" } else { "last day" } }
     });
     join_all(charts).await.into_iter().filter(|chart| !chart.rows.is_empty()).collect()
 }

@@ -114,6 +114,24 @@ impl View {
         format!("<time datetime=\"{time}\" title=\"{exact}\">{relative}</time>")
     }
 
+    /// How many members of a listed mapping agree, with their share. HTML.
+    pub(super) fn agreement(&self) -> String {
+        let (all, agree) = (self.number("members"), self.number("in_agreement"));
+        if all == 0 {
+            return format!("<span class=\"none\">{MISSING}</span>");
+        }
+        // Cut and not rounded: 99.96 % is not all of them.
+        let tenths = agree * 1000 / all;
+        let class = if agree < all { "warn-text" } else { "good-text" };
+        format!(
+            "<span class=\"{class}\">{}.{} %</span> <span class=\"muted small\">{} of {}</span>",
+            tenths / 10,
+            tenths % 10,
+            thousands(agree),
+            thousands(all)
+        )
+    }
+
     /// A code as a chip with its word and tone. HTML.
     pub(super) fn chip(&self, path: &str) -> String {
         if self.has(path) { words::chip(&self.text(path)) } else { String::new() }
@@ -138,11 +156,9 @@ impl View {
         words::remedy_of_request(&self.text(path))
     }
 
-    /// `campaign.member.status_changed` as `Status changed`.
-    pub(super) fn event_kind(&self, path: &str) -> String {
-        let kind = self.text(path);
-        let kind = kind.strip_prefix("campaign.member.").unwrap_or(&kind).replace('.', " ");
-        words::label(&kind)
+    /// Whom a change is about.
+    pub(super) fn subject(&self, path: &str) -> String {
+        words::subject(&self.text(path))
     }
 
     /// Hours and minutes of a time.
@@ -239,6 +255,13 @@ mod tests {
     fn what_a_vendor_sent_is_escaped() {
         let shown = view(json!({"state": "<script>\"'&"})).chip("state");
         assert!(shown.contains("&lt;script&gt;&quot;&#39;&amp;") && !shown.contains("<script"), "{shown}");
+    }
+
+    #[test]
+    fn agreement_is_never_rounded_up_to_all() {
+        let of = |all: i64, agree: i64| view(json!({"members": all, "in_agreement": agree})).agreement();
+        assert!(of(10_000, 9_999).contains("99.9 %") && of(10_000, 9_999).contains("9,999 of 10,000"));
+        assert!(of(3, 3).contains("100.0 %") && of(0, 0).contains(MISSING));
     }
 
     #[test]

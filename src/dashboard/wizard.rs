@@ -41,6 +41,8 @@ struct Match {
     /// Of the proposed pairs.
     warnings: Vec<View>,
     plan: Option<View>,
+    /// The first rows of the plan.
+    rows: View,
     problem: Option<View>,
     can_plan: bool,
     /// Of a mapping that is changed; none of a new one.
@@ -149,17 +151,22 @@ async fn matching(visitor: &Visitor, pair: &Pair, outcome: Option<Outcome<'_>>) 
     };
     let name = outcome.as_ref().map_or_else(|| program.text("name"), |outcome| outcome.fields.get("name").to_owned());
     let (plan, problem) = outcome.map_or((None, None), |outcome| (outcome.plan, outcome.problem));
+    let rows = match &plan {
+        Some(plan) if plan.has("id") => visitor.maybe(&format!("/plans/{}/rows?limit=10", plan.text("id"))).await,
+        _ => visitor.dashboard.api.view(Value::Null),
+    };
     let page = Match {
         frame: visitor.frame("New mapping", "mappings"),
         form: MappingForm::new(&matched, &translations, &current),
         warnings: matched.each("warnings"),
         campaign_id: pair.campaign_id.clone(),
         create: pair.create,
-        can_plan: visitor.offers("POST /mappings/{id}/plan") && !pair.create,
+        can_plan: visitor.offers("POST /mappings/{id}/plan"),
         problem: problem.or(unread),
         mapping: None,
         version: String::new(),
         plan,
+        rows,
         name,
         program,
         campaign,
@@ -241,6 +248,7 @@ async fn changing(visitor: &Visitor, mapping: View, version: String, outcome: Op
         create: false,
         name: String::new(),
         plan: None,
+        rows: visitor.dashboard.api.view(Value::Null),
         problem,
         can_plan: false,
         mapping: Some(mapping),

@@ -2,7 +2,7 @@
 //!
 //! Owns no code: names are the API's, causes and remedies the error catalogue's.
 
-use super::view::escaped;
+use super::view::{escaped, thousands};
 use crate::domain::catalogue::{Subject, find};
 
 /// Those that a rule would spell wrongly.
@@ -22,6 +22,32 @@ const LABELS: &[(&str, &str)] = &[
     ("hint", "Member change"),
     ("sync_off", "Sync is off"),
     ("p50", "Median"),
+    ("add_to_salesforce", "Add to Salesforce"),
+    ("add_to_marketo", "Add to Marketo"),
+    ("remove_from_salesforce", "Remove from Salesforce"),
+    ("remove_from_marketo", "Remove from Marketo"),
+    ("change_in_salesforce", "Change in Salesforce"),
+    ("change_in_marketo", "Change in Marketo"),
+    ("marketo_poll", "Marketo's log"),
+    ("salesforce_poll", "Salesforce's log"),
+    ("event_not_kept", "The event is no longer kept"),
+    ("no_marketo_id", "Nobody in Marketo"),
+    ("person_not_in_marketo", "Not in Marketo any more"),
+    ("gone", "The receiver is gone (410)"),
+    ("expired", "Tried for as long as is set"),
+    ("sync.subscription.test", "Test"),
+];
+
+/// What a receiver can be told of: code, word, sentence.
+pub(super) const EVENTS: [(&str, &str, &str); 8] = [
+    ("campaign.member.added", "Member added", "Somebody joined the Salesforce campaign."),
+    ("campaign.member.removed", "Member removed", "Somebody left the Salesforce campaign."),
+    ("campaign.member.status_changed", "Status changed", "Somebody's status in the campaign is another one."),
+    ("sync.mapping.failed", "A mapping has stopped", "Its program or campaign cannot be read any more."),
+    ("sync.removals.waiting", "Removals wait", "More than usual, so that somebody has to approve them."),
+    ("sync.source.silent", "A source is silent", "No webhook of a vendor came for a day."),
+    ("sync.quota.exhausted", "Calls are used up", "A vendor grants no more calls today."),
+    ("sync.subscription.disabled", "A receiver is disabled", "It is gone, or has failed for days."),
 ];
 
 const TONES: &[(&str, &[&str])] = &[
@@ -52,11 +78,37 @@ pub(super) fn label(code: &str) -> String {
     if let Some((_, label)) = LABELS.iter().find(|(known, _)| *known == code) {
         return (*label).to_owned();
     }
-    let mut text = code.replace(['_', '-'], " ");
+    if let Some((_, label, _)) = EVENTS.iter().find(|(known, ..)| *known == code) {
+        return (*label).to_owned();
+    }
+    let mut text = code.replace(['_', '-', '.'], " ");
     if let Some(first) = text.get(..1).map(str::to_uppercase) {
         text.replace_range(..1, &first);
     }
     text
+}
+
+/// A number with what it counts.
+pub(super) fn counted(count: i64, one: &str, many: &str) -> String {
+    format!("{} {}", thousands(count), if count == 1 { one } else { many })
+}
+
+/// Whom a change is about: `marketo:318592` as `Marketo person 318592`.
+pub(super) fn subject(code: &str) -> String {
+    if code == "mapping" {
+        return "The mapping itself".to_owned();
+    }
+    let Some((kind, id)) = code.split_once(':') else { return label(code) };
+    match (kind, id.get(..3)) {
+        ("marketo", _) => format!("Marketo person {id}"),
+        ("salesforce", Some("00Q")) => format!("Lead {id}"),
+        ("salesforce", Some("003")) => format!("Contact {id}"),
+        ("salesforce", Some("001")) => format!("Account {id}"),
+        ("member", _) => format!("Campaign member {id}"),
+        ("person", _) => "A person known on both sides".to_owned(),
+        ("email", _) => id.to_owned(),
+        _ => format!("{} {id}", label(kind)),
+    }
 }
 
 fn tone(code: &str) -> &'static str {
@@ -193,6 +245,10 @@ mod tests {
     #[test]
     fn codes_become_words() {
         assert_eq!([label("in_sync"), label("vendor_rejected"), label("")], ["In sync", "Vendor rejected", ""]);
+        assert_eq!(
+            [label("campaign.member.added"), subject("marketo:7"), subject("salesforce:00Qx"), subject("mapping")],
+            ["Member added", "Marketo person 7", "Lead 00Qx", "The mapping itself"]
+        );
         assert!(chip("parked").contains("bad") && chip("unheard-of").contains("plain"));
         assert!(cause("quota").ends_with('.') && remedy("quota").starts_with("Engineer: "));
     }

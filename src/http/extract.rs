@@ -213,6 +213,16 @@ impl Parameters {
         Ok(self.parsed::<Uuid>(name, "a UUID")?.map(|id| id.to_string()))
     }
 
+    /// Ids of ours, as many as a page has at the most.
+    pub(super) fn uuids(&mut self, name: &'static str) -> Answer<Vec<String>> {
+        let ids: Result<Vec<_>, _> = self.all(name).iter().map(|id| Uuid::parse_str(id)).collect();
+        let ids = ids.map_err(|_| Refusal::field(name, "invalid", "has to be a UUID"))?;
+        match i64::try_from(ids.len()).is_ok_and(|count| count <= LONGEST_PAGE) {
+            true => Ok(ids.into_iter().map(|id| id.to_string()).collect()),
+            false => Err(Refusal::field(name, "too-many", "may be given 500 times")),
+        }
+    }
+
     /// A time in RFC 3339, or a position.
     pub(super) fn since(&mut self) -> Answer<Option<Since>> {
         let Some(text) = self.one("since")? else { return Ok(None) };

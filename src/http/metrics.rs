@@ -15,6 +15,10 @@ const OLDEST: &str = "campaign_sync_oldest_open_change_age_seconds";
 const LATENCY: &str = "campaign_sync_recent_latency_seconds";
 const PACE: &str = "campaign_sync_recent_applied_per_second";
 const LEDGER: &str = "campaign_sync_records";
+const TODAY: &str = "campaign_sync_records_today";
+const DRIFT: &str = "campaign_sync_drift_members";
+const COMPARED: &str = "campaign_sync_last_comparison_age_seconds";
+const DELIVERED: &str = "campaign_sync_last_delivery_age_seconds";
 const CALLS: &str = "campaign_sync_vendor_calls_today";
 const LIMIT: &str = "campaign_sync_vendor_calls_limit";
 const CIRCUIT: &str = "campaign_sync_vendor_circuit_open";
@@ -29,14 +33,18 @@ pub fn describe() {
     describe_gauge!(
         LATENCY,
         Unit::Seconds,
-        "From acceptance to the end of the opposite write, last minutes; absent without any"
+        "From acceptance to the end of the opposite write, last hour; NaN without any"
     );
     describe_gauge!(PACE, Unit::CountPerSecond, "Changes applied, by the side that was written, last minutes");
     describe_gauge!(LEDGER, Unit::Count, "Accepted records by what became of them");
+    describe_gauge!(TODAY, Unit::Count, "Records accepted since midnight (UTC) by what became of them");
+    describe_gauge!(DRIFT, Unit::Count, "Members that comparisons found different in the hour up to the last one");
+    describe_gauge!(COMPARED, Unit::Seconds, "Since a comparison last ended; NaN before the first");
+    describe_gauge!(DELIVERED, Unit::Seconds, "Since a receiver last took an event; NaN before the first");
     describe_gauge!(CALLS, Unit::Count, "Calls made since the vendor's day began");
     describe_gauge!(LIMIT, Unit::Count, "Calls that may be made in a day");
     describe_gauge!(CIRCUIT, Unit::Count, "1 while calls are held back because the vendor is down");
-    describe_gauge!(SILENCE, Unit::Seconds, "Since a source was last heard of; absent when that is long ago");
+    describe_gauge!(SILENCE, Unit::Seconds, "Since a source was last heard of; NaN when that is long ago");
     describe_counter!(
         "campaign_sync_vendor_calls_total",
         Unit::Count,
@@ -65,6 +73,9 @@ fn record(stats: &Stats) {
     for (outcome, count) in &stats.ledger {
         gauge!(LEDGER, "outcome" => *outcome).set(*count as f64);
     }
+    for (outcome, count) in &stats.today {
+        gauge!(TODAY, "outcome" => *outcome).set(*count as f64);
+    }
     let open = &stats.outbox;
     let states = [
         ("available", open.available),
@@ -85,12 +96,15 @@ fn record(stats: &Stats) {
         gauge!(PACE, "side" => side).set(minute / 60.0);
     }
     let now = stats.generated_at.millis();
+    let since = |at: Option<super::schema::Time>| at.map_or(f64::NAN, |at| (now - at.millis()).max(0) as f64 / 1000.0);
+    gauge!(DRIFT).set(stats.drift.as_ref().map_or(f64::NAN, |drift| drift.members as f64));
+    gauge!(COMPARED).set(since(stats.drift.as_ref().map(|drift| drift.at)));
+    gauge!(DELIVERED).set(since(stats.last_delivery_at));
     for (name, vendor) in [("marketo", &stats.vendors.marketo), ("salesforce", &stats.vendors.salesforce)] {
         let or_unknown = |value: Option<u64>| value.map_or(f64::NAN, |value| value as f64);
         gauge!(CALLS, "vendor" => name).set(or_unknown(vendor.calls_today));
         gauge!(LIMIT, "vendor" => name).set(or_unknown(vendor.limit));
         gauge!(CIRCUIT, "vendor" => name).set(f64::from(u8::from(vendor.circuit == Some("open"))));
-        let silence = vendor.last_event_at.map(|at| (now - at.millis()).max(0) as f64 / 1000.0);
-        gauge!(SILENCE, "source" => name).set(silence.unwrap_or(f64::NAN));
+        gauge!(SILENCE, "source" => name).set(since(vendor.last_event_at));
     }
 }

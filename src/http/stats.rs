@@ -14,7 +14,7 @@ use super::schema::Time;
 use super::{ApiState, VendorHealth};
 use crate::domain::mapping::MappingState;
 use crate::domain::merge::SyncState;
-use crate::store::reports::RECENT;
+use crate::store::reports::LATE;
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::default().routes(routes!(show))
@@ -38,7 +38,20 @@ pub(super) struct Stats {
     /// The same of records accepted since midnight (UTC).
     #[schema(example = json!({"received": 4, "applied": 3, "no_op": 1, "superseded": 0, "waiting": 0, "held": 0, "failed": 0, "discarded": 0}))]
     pub(super) today: BTreeMap<&'static str, i64>,
+    /// Null before the first comparison has ended.
+    pub(super) drift: Option<Drift>,
+    /// When a receiver last took an event; null before the first.
+    pub(super) last_delivery_at: Option<Time>,
     pub(super) vendors: Vendors,
+}
+
+/// What comparing has found of late.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Drift {
+    /// Found different, or held, by the first syncs and comparisons that ended within the hour up to then.
+    pub(super) members: i64,
+    /// When the last one ended.
+    pub(super) at: Time,
 }
 
 /// Changes that are not done with.
@@ -52,13 +65,13 @@ pub(super) struct Outbox {
     pub(super) oldest_age_seconds: Option<i64>,
 }
 
-/// From acceptance to the end of the opposite write; null without any in the window.
+/// From acceptance to the end of the opposite write, of the newest 4,000 in the window; null without any.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Latency {
     pub(super) p50: Option<i64>,
     pub(super) p95: Option<i64>,
     pub(super) p99: Option<i64>,
-    #[schema(example = "5m")]
+    #[schema(example = "60m")]
     pub(super) window: String,
 }
 
@@ -129,18 +142,15 @@ impl Stats {
                 parked: count("parked"),
                 oldest_age_seconds: open.oldest.map(|oldest| (now.as_millisecond() - oldest).max(0) / 1000),
             },
-            latency_ms: Latency {
-                p50: pace.p50,
-                p95: pace.p95,
-                p99: pace.p99,
-                window: format!("{}m", RECENT / 60_000),
-            },
+            latency_ms: Latency { p50: pace.p50, p95: pace.p95, p99: pace.p99, window: format!("{}m", LATE / 60_000) },
             throughput: Throughput {
                 to_salesforce_per_minute: pace.to_salesforce_per_minute,
                 to_marketo_per_minute: pace.to_marketo_per_minute,
             },
             ledger: api.store.ledger_totals(0).await?,
             today: api.store.ledger_totals(now.as_millisecond()).await?,
+            drift: api.store.drift().await?.map(|(at, members)| Drift { members, at: Time::of(at) }),
+            last_delivery_at: api.store.last_delivery().await?.map(Time::of),
             vendors: Vendors {
                 marketo: Vendor::of(marketo, heard.get("marketo").copied(), silent.contains_key("marketo")),
                 salesforce: Vendor::of(salesforce, heard.get("salesforce").copied(), silent.contains_key("salesforce")),

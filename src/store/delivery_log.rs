@@ -2,34 +2,34 @@
 //!
 //! Must not carry anything out: what is to be sent is made due, and whoever delivers finds it.
 
-use super::dialect::{Arg, Rows, Tx, args};
+use super::dialect::{Arg, Tx, args};
 use super::fan_out::{NewDelivery, add_deliveries};
 use super::subscriptions::wake;
 use super::{Store, StoreError};
 
-/// A delivery as it is listed.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+/// A delivery as it is listed, with every attempt at it: all of one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
     pub id: String,
     pub subscription_id: String,
     pub event_id: String,
-    #[sqlx(rename = "type")]
     pub kind: String,
     /// Of a trigger event in its log.
     pub position: Option<i64>,
     /// `pending`, `retrying`, `delivered`, `failed`, `skipped`.
     pub state: String,
     pub reason: Option<String>,
-    pub attempts: i64,
+    /// Those made so far, in order.
+    pub attempts: Vec<Attempt>,
     pub due_at: i64,
     pub created_at: i64,
     pub completed_at: Option<i64>,
 }
 
 /// One attempt at a delivery.
-#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    pub delivery_id: String,
+    /// Counted from 1.
     pub attempt: i64,
     pub at: i64,
     /// HTTP status; none where nothing was answered.
@@ -40,9 +40,65 @@ pub struct Attempt {
     pub body: Option<String>,
 }
 
+/// A delivery and one of its attempts, or none where none was made.
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: String,
+    subscription_id: String,
+    event_id: String,
+    #[sqlx(rename = "type")]
+    kind: String,
+    position: Option<i64>,
+    state: String,
+    reason: Option<String>,
+    due_at: i64,
+    created_at: i64,
+    completed_at: Option<i64>,
+    attempt: Option<i64>,
+    at: Option<i64>,
+    code: Option<i64>,
+    latency_ms: Option<i64>,
+    error: Option<String>,
+    body: Option<String>,
+}
+
+/// Of deliveries `d` with their attempts `a`: one statement, so that no attempt is missing whose outcome is shown.
 const DELIVERY: &str =
-    "SELECT id, subscription_id, event_id, type, position, state, reason, attempts, due_at, created_at, completed_at
-    FROM deliveries";
+    "SELECT d.id, d.subscription_id, d.event_id, d.type, d.position, d.state, d.reason, d.due_at, d.created_at,
+    d.completed_at, a.attempt, a.at, a.code, a.latency_ms, a.error, a.body";
+const ATTEMPTS: &str = "LEFT JOIN delivery_attempts a ON a.delivery_id = d.id";
+
+/// Rows of the same delivery follow each other.
+fn gathered(rows: Vec<Row>) -> Vec<Delivery> {
+    let mut deliveries: Vec<Delivery> = Vec::new();
+    for row in rows {
+        let attempt = row.attempt.zip(row.at).map(|(attempt, at)| Attempt {
+            attempt,
+            at,
+            code: row.code,
+            latency_ms: row.latency_ms.unwrap_or(0),
+            error: row.error,
+            body: row.body,
+        });
+        match deliveries.last_mut().filter(|last| last.id == row.id) {
+            Some(delivery) => delivery.attempts.extend(attempt),
+            None => deliveries.push(Delivery {
+                id: row.id,
+                subscription_id: row.subscription_id,
+                event_id: row.event_id,
+                kind: row.kind,
+                position: row.position,
+                state: row.state,
+                reason: row.reason,
+                attempts: attempt.into_iter().collect(),
+                due_at: row.due_at,
+                created_at: row.created_at,
+                completed_at: row.completed_at,
+            }),
+        }
+    }
+    deliveries
+}
 
 impl Store {
     /// Deliveries of a subscription, newest first, before the id `before`.
@@ -63,21 +119,17 @@ impl Store {
             }
             None => "",
         };
-        let sql = format!("{DELIVERY} WHERE subscription_id = $1 AND id < $2 {of_state} ORDER BY id DESC LIMIT $3");
-        self.db.fetch(&sql, arguments).await
+        let sql = format!(
+            "{DELIVERY} FROM (SELECT * FROM deliveries WHERE subscription_id = $1 AND id < $2 {of_state} ORDER BY id DESC LIMIT $3) d
+             {ATTEMPTS} ORDER BY d.id DESC, a.attempt"
+        );
+        Ok(gathered(self.db.fetch(&sql, arguments).await?))
     }
 
     /// One delivery.
     pub async fn delivery(&self, id: &str) -> Result<Option<Delivery>, StoreError> {
-        self.db.fetch_optional(&format!("{DELIVERY} WHERE id = $1"), args![id]).await
-    }
-
-    /// The attempts at deliveries, in order.
-    pub async fn attempts_of(&self, deliveries: &[String]) -> Result<Vec<Attempt>, StoreError> {
-        let rows: Vec<_> = deliveries.iter().map(|id| (id,)).collect();
-        let sql = "SELECT a.delivery_id, a.attempt, a.at, a.code, a.latency_ms, a.error, a.body FROM {rows}
-                   JOIN delivery_attempts a ON a.delivery_id = r.id ORDER BY a.delivery_id, a.attempt";
-        self.db.fetch_rows(sql, &Rows::new("id text", &rows)?, vec![]).await
+        let sql = format!("{DELIVERY} FROM deliveries d {ATTEMPTS} WHERE d.id = $1 ORDER BY a.attempt");
+        Ok(gathered(self.db.fetch(&sql, args![id]).await?).pop())
     }
 
     /// Makes a delivery due, whatever became of it, with its whole time before it; false when it is not there.
@@ -91,6 +143,7 @@ impl Store {
             "UPDATE deliveries SET state = CASE WHEN attempts = 0 THEN 'pending' ELSE 'retrying' END, reason = NULL,
                      due_at = $2, started_at = $2, completed_at = NULL WHERE id = $1";
         let found = tx.execute(sql, args![id, self.now()]).await? > 0;
+        self.note_by_hand(&mut tx, "delivery.retried", id, "").await?;
         self.due_by_hand(tx, subscription).await?;
         Ok(found)
     }
@@ -103,6 +156,7 @@ impl Store {
             "UPDATE deliveries SET state = 'retrying', reason = NULL, due_at = $2, started_at = $2, completed_at = NULL
                    WHERE subscription_id = $1 AND state = 'failed' AND created_at > $3";
         let count = tx.execute(sql, args![subscription_id, self.now(), since.unwrap_or(-1)]).await?;
+        self.note_by_hand(&mut tx, "subscription.retried", subscription_id, &count.to_string()).await?;
         self.due_by_hand(tx, subscription_id.to_owned()).await?;
         Ok(count)
     }
@@ -139,8 +193,10 @@ impl Store {
         add_deliveries(self, &mut tx, &[new]).await?;
         let sql = "SELECT id FROM deliveries WHERE subscription_id = $1 AND event_id = $2";
         let id: Vec<(String,)> = tx.fetch(sql, args![subscription_id, event_id]).await?;
+        let id = id.into_iter().next().map(|row| row.0).ok_or_else(gone)?;
+        self.note_by_hand(&mut tx, "subscription.tested", subscription_id, &id).await?;
         self.due_by_hand(tx, subscription_id.to_owned()).await?;
-        id.into_iter().next().map(|row| row.0).ok_or_else(gone)
+        Ok(id)
     }
 }
 

@@ -37,6 +37,10 @@ closed_list! {
         Failed = "failed",
         /// Trigger events.
         TriggerEvents = "trigger_events",
+        /// Events that a receiver has taken.
+        Delivered = "deliveries",
+        /// Events that a receiver was not brought to take in all the time that they are tried.
+        DeliveriesFailed = "deliveries_failed",
         /// Members that runs have found different or held.
         Drift = "drift",
         /// Calls to Marketo.
@@ -168,6 +172,9 @@ impl Store {
             let events: Vec<(i64,)> = self.db.fetch(events, args![minute, minute + MINUTE]).await?;
             sums.insert(Metric::TriggerEvents, events.first().map_or(0, |row| row.0));
         }
+        if wanted(&[Metric::Delivered, Metric::DeliveriesFailed]) {
+            self.sum_deliveries(minute, &mut sums).await?;
+        }
         if wanted(&[Metric::LatencyP50, Metric::LatencyP95]) {
             self.sum_latency(minute, &mut sums).await?;
         }
@@ -213,6 +220,20 @@ impl Store {
         took.sort_unstable();
         for (metric, percent) in [(Metric::LatencyP50, 50), (Metric::LatencyP95, 95)] {
             sums.extend(super::reports::percentile(&took, percent).map(|value| (metric, value)));
+        }
+        Ok(())
+    }
+
+    async fn sum_deliveries(&self, minute: i64, sums: &mut Sums) -> Result<(), StoreError> {
+        let done =
+            "SELECT state, COUNT(*) FROM deliveries WHERE completed_at >= $1 AND completed_at < $2 GROUP BY state";
+        for (state, n) in self.db.fetch::<(String, i64)>(done, args![minute, minute + MINUTE]).await? {
+            let metric = match state.as_str() {
+                "delivered" => Metric::Delivered,
+                "failed" => Metric::DeliveriesFailed,
+                _ => continue,
+            };
+            sums.insert(metric, n);
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 //!
 //! Reads what an index of them alone finds. Must not list who waits for nobody: that is a table of millions.
 
-use super::dialect::args;
+use super::dialect::{Rows, args};
 use super::members::{MEMBER, Member, members};
 use super::{Store, StoreError};
 
@@ -27,5 +27,14 @@ impl Store {
         }
         sql += " ORDER BY m.id LIMIT $2";
         members(self.db.fetch(&sql, args).await?)
+    }
+
+    /// Lane and person of those who are held beside one of these, each in its lane, as a second record of the same human or as one of
+    /// several: they have the same address.
+    pub async fn held_beside(&self, people: &[(String, String)]) -> Result<Vec<(String, String)>, StoreError> {
+        let sql = "SELECT DISTINCT m.campaign_id, m.person_id FROM {rows} CROSS JOIN people f CROSS JOIN members m CROSS JOIN people p
+                   WHERE f.id = r.person_id AND m.campaign_id = r.lane AND m.sync_state = 'parked' AND p.id = m.person_id
+                     AND m.reason IN ('second_record', 'ambiguous_person') AND p.id <> f.id AND LOWER(p.email) = LOWER(f.email)";
+        self.db.fetch_rows(sql, &Rows::new("lane text, person_id text", people)?, vec![]).await
     }
 }

@@ -135,6 +135,8 @@ pub struct MappingFilter {
     pub campaign_id: Option<String>,
     /// Part of either name.
     pub q: Option<String>,
+    /// Any of these; all when there are none.
+    pub ids: Vec<String>,
 }
 
 impl Store {
@@ -240,6 +242,12 @@ impl Store {
                OR REPLACE(LOWER(m.campaign_name), LOWER($?), '') <> LOWER(m.campaign_name))",
             filter.q.as_ref().filter(|q| !q.is_empty()).map(Arg::from),
         );
+        if !filter.ids.is_empty() {
+            let first = args.len() + 1;
+            args.extend(filter.ids.iter().map(Arg::from));
+            let marks: Vec<_> = (first..=args.len()).map(|n| format!("${n}")).collect();
+            sql += &format!(" AND m.id IN ({})", marks.join(", "));
+        }
         sql += " ORDER BY m.id LIMIT $2";
         mappings(self.db.fetch(&sql, args).await?)
     }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::dialect::{Rows, args};
+use super::figures::Metric;
 use super::members::Member;
 use super::outbox::{COUNTERS, Subject};
 use super::{Store, StoreError};
@@ -23,16 +24,17 @@ pub struct Bridge {
     pub different: BTreeMap<String, i64>,
 }
 
-/// How far back latency and throughput look, in milliseconds, and the most rows that they look at.
-pub const RECENT: i64 = 5 * 60_000;
-const RECENT_ROWS: i64 = 10_000;
+/// How far back throughput and latency look, in milliseconds, and the most changes that they look at.
+const RECENT: i64 = 5 * 60_000;
+pub const LATE: i64 = 60 * 60_000;
+const RECENT_ROWS: i64 = 4_000;
 /// Length of a day of the ledger.
 const DAY: i64 = 24 * 60 * 60_000;
 
-/// How long changes took, and how many there were, in the last minutes.
+/// How long changes took in the last hour, and how many there were in the last minutes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pace {
-    /// Milliseconds from acceptance to the end of the opposite write; none without any.
+    /// Milliseconds from acceptance to the end of the opposite write, of the newest; none without any.
     pub p50: Option<i64>,
     pub p95: Option<i64>,
     pub p99: Option<i64>,
@@ -86,6 +88,16 @@ impl Store {
         Ok(bridge)
     }
 
+    /// Members of each of these campaigns, and how many of them agree or wait below a gate.
+    pub async fn agreement(&self, campaigns: &[String]) -> Result<BTreeMap<String, (i64, i64)>, StoreError> {
+        let rows: Vec<_> = campaigns.iter().map(|campaign| (campaign,)).collect();
+        let sql = "SELECT t.campaign_id, CAST(SUM(t.count) AS BIGINT),
+                     CAST(SUM(CASE WHEN t.sync_state IN ('in_sync', 'gated') THEN t.count ELSE 0 END) AS BIGINT)
+                   FROM {rows} CROSS JOIN member_tallies t WHERE t.campaign_id = r.id AND t.sync_state <> 'closed' GROUP BY t.campaign_id";
+        let found: Vec<(String, i64, i64)> = self.db.fetch_rows(sql, &Rows::new("id text", &rows)?, vec![]).await?;
+        Ok(found.into_iter().map(|(campaign, all, agree)| (campaign, (all, agree))).collect())
+    }
+
     /// Mappings by state.
     pub async fn mappings_by_state(&self) -> Result<BTreeMap<String, i64>, StoreError> {
         let sql = "SELECT state, COUNT(*) FROM mappings WHERE deleted_at IS NULL GROUP BY state";
@@ -115,19 +127,22 @@ impl Store {
         Ok(OpenChanges { oldest, count: rows.into_iter().map(|(state, count, _)| (state, count)).collect() })
     }
 
-    /// How fast changes that were applied in the last minutes travelled.
+    /// How fast changes that were applied of late travelled.
     pub async fn pace(&self) -> Result<Pace, StoreError> {
         let now = self.now();
         let sql = "SELECT source, created_at, completed_at FROM outbox WHERE completed_at > $1 AND state = 'completed'
                    AND outcome = 'applied' ORDER BY completed_at DESC LIMIT $2";
-        let rows: Vec<(String, i64, i64)> = self.db.fetch(sql, args![now - RECENT, RECENT_ROWS]).await?;
+        let rows: Vec<(String, i64, i64)> = self.db.fetch(sql, args![now - LATE, RECENT_ROWS]).await?;
         let mut took: Vec<i64> = rows.iter().map(|(_, created, completed)| completed - created).collect();
         took.sort_unstable();
         // When there are more rows than are looked at, those that were seen reach less far back.
         let full = i64::try_from(rows.len()).unwrap_or(i64::MAX) >= RECENT_ROWS;
-        let span = rows.last().filter(|_| full).map_or(RECENT, |(.., oldest)| (now - oldest).max(1));
+        let seen = rows.last().filter(|_| full).map_or(LATE, |(.., oldest)| (now - oldest).max(1));
+        let span = seen.min(RECENT);
         let per_minute = |source: Source| {
-            let of = |row: &&(String, i64, i64)| row.0 == source.as_str() || row.0 == source.polled();
+            let of = |row: &&(String, i64, i64)| {
+                row.2 > now - span && (row.0 == source.as_str() || row.0 == source.polled())
+            };
             let count = u32::try_from(rows.iter().filter(of).count()).unwrap_or(u32::MAX);
             let minutes = f64::from(u32::try_from(span).unwrap_or(u32::MAX)) / 60_000.0;
             (f64::from(count) / minutes * 10.0).round() / 10.0
@@ -139,6 +154,21 @@ impl Store {
             to_salesforce_per_minute: per_minute(Source::Marketo),
             to_marketo_per_minute: per_minute(Source::Salesforce),
         })
+    }
+
+    /// When a comparison last ended, and how many members those of the hour up to then have found different; none before the first.
+    pub async fn drift(&self) -> Result<Option<(i64, i64)>, StoreError> {
+        let sql = "SELECT completed_at FROM runs WHERE completed_at IS NOT NULL AND state = 'completed'
+                   ORDER BY completed_at DESC LIMIT 1";
+        let Some((at,)) = self.db.fetch_optional::<(i64,)>(sql, vec![]).await? else { return Ok(None) };
+        let by_minute = self.figures(Metric::Drift, at - LATE, at + 1).await?;
+        Ok(Some((at, by_minute.values().sum())))
+    }
+
+    /// When a receiver last took an event; none before the first.
+    pub async fn last_delivery(&self) -> Result<Option<i64>, StoreError> {
+        let sql = "SELECT MAX(last_success_at) FROM subscriptions";
+        Ok(self.db.fetch_optional::<(Option<i64>,)>(sql, vec![]).await?.and_then(|row| row.0))
     }
 
     /// The ledger over all mappings, of records received since the beginning of the day of `since`.

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { after, before, test } from "node:test";
 
-import { axe, browser, demo, eventually } from "./service.mjs";
+import { axe, browser, demo, eventually, receiver, unused } from "./service.mjs";
 
 const WIDE = { width: 1280, height: 860 };
 const NARROW = { width: 390, height: 844 };
@@ -68,7 +68,42 @@ async function open(path) {
 async function picture(name, target = page) {
   if (!pictures) return;
   mkdirSync(pictures, { recursive: true });
-  await target.screenshot({ path: `${pictures}/${name}.png` });
+  await target.screenshot({ path: `${pictures}/${name}.png`, fullPage: Boolean(process.env.WHOLE) });
+}
+
+// Every page that there is, of what there is to be seen.
+async function everyPage() {
+  const member = (await service.api("GET", `/mappings/${mapping}/members?limit=1`)).data[0].id;
+  const [change] = (await service.api("GET", "/changes?limit=1")).data;
+  const [subscription] = (await service.api("GET", "/subscriptions")).data;
+  const plan = (await service.api("POST", `/mappings/${mapping}/plan`)).id;
+  return [
+    "/", "/mappings", "/mappings?q=nobody", `/mappings/${mapping}`, `/mappings/${mapping}/members`, `/mappings/${mapping}/members?q=nobody`,
+    `/mappings/${mapping}/edit`, `/mappings/${mapping}/remove`, `/members/${member}`, `/plans/${plan}`, "/changes",
+    ...(change ? [`/changes/${change.id}`] : []), "/changes/bulk?action=retry&state=parked", "/approvals", "/subscriptions",
+    `/subscriptions/${subscription.id}`, "/vendors", "/checklist", "/audit", "/settings", "/mappings/new",
+    `/mappings/new?program=${roadshow.program}`, `/mappings/new?program=${roadshow.program}&campaign=${roadshow.campaign}`,
+    `/mappings/new?program=${roadshow.program}&create=1`, "/mappings/11111111-1111-7111-8111-111111111111/members", "/nowhere",
+  ];
+}
+
+const LOOKS = [["light", "wide", WIDE], ["dark", "wide", WIDE], ["light", "narrow", NARROW], ["dark", "narrow", NARROW]];
+
+// Looks at pages in light and dark, wide and narrow; each is asked for once, since some of them ask the vendors.
+async function allSound(target, url, paths, prefix = "") {
+  for (const path of paths) {
+    await target.emulateMedia({ colorScheme: "light" });
+    await target.setViewportSize(WIDE);
+    await target.goto(url + path);
+    if (path !== "/nowhere" && path !== "/login") await target.waitForFunction(() => window.htmx);
+    const named = path === "/" ? "overview" : path.slice(1).replace(/11111111-.*/, "missing").replace(/[0-9a-f]{8}-[0-9a-f-]+/g, "one").replace(/[^a-z]+/gi, "-");
+    for (const [scheme, width, size] of LOOKS) {
+      await target.emulateMedia({ colorScheme: scheme });
+      await target.setViewportSize(size);
+      await sound(target, `${path} ${scheme} ${width}`);
+      await picture(`${prefix}${named}-${scheme}-${width}`, target);
+    }
+  }
 }
 
 // Nothing that axe-core finds, and nothing that sticks out of the window.
@@ -98,50 +133,70 @@ test("who is not logged in is asked for a key, and led back to where they wanted
   assert.ok(!session.value.includes(service.key) && !Buffer.from(session.value, "base64url").includes(service.key));
 });
 
-test("every page is sound, wide and narrow, light and dark", async () => {
-  const member = (await service.api("GET", `/mappings/${mapping}/members?limit=1`)).data[0].id;
-  const change = (await service.api("GET", "/changes?limit=1")).data[0]?.id;
-  const paths = [
-    "/", "/mappings", `/mappings/${mapping}`, `/mappings/${mapping}/members`, `/mappings/${mapping}/edit`, `/mappings/${mapping}/remove`,
-    `/members/${member}`, "/changes", ...(change ? [`/changes/${change}`] : []), "/changes/bulk?action=retry&state=parked", "/approvals",
-    "/subscriptions", "/vendors", "/checklist", "/audit", "/settings", "/mappings/new", "/mappings/new?program=1044",
-    "/mappings/11111111-1111-7111-8111-111111111111/members",
-  ];
-  // Each page is asked for once, since some of them ask the vendors; then it is looked at in two ways.
-  const other = await visit({ bypassCSP: true, reducedMotion: "reduce", storageState: await context.storageState() });
-  for (const path of paths) {
-    await other.page.emulateMedia({ colorScheme: "light" });
-    await other.page.setViewportSize(WIDE);
-    await other.page.goto(service.url + path);
-    await other.page.waitForFunction(() => window.htmx);
-    const file = path === "/" ? "overview" : path.slice(1).replace(/11111111-.*/, "missing").replace(/[0-9a-f]{8}-[0-9a-f-]+/, "one").replace(/[^a-z]+/gi, "-");
-    for (const [scheme, size] of [["light", WIDE], ["dark", NARROW]]) {
-      await other.page.emulateMedia({ colorScheme: scheme });
-      await other.page.setViewportSize(size);
-      await sound(other.page, `${path} ${scheme}`);
-      await picture(`${file}-${scheme}`, other.page);
-    }
-  }
-  assert.deepEqual(other.page.complaints, []);
-  await other.context.close();
+test("a receiver is subscribed, tested, fails, and is tried again", async () => {
+  const hook = await receiver();
+  await open("/subscriptions");
+  await page.getByLabel("Address", { exact: true }).fill(hook.url);
+  // Something that does not happen meanwhile.
+  await page.getByLabel("A mapping has stopped").check();
+  await page.getByRole("button", { name: "Subscribe" }).click();
+  assert.match(await page.locator("#flash").textContent(), /shown this once: whsec_/);
+  await page.getByRole("link", { name: hook.url }).click();
+  assert.ok(!(await page.content()).includes("whsec_"), "the secret is shown again");
+  await page.getByText("A mapping has stopped").waitFor();
+  hook.status = 500;
+  await page.getByRole("button", { name: "Send a test" }).click();
+  await page.locator("#flash.good").waitFor();
+  await eventually("a failure on the open page", async () => /500 after/.test(await page.locator("main").textContent()), 30_000);
+  hook.status = 200;
+  await page.getByRole("button", { name: /^Retry the delivery/ }).first().click();
+  await page.locator("#flash.good").waitFor();
+  await eventually("the delivery on the open page", async () => /Delivered\s*1 of 1/.test(await page.locator("main").textContent()), 30_000);
+  assert.ok(hook.got.length >= 2 && hook.got.every((one) => one.headers["webhook-id"] === hook.got[0].headers["webhook-id"]));
+  await page.locator("main details summary").first().click();
+  await page.getByText("thanks").waitFor();
+  await picture("subscription");
+  await page.locator("#state").selectOption("failed");
+  await page.getByText("No delivery is in that state").waitFor();
+  hook.close();
 });
 
-test("a page says what it may do, and is small", async () => {
+test("every page is sound, wide and narrow, light and dark", async () => {
+  const other = await visit({ bypassCSP: true, reducedMotion: "reduce", storageState: await context.storageState() });
+  await allSound(other.page, service.url, await everyPage());
+  const out = await visit({ bypassCSP: true });
+  await allSound(out.page, service.url, ["/login"]);
+  assert.deepEqual([...other.page.complaints, ...out.page.complaints], []);
+  await Promise.all([other.context.close(), out.context.close()]);
+});
+
+test("a page says what it may do", async () => {
   const answer = await page.request.get(service.url + "/");
   const policy = answer.headers()["content-security-policy"];
   assert.match(policy, /default-src 'none'/);
   assert.ok(!policy.includes("unsafe"));
   assert.equal(answer.headers()["cache-control"], "no-store");
   assert.ok(!/<script(?![^>]*src=)|style="|\son[a-z]+="/.test(await answer.text()), "something is inline");
-  let bytes = 0;
-  const fresh = await visit({ storageState: await context.storageState() });
-  const session = await fresh.context.newCDPSession(fresh.page);
-  await session.send("Network.enable");
-  session.on("Network.loadingFinished", (event) => (bytes += event.encodedDataLength));
-  await fresh.page.goto(service.url + "/", { waitUntil: "load" });
-  await eventually("the files", async () => bytes > 20_000);
-  assert.ok(bytes < 150_000, `${bytes} bytes`);
-  await fresh.context.close();
+});
+
+test("every page is small when nothing of it is known yet", async (t) => {
+  const state = await context.storageState();
+  let largest = [0, ""];
+  for (const path of await everyPage()) {
+    // A browser that has been nowhere: styles and scripts count for each page.
+    const fresh = await visit({ storageState: state });
+    const session = await fresh.context.newCDPSession(fresh.page);
+    await session.send("Network.enable");
+    let bytes = 0;
+    session.on("Network.loadingFinished", (event) => (bytes += event.encodedDataLength));
+    await fresh.page.goto(service.url + path, { waitUntil: "load" });
+    const least = path === "/nowhere" ? 1_000 : 20_000;
+    await eventually(`the files of ${path}`, async () => bytes > least);
+    assert.ok(bytes < 150_000, `${path} has ${bytes} bytes`);
+    if (bytes > largest[0]) largest = [bytes, path];
+    await fresh.context.close();
+  }
+  t.diagnostic(`the largest is ${largest[1]} with ${Math.round(largest[0] / 1000)} KB`);
 });
 
 test("the overview shows what the API says, and charts or tables of it", async () => {
@@ -153,7 +208,15 @@ test("the overview shows what the API says, and charts or tables of it", async (
   const today = await page.locator("#tiles .tile").filter({ hasText: "Applied today" }).locator(".value").textContent();
   const figure = Number(today.replaceAll(",", ""));
   assert.ok(figure > 0 && figure <= stats.today.applied, `${today} on the page, and ${stats.today.applied} of the API`);
-  for (const chart of await page.locator("figure.chart").all()) assert.equal(await chart.locator("canvas").count(), 1);
+  // A chart is drawn, or says that there is nothing to draw.
+  const charts = await page.locator("figure.chart").all();
+  assert.ok(charts.length >= 6, `${charts.length} charts`);
+  for (const chart of charts) assert.equal((await chart.locator("canvas").count()) + (await chart.getByText("Nothing in the last hour").count()), 1);
+  assert.ok((await page.locator("figure.chart canvas").count()) > 0, "nothing is drawn at all");
+  // Relative, with the exact time on hover, also as it is here.
+  const time = page.locator("main time").first();
+  assert.match(await time.textContent(), /ago|now/);
+  assert.match(await time.getAttribute("title"), /20\d\d, \d\d:\d\d:\d\d UTC\n.+ here/);
 });
 
 test("a page follows what happens", async () => {
@@ -182,9 +245,14 @@ test("the theme is chosen, kept, and used without JavaScript too", async () => {
   await page.locator('html[data-theme="auto"]').waitFor();
 });
 
-test("a program is mapped step by step, with statuses that differ", async () => {
+test("a program is mapped step by step, with statuses that differ", async (t) => {
   const { program, ids, campaign } = roadshow;
+  await page.addInitScript(() => addEventListener("click", (event) => {
+    // Also a press of the keyboard on a button, and the label of a field once.
+    if (event.isTrusted && event.target.matches("a, a *, button, input")) sessionStorage.clicks = Number(sessionStorage.clicks ?? 0) + 1;
+  }, true));
   await open("/mappings");
+  await page.evaluate(() => sessionStorage.removeItem("clicks"));
   const started = Date.now();
   await page.getByRole("link", { name: "New mapping" }).click();
   if (await page.getByLabel("Search by name or id").count()) {
@@ -207,10 +275,21 @@ test("a program is mapped step by step, with statuses that differ", async () => 
     await page.getByRole("button", { name: "See what would happen" }).click();
     await page.locator("#plan").waitFor();
     assert.equal(await page.getByLabel("Signed up becomes in the campaign").inputValue(), "Sent");
+    // Counts, cost and rows, before anything is written.
+    const plan = await page.locator("#plan").textContent();
+    assert.match(plan, /Add to Salesforce\s*6/);
+    assert.match(plan, /Calls\s*\d+ \+ \d+/);
+    assert.equal(await page.locator("#plan tbody tr").count(), ids.length);
+    await page.locator("#plan").getByText("road1@roadshow.example").waitFor();
+    await picture("plan");
   }
   await page.getByRole("button", { name: "Map and start the first sync" }).click();
   await page.getByRole("heading", { name: "Do both sides agree?" }).waitFor();
-  assert.ok(Date.now() - started < 120_000);
+  // Program, campaign, a policy, the plan and the start; and three statuses to look at.
+  const [seconds, clicks] = [(Date.now() - started) / 1000, Number(await page.evaluate(() => sessionStorage.clicks))];
+  t.diagnostic(`${clicks} clicks, ${seconds.toFixed(1)} s of a machine`);
+  assert.ok(clicks <= 8, `${clicks} clicks`);
+  assert.ok(seconds < 120);
   const id = new URL(page.url()).pathname.split("/").pop();
   const made = await service.api("GET", `/mappings/${id}`);
   assert.equal(made.policies.conflict, "salesforce_wins");
@@ -219,6 +298,64 @@ test("a program is mapped step by step, with statuses that differ", async () => 
   ]);
   await eventually("everybody on both sides, on the open page", async () => /In sync\s*6/.test(await page.locator(".sides").textContent()), 40_000);
   roadshow.id = id;
+});
+
+// Presses Tab until this has the focus, as somebody does who has no mouse.
+async function tabTo(target, what) {
+  for (let n = 0; n < 120; n++) {
+    await page.keyboard.press("Tab");
+    if (await target.evaluate((one) => one === document.activeElement)) {
+      const ring = await target.evaluate((one) => getComputedStyle(one).outlineStyle);
+      assert.notEqual(ring, "none", `${what} does not show that it has the focus`);
+      return;
+    }
+  }
+  throw new Error(`Tab does not lead to ${what}`);
+}
+
+test("with the keyboard alone a campaign is made for a program, and mapped", async () => {
+  const program = (await service.act("POST", "/marketo/programs", { name: "Winter Roadshow", channel: "Roadshow", kind: "Event" })).id;
+  await service.act("POST", `/marketo/programs/${program}/members`, { lead_ids: roadshow.ids.slice(0, 3), status: "Invited" });
+  await open("/mappings");
+  await page.keyboard.press("Tab");
+  assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to the content");
+  await page.keyboard.press("Enter");
+  await tabTo(page.getByRole("link", { name: "New mapping" }), "New mapping");
+  await page.keyboard.press("Enter");
+  await tabTo(page.getByLabel("Search by name or id"), "the search");
+  await page.keyboard.type("winter");
+  const found = page.locator("#found").getByRole("link", { name: /Winter Roadshow/ });
+  await found.waitFor();
+  await tabTo(found, "the program");
+  await page.keyboard.press("Enter");
+  const make = page.getByRole("link", { name: "Make a campaign for this program" });
+  await make.waitFor();
+  await tabTo(make, "making a campaign");
+  await page.keyboard.press("Enter");
+  const name = page.getByLabel("Name", { exact: true });
+  await name.waitFor();
+  assert.equal(await name.inputValue(), "Winter Roadshow");
+  await tabTo(name, "the name");
+  await page.keyboard.press("End");
+  await page.keyboard.type(" 2027");
+  const both = page.getByLabel("Furthest progress");
+  await tabTo(both, "a policy");
+  await page.keyboard.press("ArrowDown");
+  assert.ok(await page.getByLabel("Marketo wins Marketo's status").isChecked());
+  const see = page.getByRole("button", { name: "See what would happen" });
+  await tabTo(see, "the plan");
+  await page.keyboard.press("Enter");
+  await page.locator("#plan").waitFor();
+  assert.match(await page.locator("#plan").textContent(), /Add to Salesforce\s*3/);
+  assert.equal((await service.api("GET", "/campaigns?q=Winter")).data.length, 0, "nothing is made before it is asked for");
+  assert.equal(await name.inputValue(), "Winter Roadshow 2027");
+  const start = page.getByRole("button", { name: "Map and start the first sync" });
+  await tabTo(start, "the start");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "Do both sides agree?" }).waitFor();
+  const made = await service.api("GET", `/mappings/${new URL(page.url()).pathname.split("/").pop()}`);
+  assert.deepEqual([made.campaign_name, made.policies.conflict], ["Winter Roadshow 2027", "marketo_wins"]);
+  await eventually("all three on both sides, on the open page", async () => /In sync\s*3/.test(await page.locator(".sides").textContent()), 40_000);
 });
 
 test("removals that wait are approved", async () => {
@@ -257,7 +394,7 @@ test("a change that failed is retried, alone and all at once after a count", asy
   await eventually("the change", async () => ["completed"].includes((await service.api("GET", `/changes/${one.id}`)).state), 30_000);
   await open("/changes?state=parked");
   await page.getByRole("button", { name: "Retry…" }).click();
-  await page.getByRole("heading", { name: /Retry \d+ changes\?/ }).waitFor();
+  await page.getByRole("heading", { name: /Retry \d+ changes?\?/ }).waitFor();
   await page.getByRole("button", { name: /^Retry \d+$/ }).click();
   await page.locator("#flash.good").waitFor();
   await eventually("nothing held", async () => (await held()).length === 0, 30_000);
@@ -330,6 +467,32 @@ test("a key of lesser scope sees why it may not, and a forged form does nothing"
   assert.equal(own.status(), 403);
   assert.equal((await service.api("GET", "/settings/campaign-sync")).enabled, true);
   await reader.context.close();
+});
+
+test("pages with nothing on them, and vendors that are away, say what to do", async () => {
+  const fresh = await unused();
+  try {
+    const other = await visit({ bypassCSP: true, reducedMotion: "reduce" });
+    await other.page.goto(`${fresh.url}/login`);
+    await other.page.getByLabel("API key").fill(fresh.key);
+    await other.page.getByRole("button", { name: "Log in" }).click();
+    const says = { "/": "No program is mapped yet", "/mappings": "Map a program", "/changes": "Nothing has been received yet", "/approvals": "No removals wait",
+      "/subscriptions": "Nobody is told yet", "/audit": "Nothing was done yet", "/vendors": "No webhook was seen", "/checklist": "to look at" };
+    for (const [path, text] of Object.entries(says)) {
+      await other.page.goto(fresh.url + path);
+      await other.page.getByText(text).first().waitFor({ timeout: 5_000 }).catch(() => assert.fail(`${path} does not say ${text}`));
+    }
+    await allSound(other.page, fresh.url, [...Object.keys(says), "/mappings/new"], "unused-");
+    await fresh.vendorsGo();
+    await other.page.goto(`${fresh.url}/mappings/new`);
+    await other.page.locator(".flash.bad").getByRole("link", { name: "Checklist" }).click();
+    await other.page.getByText("to mend before all of it works").waitFor();
+    await allSound(other.page, fresh.url, ["/mappings/new", "/mappings/new?program=1044", "/mappings/new?program=1044&campaign=7014S000000023kQAA", "/checklist", "/vendors"], "away-");
+    assert.deepEqual(other.page.complaints, []);
+    await other.context.close();
+  } finally {
+    await fresh.stop();
+  }
 });
 
 test("tables come as files", async () => {

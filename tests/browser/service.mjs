@@ -1,8 +1,11 @@
 // The demo as a process of its own, and a browser on it.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
+import { createServer } from "node:http";
 import { createInterface } from "node:readline";
 import { createRequire } from "node:module";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 
@@ -17,8 +20,7 @@ const TOLD = { service: "url", "API key": "key", "emulators, to act": "control" 
 
 // The demo, once it says where to look.
 export async function demo() {
-  const binary = process.env.CAMPAIGN_SYNC ?? "target/debug/campaign-sync";
-  const child = spawn(binary, ["demo", "--listen", "127.0.0.1:0", "--people", "60"], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(binary(), ["demo", "--listen", "127.0.0.1:0", "--people", "60"], { stdio: ["ignore", "pipe", "pipe"] });
   const told = {};
   let errors = "";
   child.stderr.on("data", (text) => (errors += text));
@@ -60,6 +62,70 @@ export async function demo() {
       await once(child, "exit");
     },
   };
+}
+
+const binary = () => process.env.CAMPAIGN_SYNC ?? "target/debug/campaign-sync";
+
+// The first line that a command prints, as JSON.
+async function announced(child, what) {
+  let errors = "";
+  child.stderr.on("data", (text) => (errors += text));
+  return new Promise((resolve, reject) => {
+    createInterface({ input: child.stdout }).once("line", (line) => resolve(JSON.parse(line)));
+    child.on("exit", (code) => reject(new Error(`${what} ended with ${code}: ${errors}`)));
+    setTimeout(() => reject(new Error(`${what} does not begin: ${errors}`)), 60_000).unref();
+  });
+}
+
+// A service of which nobody has made use yet, beside vendors that can be taken away.
+export async function unused() {
+  const folder = mkdtempSync(join(tmpdir(), "campaign-sync-browser-"));
+  const ports = ["marketo", "salesforce", "control"].flatMap((name) => [`--${name}-listen`, "127.0.0.1:0"]);
+  const vendors = spawn(binary(), ["emulate", ...ports], { stdio: ["ignore", "pipe", "pipe"] });
+  let service;
+  const stop = async () => {
+    for (const child of [service, vendors].filter((one) => one && one.exitCode === null && one.signalCode === null)) {
+      child.kill("SIGTERM");
+      await once(child, "exit");
+    }
+    rmSync(folder, { recursive: true, force: true });
+  };
+  try {
+    const told = await announced(vendors, "emulate");
+    const key = "a key of the browser's tests";
+    const set = {
+      MARKETO__BASE_URL: told.marketo, MARKETO__CLIENT_ID: told.marketo_client_id, MARKETO__CLIENT_SECRET: told.marketo_client_secret,
+      SALESFORCE__LOGIN_URL: told.salesforce, SALESFORCE__CLIENT_ID: told.salesforce_client_id,
+      SALESFORCE__CLIENT_SECRET: told.salesforce_client_secret, AUTH__BOOTSTRAP_KEY: key, SERVER__LISTEN: "127.0.0.1:0",
+      DATABASE__URL: `sqlite://${join(folder, "campaign-sync.db")}`,
+    };
+    const env = { ...process.env, ...Object.fromEntries(Object.entries(set).map(([name, value]) => [`CAMPAIGN_SYNC__${name}`, value])) };
+    service = spawn(binary(), ["serve"], { cwd: folder, env, stdio: ["ignore", "pipe", "pipe"] });
+    const { url } = await announced(service, "serve");
+    const vendorsGo = async () => { vendors.kill("SIGTERM"); await once(vendors, "exit"); };
+    return { url, key, vendorsGo, stop };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+// A receiver of deliveries, which answers as it is told.
+export async function receiver() {
+  const got = [];
+  const self = { got, status: 200 };
+  const server = createServer((request, response) => {
+    let body = "";
+    request.on("data", (text) => (body += text));
+    request.on("end", () => {
+      got.push({ headers: request.headers, body: JSON.parse(body) });
+      response.writeHead(self.status).end(self.status === 200 ? "thanks" : "not now");
+    });
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  self.url = `http://127.0.0.1:${server.address().port}/hook`;
+  self.close = () => server.close();
+  return self;
 }
 
 export function browser() {

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod bad_input;
+mod board;
 mod check;
 mod comparison;
 mod deliver;
@@ -30,8 +31,11 @@ mod merge_people;
 mod merge_rows;
 mod new_campaign;
 mod one_way_fields;
+mod outages;
 mod overtaken;
 mod plan;
+mod poison;
+mod poisoned_vendors;
 mod police;
 mod polling;
 mod resolve;
@@ -48,6 +52,7 @@ mod switch;
 mod traces;
 mod unattended;
 mod undo;
+mod upgrades;
 mod vendors;
 mod webhooks;
 mod weeks;

@@ -16,6 +16,8 @@ mod e2e;
 mod harness;
 mod histories;
 mod openapi;
+#[cfg(feature = "sandbox")]
+mod pages;
 mod reference;
 mod scale;
 mod store;

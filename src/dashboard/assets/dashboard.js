@@ -8,7 +8,7 @@
   function draw(figure) {
     const plot = figure.querySelector(".plot");
     const rows = [...figure.querySelectorAll(".data tbody tr")];
-    if (!window.uPlot || rows.length < 2) return;
+    if (!window.uPlot || !plot || rows.length < 2) return;
     const names = [...figure.querySelectorAll(".data thead th")].slice(1).map((th) => th.textContent);
     const seconds = (text) => (isNaN(text) ? Date.parse(text) / 1000 : Number(text) > 1e11 ? Number(text) / 1000 : Number(text));
     const data = [rows.map((row) => seconds(row.cells[0].dataset.t))];
@@ -20,12 +20,17 @@
     const unit = figure.dataset.unit;
     const number = (value) => (value == null ? "–" : value.toLocaleString("en") + (unit ? " " + unit : ""));
     const axis = { stroke: css("--muted"), grid: { stroke: css("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui" };
+    const last = rows.length - 1;
+    // A value that stands alone is no line.
+    const few = (values) => values.filter((value) => value != null).length < 12;
     plot.replaceChildren();
     new uPlot({
       width: plot.clientWidth, height: 190, cursor: { points: { size: 6 } },
       series: [{ value: (_, at) => (at ? new Date(at * 1000).toLocaleTimeString() : "–") },
-        ...names.map((label, n) => ({ label, stroke: colours[n], width: 1.8, fill: n ? undefined : colours[0] + "22", points: { show: false }, value: (_, v) => number(v) }))],
+        ...names.map((label, n) => ({ label, stroke: colours[n], width: 1.8, fill: n ? undefined : colours[0] + "22", points: { show: few(data[n + 1]), size: 4 }, value: (_, v) => number(v) }))],
       axes: [axis, { ...axis, size: 58, values: (_, all) => all.map((v) => v.toLocaleString("en")) }],
+      // Where nobody points at a time, the newest values.
+      hooks: { ready: [(u) => u.setLegend({ idx: last })], setCursor: [(u) => { if (u.cursor.idx == null) u.setLegend({ idx: last }); }] },
       scales: { y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(high ?? 0, 1) * 1.08] } },
     }, data, plot);
   }

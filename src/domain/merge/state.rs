@@ -80,6 +80,12 @@ impl Reason {
         matches!(self, Self::BelowGate | Self::OneWay | Self::KeptApart | Self::Observe)
     }
 
+    /// Whether this service leaves it as it is whatever anybody does here, so that there is nothing to see to either.
+    #[must_use]
+    pub const fn is_out_of_scope(self) -> bool {
+        matches!(self, Self::UnsupportedAccount)
+    }
+
     /// The state of a member that has this reason.
     #[must_use]
     pub const fn state(self) -> SyncState {

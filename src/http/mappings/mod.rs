@@ -23,7 +23,7 @@ use super::plans::{draft_of, planned};
 use super::refusal::{Answer, Refusal};
 use crate::domain::mapping::MappingState;
 use crate::store::mappings::{Created, Mapping, MappingFilter};
-use shown::{MappingAnswer, MappingBody, MappingDetail, MappingPatch, NewMapping, Planned, RunStarted};
+use shown::{MappingAnswer, MappingBody, MappingDetail, MappingListed, MappingPatch, NewMapping, Planned, RunStarted};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
     OpenApiRouter::default()
@@ -123,23 +123,31 @@ async fn create(
         ("program_id" = Option<i64>, Query, description = "Only the mapping of this program"),
         ("campaign_id" = Option<String>, Query, description = "Only the mapping of this campaign"),
         ("q" = Option<String>, Query, description = "Part of the program's or the campaign's name"),
+        ("id" = Option<Vec<uuid::Uuid>>, Query, description = "Only these, at most 500"),
         ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
         ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
     ),
-    responses((status = 200, description = "In the order they were made", body = List<MappingBody>))
+    responses((status = 200, description = "In the order they were made", body = List<MappingListed>))
 )]
-async fn list(State(api): State<ApiState>, mut given: Parameters) -> Answer<Json<List<MappingBody>>> {
+async fn list(State(api): State<ApiState>, mut given: Parameters) -> Answer<Json<List<MappingListed>>> {
     let states: Vec<_> = MappingState::ALL.iter().map(|state| state.as_str()).collect();
     let filter = MappingFilter {
         state: given.one_of("state", &states)?,
         program_id: given.parsed("program_id", "a number")?,
         campaign_id: given.salesforce_id("campaign_id")?,
         q: given.one("q")?,
+        ids: given.uuids("id")?,
     };
     let page = given.page()?;
     given.end()?;
     let rows = api.store.list_mappings(&filter, &page.after_id()?.unwrap_or_default(), page.fetch()).await?;
-    Ok(page.list(rows, |mapping| mapping.id.clone(), MappingBody::of))
+    let campaigns: Vec<String> = rows.iter().map(|mapping| mapping.campaign_id.to_string()).collect();
+    let agreement = api.store.agreement(&campaigns).await?;
+    let listed = |mapping: Mapping| {
+        let (members, in_agreement) = agreement.get(mapping.campaign_id.as_str()).copied().unwrap_or_default();
+        MappingListed { mapping: MappingBody::of(mapping), members, in_agreement }
+    };
+    Ok(page.list(rows, |mapping| mapping.id.clone(), listed))
 }
 
 /// Show a mapping
@@ -328,7 +336,7 @@ async fn reconcile(
         let plan = planned(&api, &draft_of(mapping), Some(&id)).await?;
         return Ok(Json(Planned { plan }).into_response());
     }
-    let run_id = api.store.start_run(&mapping.id, mapping.campaign_id.as_str(), "reconciliation").await?;
-    api.store.enter_in_audit(&caller.actor, "mapping.reconciled", &mapping.id, "").await?;
+    let store = api.store.on_behalf_of(&caller.actor);
+    let run_id = store.start_run(&mapping.id, mapping.campaign_id.as_str(), "reconciliation").await?;
     Ok((StatusCode::ACCEPTED, Json(RunStarted { run_id })).into_response())
 }

@@ -148,6 +148,19 @@ pub(in crate::http) struct MappingAnswer {
     pub run_id: Option<String>,
 }
 
+/// A mapping in a list.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http) struct MappingListed {
+    #[serde(flatten)]
+    pub mapping: MappingBody,
+    /// Members on either side.
+    #[schema(example = 1000)]
+    pub members: i64,
+    /// How many of them are in sync, or wait below the gate.
+    #[schema(example = 980)]
+    pub in_agreement: i64,
+}
+
 /// A mapping with its bridge.
 #[derive(Serialize, ToSchema)]
 pub(in crate::http) struct MappingDetail {

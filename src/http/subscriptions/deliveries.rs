@@ -12,7 +12,6 @@ use super::{ApiState, found};
 use crate::http::auth::Caller;
 use crate::http::extract::{Id, Json, List, Optional, Parameters};
 use crate::http::refusal::{Answer, Refusal};
-use crate::store::delivery_log::Delivery;
 
 const STATES: [&str; 5] = ["pending", "retrying", "delivered", "failed", "skipped"];
 
@@ -44,16 +43,12 @@ async fn list(State(api): State<ApiState>, Id(id): Id, mut given: Parameters) ->
     found(&api, &id).await?;
     let before = page.after_id()?;
     let rows = api.store.deliveries_of(&id, state.as_deref(), before.as_deref(), page.fetch()).await?;
-    let ids: Vec<String> = rows.iter().map(|delivery| delivery.id.clone()).collect();
-    let attempts = api.store.attempts_of(&ids).await?;
-    Ok(page.list(rows, |delivery| delivery.id.clone(), |delivery| DeliveryBody::of(delivery, &attempts)))
+    Ok(page.list(rows, |delivery| delivery.id.clone(), DeliveryBody::of))
 }
 
 async fn one(api: &ApiState, id: &str) -> Answer<DeliveryBody> {
-    let missing = || Refusal::not_found("delivery");
-    let delivery: Delivery = api.store.delivery(id).await?.ok_or_else(missing)?;
-    let attempts = api.store.attempts_of(std::slice::from_ref(&delivery.id)).await?;
-    Ok(DeliveryBody::of(delivery, &attempts))
+    let found = api.store.delivery(id).await?;
+    found.map(DeliveryBody::of).ok_or_else(|| Refusal::not_found("delivery"))
 }
 
 /// Show a delivery
@@ -77,10 +72,9 @@ async fn retry(
     Extension(caller): Extension<Caller>,
     Id(id): Id,
 ) -> Answer<(StatusCode, Json<DeliveryBody>)> {
-    if !api.store.retry_delivery(&id).await? {
+    if !api.store.on_behalf_of(&caller.actor).retry_delivery(&id).await? {
         return Err(Refusal::not_found("delivery"));
     }
-    api.store.enter_in_audit(&caller.actor, "delivery.retried", &id, "").await?;
     Ok((StatusCode::ACCEPTED, Json(one(&api, &id).await?)))
 }
 
@@ -99,7 +93,7 @@ async fn retry_failed(
     Optional(body): Optional<RetryBody>,
 ) -> Answer<(StatusCode, Json<Retried>)> {
     found(&api, &id).await?;
-    let count = api.store.retry_failed(&id, body.since.map(|since| since.as_millisecond())).await?;
-    api.store.enter_in_audit(&caller.actor, "subscription.retried", &id, &count.to_string()).await?;
+    let since = body.since.map(|since| since.as_millisecond());
+    let count = api.store.on_behalf_of(&caller.actor).retry_failed(&id, since).await?;
     Ok((StatusCode::ACCEPTED, Json(Retried { count })))
 }

@@ -5,7 +5,7 @@ use utoipa::ToSchema;
 
 use super::super::schema::Time;
 use crate::domain::subscription::SubscriptionState;
-use crate::store::delivery_log::{Attempt, Delivery};
+use crate::store::delivery_log::Delivery;
 use crate::store::subscriptions::{Subscription, Target};
 
 /// A subscription, without its secrets.
@@ -140,16 +140,14 @@ struct AttemptBody {
 }
 
 impl DeliveryBody {
-    /// With those of the attempts that are its own.
-    pub(super) fn of(delivery: Delivery, attempts: &[Attempt]) -> Self {
-        let attempts =
-            attempts.iter().filter(|attempt| attempt.delivery_id == delivery.id).map(|attempt| AttemptBody {
-                at: Time::of(attempt.at),
-                code: attempt.code,
-                latency_ms: attempt.latency_ms,
-                error: attempt.error.clone(),
-                body: attempt.body.clone(),
-            });
+    pub(super) fn of(delivery: Delivery) -> Self {
+        let attempts = delivery.attempts.into_iter().map(|attempt| AttemptBody {
+            at: Time::of(attempt.at),
+            code: attempt.code,
+            latency_ms: attempt.latency_ms,
+            error: attempt.error,
+            body: attempt.body,
+        });
         let open = matches!(delivery.state.as_str(), "pending" | "retrying");
         Self {
             attempts: attempts.collect(),

@@ -28,6 +28,8 @@ const AGAIN: Duration = Duration::from_millis(250);
 const GATHERED: usize = 1000;
 /// Events of the log that become deliveries at once.
 const REPLAYED: i64 = 500;
+/// How often that is done before the lease is looked at again: of a long log a subscription may want nothing.
+const FED: usize = 20;
 
 /// One request, not sent yet.
 enum Shot {
@@ -74,7 +76,7 @@ impl Deliverer {
         }
     }
 
-    async fn work_on(&self, lease: DeliveryLease, stop: &CancellationToken) -> Result<(), PassError> {
+    pub(super) async fn work_on(&self, lease: DeliveryLease, stop: &CancellationToken) -> Result<(), PassError> {
         let Some(endpoint) = self.store.endpoint(&lease).await? else {
             return Ok(self.store.release_delivery(&lease).await?);
         };
@@ -133,7 +135,10 @@ impl<'a> Hand<'a> {
         let most = i64::try_from(room + self.known.len()).unwrap_or(i64::MAX);
         let mut due = store.due_deliveries(&self.lease.subscription_id, most).await?;
         due.retain(|delivery| !self.known.contains(&delivery.id));
-        while due.len() < room && store.feed_replay(&self.lease, REPLAYED).await? {
+        for _ in 0..FED {
+            if due.len() >= room || !store.feed_replay(&self.lease, REPLAYED).await? {
+                break;
+            }
             due = store.due_deliveries(&self.lease.subscription_id, most).await?;
             due.retain(|delivery| !self.known.contains(&delivery.id));
         }

@@ -50,13 +50,16 @@ impl Resolve for PublicOnly {
         let host = name.as_str().to_owned();
         Box::pin(async move {
             let found: Vec<SocketAddr> = tokio::net::lookup_host((host.as_str(), 0)).await?.collect();
-            let public: Vec<_> = found.iter().copied().filter(|address| is_public(address.ip())).collect();
-            if public.is_empty() && !found.is_empty() {
-                return Err(AddressRefused.into());
-            }
-            Ok(Box::new(public.into_iter()) as Addrs)
+            Ok(Box::new(public(found)?.into_iter()) as Addrs)
         })
     }
+}
+
+/// Those of a name's addresses that may be called; a name that has others beside them is called there and nowhere else.
+fn public(found: Vec<SocketAddr>) -> Result<Vec<SocketAddr>, AddressRefused> {
+    let any = !found.is_empty();
+    let public: Vec<_> = found.into_iter().filter(|address| is_public(address.ip())).collect();
+    if any && public.is_empty() { Err(AddressRefused) } else { Ok(public) }
 }
 
 /// Posts deliveries. Copies share their connections.
@@ -207,6 +210,20 @@ mod tests {
         }
         let plain = post.send("http://example.com/", &[], "id", String::new()).await;
         assert!(plain.error.as_ref().is_some_and(|error| error.starts_with("bad_url")), "{plain:?}");
+    }
+
+    #[test]
+    fn of_the_addresses_of_a_name_only_public_ones_are_called() {
+        let of = |all: &[&str]| {
+            let found = all.iter().map(|address| SocketAddr::new(address.parse().unwrap(), 0)).collect();
+            public(found).map(|left| left.iter().map(|address| address.ip().to_string()).collect::<Vec<_>>())
+        };
+        assert_eq!(
+            of(&["10.0.0.1", "93.184.216.34", "::1", "2606:4700::1"]).unwrap(),
+            ["93.184.216.34", "2606:4700::1"]
+        );
+        assert!(of(&["127.0.0.1", "::ffff:10.0.0.1", "fe80::1"]).is_err());
+        assert_eq!(of(&[]).unwrap(), [""; 0]);
     }
 
     #[tokio::test]

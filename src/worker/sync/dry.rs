@@ -115,7 +115,12 @@ impl Worker {
         pass.moved = true;
         for ((n, ..), linked) in found.iter().zip(self.store.link_all(&links, &in_hand).await?) {
             match linked {
-                Some(person) => pass.items[*n].member.person = person,
+                Some(person) => {
+                    // What it is called was read on its way here, and is not stored yet.
+                    let read = pass.items[*n].member.person.email.take();
+                    let email = read.or_else(|| person.email.clone());
+                    pass.items[*n].member.person = Person { email, ..person };
+                }
                 // Another lane was faster, with another answer or the same: the next attempt sees which.
                 None => pass.items[*n].retry(Reason::Waiting, None),
             }

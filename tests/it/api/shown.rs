@@ -247,6 +247,19 @@ on_both! {
         assert_eq!(gone["data"], json!([]), "nobody waits in a mapping that was removed");
     }
 
+    async fn mappings_are_found_by_their_ids(database: TestDatabase) {
+        let service = Service::new(&database).await;
+        let mapping = service.populated().await;
+        let other = "01a21c0d-3741-736e-ae4c-e9b74af8d774";
+        for (query, count) in [(format!("id={mapping}&id={other}"), 1), (format!("id={other}"), 0), (String::new(), 1)] {
+            let found = service.get(&format!("mappings?{query}")).await.expect(200).json();
+            assert_eq!(found["data"].as_array().unwrap().len(), count, "{query}");
+        }
+        for query in ["id=x".to_owned(), vec![format!("id={other}"); 501].join("&")] {
+            assert_eq!(service.get(&format!("mappings?{query}")).await.problem(), (422, "invalid-input".to_owned()));
+        }
+    }
+
     async fn figures_of_today_are_told_apart(database: TestDatabase) {
         let service = Service::new(&database).await;
         service.populated().await;

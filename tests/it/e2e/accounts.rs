@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{eventually, on_both};
 
+use super::comparison::reconcile;
 use super::running::Running;
 use super::webhooks::deliver;
 use super::world::{SOON, World};
@@ -146,6 +147,15 @@ on_both! {
         let bridge = running.bridge().await;
         assert_eq!((&bridge["salesforce_members"], &bridge["only_salesforce"]), (&json!(9), &json!({"unsupported_account": 1})));
         running.ledger_balances().await;
+
+        // The command counts them, and has nothing to complain of.
+        let Running { world, service, mapping, api: _ } = running;
+        service.terminate().await;
+        for (args, says) in [(&["--dry-run", mapping.as_str()][..], "(unsupported_account)"), (&[mapping.as_str()], "0 still differ, 1 are never synced (unsupported_account 1)")] {
+            let (code, out, err) = reconcile(&world, &database, args).await;
+            assert_eq!(code, 0, "{out}{err}");
+            assert!(out.contains(says), "{out}");
+        }
     }
 
     async fn accounts_are_met_by_polls_and_by_bare_ids_and_when_they_may_not_be_seen(database: TestDatabase) {

@@ -9,7 +9,7 @@ use super::storm::calm_only;
 use super::world::{SOON, World, address};
 
 /// Exit code, standard output and standard error.
-async fn reconcile(world: &World, database: &TestDatabase, args: &[&str]) -> (i32, String, String) {
+pub(super) async fn reconcile(world: &World, database: &TestDatabase, args: &[&str]) -> (i32, String, String) {
     let args: Vec<&str> = ["reconcile"].into_iter().chain(args.iter().copied()).collect();
     let launch = world.configured(Launch::campaign_sync(&args)).set("database.url", &database.url);
     let output = tokio::task::spawn_blocking(move || launch.command().output().unwrap()).await.unwrap();

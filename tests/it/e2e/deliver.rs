@@ -82,6 +82,10 @@ on_both! {
         assert_eq!((attempt["code"].as_i64(), attempt["body"].as_str()), (Some(200), Some("thanks")), "{attempt:#}");
         assert_eq!(deliveries[0]["next_attempt_at"], Value::Null);
 
+        let series = running.api.get("stats/timeseries?metric=deliveries").await.expect(200).json();
+        let counts = series["points"].as_array().unwrap().iter().filter_map(|point| point[1].as_i64());
+        assert_eq!(counts.sum::<i64>(), 2, "{series:#}");
+
         // Whoever looks sees no secret, and neither does whoever reads the log.
         let shown = [running.subscription(&id).await, json!(running.api.get("subscriptions").await.json()), json!(deliveries)];
         assert!(!json!(shown).to_string().contains(&secret[6..]) && !running.service.stderr().contains(&secret[6..]));

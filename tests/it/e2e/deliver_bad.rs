@@ -23,7 +23,6 @@ async fn impatient(database: &TestDatabase, settings: &[(&str, &str)]) -> Runnin
 async fn first_attempt(running: &Running, id: &str) -> Value {
     eventually("an attempt", SOON, async || {
         let deliveries = running.deliveries(id).await;
-        // A delivery is read before its attempts: one that was made in between may be shown as not yet made.
         let made = |d: &&Value| d["attempts"].as_array().is_some_and(|a| !a.is_empty()) && d["state"] != "pending";
         deliveries.first().filter(made).cloned()
     })
@@ -97,6 +96,35 @@ on_both! {
         assert!(running.subscription(&id).await["failing_since"].is_null());
     }
 
+    async fn what_a_receiver_asks_for_is_heeded_within_bounds(database: TestDatabase) {
+        let running = impatient(&database, &[]).await;
+        let asks = |headers: &'static str| move |_: usize, _: &_| Reply::Answer(429, headers, "");
+        let cases = [
+            (Receiver::that(asks("retry-after: 120\r\n")).await, 115_000..=125_000),
+            // Not for ever.
+            (Receiver::that(asks("retry-after: 864000\r\n")).await, 3_595_000..=3_605_000),
+            (Receiver::that(asks("retry-after: Fri, 31 Dec 2100 23:59:59 GMT\r\n")).await, 3_595_000..=3_605_000),
+            // What is no time is none.
+            (Receiver::that(asks("retry-after: soon\r\n")).await, 4_900..=30_000),
+        ];
+        let mut subscribed = Vec::new();
+        for (receiver, _) in &cases {
+            subscribed.push(running.subscribe(receiver, json!({})).await.0);
+        }
+        running.told_of("Lovelace", &["Invited"]).await;
+        for (id, (_, bounds)) in subscribed.iter().zip(&cases) {
+            let delivery = first_attempt(&running, id).await;
+            let pause = between(&delivery["attempts"][0]["at"], &delivery["next_attempt_at"]);
+            assert!(bounds.contains(&pause), "{pause} is not within {bounds:?}: {delivery:#}");
+        }
+        // It speaks of all that would follow, but not to whom a person wants it told now.
+        running.told_of("Hopper", &["Invited"]).await;
+        let (asked_much, much) = (&cases[1].0, &subscribed[1]);
+        running.api.post(&format!("subscriptions/{much}/test"), &json!({})).await.expect(202);
+        let got = received(asked_much, 2).await;
+        assert!(got.len() >= 2, "{got:?}");
+    }
+
     async fn who_is_gone_is_disabled_at_once_and_others_are_told(database: TestDatabase) {
         let running = impatient(&database, &[]).await;
         let gone = Receiver::that(|_, _| Reply::Answer(410, "", "moved away")).await;
@@ -138,13 +166,21 @@ on_both! {
         let subscription = running.subscription(&id).await;
         assert_eq!(subscription["state"], "disabled");
 
-        well.store(true, Ordering::SeqCst);
+        // What it misses can be asked for while it is disabled, and waits with it.
         let path = format!("subscriptions/{id}");
-        running.api.patch(&path, &json!({"enabled": true})).await.expect(200);
-        running.api.post(&format!("{path}/retry"), &json!({})).await.expect(202);
         let since = &subscription["stopped_position"];
         running.api.post(&format!("{path}/replay"), &json!({"since": since})).await.expect(202);
+        running.told_of("Noether", &["Invited"]).await;
+        let (before, sent) = (running.deliveries(&id).await.len(), failing.received().len());
+        well.store(true, Ordering::SeqCst);
+        running.told_of("Hamilton", &["Invited"]).await;
+        assert_eq!((running.deliveries(&id).await.len(), failing.received().len()), (before, sent), "it is left alone");
+        running.api.patch(&path, &json!({"enabled": true})).await.expect(200);
+        running.api.post(&format!("{path}/retry"), &json!({})).await.expect(202);
         running.all_deliveries_are(&id, 3, &["delivered"]).await;
+        // And what came after that was asked for.
+        running.api.post(&format!("{path}/replay"), &json!({"since": 3})).await.expect(202);
+        running.all_deliveries_are(&id, 5, &["delivered"]).await;
     }
 
     async fn the_operator_hears_of_a_mapping_that_stops(database: TestDatabase) {

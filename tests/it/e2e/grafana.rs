@@ -2,18 +2,18 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::running::Running;
-use crate::support::{Api, on_both};
+use super::subscriber::running;
+use crate::support::{Api, Receiver, on_both};
 
 const DASHBOARD: &str = include_str!("../../../integrations/grafana/dashboard.json");
 const ALERTS: &str = include_str!("../../../integrations/grafana/alerts.yaml");
 const PREFIX: &str = "campaign_sync_";
 /// What a name of ours that is no count of things ends with.
 const UNITS: [&str; 4] = ["_seconds", "_total", "_per_second", "_today"];
-const COUNTS: [&str; 6] =
-    ["mappings", "members", "open_changes", "records", "vendor_calls_limit", "vendor_circuit_open"];
+const COUNTS: [&str; 7] =
+    ["mappings", "members", "drift_members", "open_changes", "records", "vendor_calls_limit", "vendor_circuit_open"];
 
 /// The expressions of the dashboard and of the rules.
 fn queries() -> Vec<String> {
@@ -66,10 +66,13 @@ fn a_query_for_what_nobody_serves_is_found() {
 
 on_both! {
     async fn every_query_finds_what_it_asks_for(database: TestDatabase) {
-        let running = Running::new(&database).await;
+        let running = running(&database).await;
+        let receiver = Receiver::good().await;
+        let (subscription, _) = running.subscribe(&receiver, json!({})).await;
         running.world.marketo_person("Lovelace");
         running.world.set_in_marketo("Lovelace", "Invited");
         running.both_have("Lovelace", Some("Invited")).await;
+        running.all_deliveries_are(&subscription, 1, &["delivered"]).await;
         let text = Api::new(running.service.url()).get("/metrics").await.expect(200).text;
         let served = served(&text);
         let queries = queries();

@@ -6,7 +6,7 @@ use campaign_sync::sandbox::marketo::NewPerson;
 use campaign_sync::sandbox::salesforce::{Cell, Id, Object, Webhooks};
 use serde_json::{Value, json};
 
-use crate::support::{eventually, on_both};
+use crate::support::{Tables, eventually, on_both};
 
 use super::running::Running;
 use super::storm::calm_only;
@@ -209,10 +209,14 @@ on_both! {
         // As long as the contact is there, comparing changes nothing.
         running.comes_to_rest().await;
         assert_eq!(running.stands("the lead", lead).await, second);
+        // Linked by an earlier version, which kept no address: nobody thinks of the lead when it is deleted, but the next comparison does.
+        let forget = format!("UPDATE people SET email = NULL WHERE salesforce_id = '{contact}'");
+        Tables::open(&database.url).await.execute(&forget).await;
         world.delete_in_salesforce(contact);
         let deleted = (human.0.clone(), "person_deleted".to_owned());
         eventually("the deletion", SOON, async || (running.stands("the contact", contact).await == deleted).then_some(())).await;
         running.settle().await;
+        assert_eq!(running.stands("the lead", lead).await, second);
         // A plan sees it as the run that follows does.
         let plan = running.api.post(&format!("mappings/{}/plan", running.mapping), &Value::Null).await.expect(201).json();
         let path = format!("plans/{}", plan["id"].as_str().unwrap());
@@ -229,6 +233,31 @@ on_both! {
         running.comes_to_rest().await;
         assert_eq!(running.stands("the contact", contact).await, second);
         assert_eq!(running.stands("the lead", lead).await, human);
+        running.ledger_balances().await;
+    }
+
+    async fn a_second_record_is_decided_as_soon_as_the_first_is_deleted(database: TestDatabase) {
+        let world = World::new().await;
+        world.bystanders(8);
+        let running = Running::start(world, &database).await;
+        let world = &running.world;
+        let email = address("human");
+        let (lead, contact) = (world.lead_with("TheLead", &email), world.emulators.salesforce.with(|org| org.add_contact("Ada", "TheContact", &email).unwrap()));
+        let human = (json!(world.marketo_person_with("Human", &email)), "in_sync".to_owned());
+        world.add_in_salesforce(contact, "Registered");
+        assert_eq!(running.stands("the contact", contact).await, human);
+        world.add_in_salesforce(lead, "Attended");
+        assert_eq!(running.stands("the lead", lead).await, (Value::Null, "second_record".to_owned()));
+        world.delete_in_salesforce(contact);
+        // Nobody compares: the deletion is what sets it free.
+        eventually("the lead to be the human", SOON, async || (running.stands("the lead", lead).await == human).then_some(())).await;
+        eventually("the further status on both sides", SOON, async || {
+            let held = [world.in_marketo().get("Human").cloned(), world.in_salesforce().get("TheLead").cloned()];
+            held.iter().all(|held| held.as_deref() == Some(&["Attended".to_owned()])).then_some(())
+        })
+        .await;
+        assert_eq!((world.people("TheLead"), world.leads("Human")), (0, 0), "somebody was made");
+        running.comes_to_rest().await;
         running.ledger_balances().await;
     }
 

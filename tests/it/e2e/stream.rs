@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::running::Running;
 use super::subscriber::running;
 use super::world::{KEY, SOON};
-use crate::support::{eventually, on_both};
+use crate::support::{Tables, eventually, on_both};
 
 /// Somebody who listens.
 struct Reader {
@@ -42,6 +42,23 @@ impl Reader {
         };
         assert!(tokio::time::timeout(SOON, reading).await.is_ok(), "the stream has brought {}", self.text);
         &self.text
+    }
+
+    /// Positions of the first events, of which there may be many: what has come is gone through once.
+    async fn positions(&mut self, count: usize) -> Vec<usize> {
+        let mut read = Vec::new();
+        let reading = async {
+            while read.len() < count {
+                let Ok(Some(piece)) = self.response.chunk().await else { break };
+                self.text += std::str::from_utf8(&piece).unwrap();
+                let whole = self.text.rfind("\n\n").map_or(0, |end| end + 2);
+                let rest = self.text.split_off(whole);
+                let of_line = |line: &str| line.strip_prefix("id:").map(|id| id.trim().parse::<usize>().unwrap());
+                read.extend(std::mem::replace(&mut self.text, rest).lines().filter_map(of_line));
+            }
+        };
+        assert!(tokio::time::timeout(SOON * 2, reading).await.is_ok(), "the stream has brought {} events", read.len());
+        read
     }
 
     /// The first events: id, type, body.
@@ -85,6 +102,36 @@ on_both! {
             api.get("trigger-events/stream").await.expect(422);
         }
         running.api.get("trigger-events/stream?status_=x").await.expect(422);
+    }
+
+    async fn who_reads_slowly_costs_a_page_and_misses_nothing(database: TestDatabase) {
+        const EVENTS: usize = 20_000;
+        let running = running(&database).await;
+        // More than sockets hold, as after years.
+        let log = format!(
+            "WITH RECURSIVE n(i) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < {EVENTS})
+             INSERT INTO trigger_events (position, id, type, campaign_id, member_id, sequence, body, created_at)
+             SELECT i, 'e' || i, 'campaign.member.added', '7015g0000000001AAA', 'm', i, '{{\"n\":' || i || ',\"pad\":\"{}\"}}', 0 FROM n;
+             UPDATE event_log SET last_position = {EVENTS} WHERE id = 1",
+            "x".repeat(1000)
+        );
+        Tables::open(&database.url).await.execute(&log).await;
+        let before = running.service.resident();
+        let mut slow = join_all((0..20).map(|_| Reader::open(&running, "?since=0", None))).await;
+        // Beside them somebody who reads as fast as it comes is served, and so is what happens now.
+        let mut fast = Reader::open(&running, "?since=0", None).await;
+        assert_eq!(fast.positions(EVENTS).await, (1..=EVENTS).collect::<Vec<_>>());
+        running.world.add_in_salesforce(running.world.lead("Meanwhile"), "Invited");
+        assert_eq!(fast.positions(1).await, [EVENTS + 1]);
+        let grown = running.service.resident().saturating_sub(before);
+        eprintln!("twenty slow readers and a fast one: {} KiB", grown >> 10);
+        assert!(grown < 64 << 20, "twenty slow readers and a fast one cost {} MiB", grown >> 20);
+        // Whoever was slow has missed nothing, neither at once nor from where it was cut off.
+        let mut one = slow.pop().unwrap();
+        assert_eq!(one.positions(EVENTS + 1).await, (1..=EVENTS + 1).collect::<Vec<_>>());
+        drop(slow);
+        let mut back = Reader::open(&running, "", Some("19990")).await;
+        assert_eq!(back.positions(11).await, (19_991..=EVENTS + 1).collect::<Vec<_>>());
     }
 
     async fn it_beats_while_nothing_happens_and_ends_when_the_service_stops(database: TestDatabase) {

@@ -88,6 +88,11 @@ impl World {
         self.configured(Launch::serve(database))
     }
 
+    /// The same on a database at an address.
+    pub fn launch_on(&self, url: &str) -> Launch {
+        self.configured(Launch::serve_on(url))
+    }
+
     /// Any command with the configuration of the service.
     pub fn configured(&self, launch: Launch) -> Launch {
         let emulators = &self.emulators;

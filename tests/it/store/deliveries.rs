@@ -186,7 +186,7 @@ on_both! {
         assert_eq!(world.deliver_all(&fourth).await, 3);
         store.release_delivery(&fourth).await.unwrap();
         assert_eq!(store.next_delivery().await.unwrap(), None);
-        let attempts = store.attempts_of(&[due[0].id.clone()]).await.unwrap();
+        let attempts = store.delivery(&due[0].id).await.unwrap().unwrap().attempts;
         assert_eq!(attempts.iter().map(|a| a.attempt).collect::<Vec<_>>(), [1, 2, 3]);
         // What is old goes, a retry that never came included.
         assert!(store.prune_deliveries(world.now(), world.now(), 3).await.unwrap());
@@ -207,8 +207,50 @@ on_both! {
         assert!(world.store.record_attempts(&lease, &[attempt(&due[0], Outcome::Delivered)], &taken).await.unwrap());
         assert_eq!(world.deliver_all(&lease).await, 1);
         assert_eq!(world.states(&subscription).await, ["delivered"]);
-        let attempts = world.store.attempts_of(&[due[0].id.clone()]).await.unwrap();
+        let attempts = world.store.delivery(&due[0].id).await.unwrap().unwrap().attempts;
         assert_eq!(attempts.iter().map(|a| a.attempt).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    async fn whoever_looks_sees_a_delivery_with_every_attempt_that_it_speaks_of(database: TestDatabase) {
+        let world = World::new(database).await;
+        let mapping = world.mapped(1).await;
+        let subscription = world.subscribed(Wanted::default()).await;
+        world.joined(&mapping, 1..4, None).await;
+        let lease = world.leased("a").await.remove(0);
+        let (store, id, now) = (world.store.clone(), subscription.id.clone(), world.now());
+        // Three attempts at each, of which the last is the one that succeeds.
+        let writing = tokio::spawn(async move {
+            for round in 1..=60 {
+                let due = store.due_deliveries(&id, 10).await.unwrap();
+                assert_eq!(due.len(), 3);
+                let outcome = if round % 3 == 0 { Outcome::Delivered } else { Outcome::Retry { due_at: now } };
+                let attempts: Vec<_> = due.iter().map(|d| attempt(d, outcome.clone())).collect();
+                assert!(store.record_attempts(&lease, &attempts, &Health::default()).await.unwrap());
+                if round % 3 == 0 && round < 60 {
+                    for delivery in &due {
+                        assert!(store.retry_delivery(&delivery.id).await.unwrap());
+                    }
+                }
+            }
+        });
+        let mut looks = 0;
+        while !writing.is_finished() {
+            let listed = world.store.deliveries_of(&subscription.id, None, None, 10).await.unwrap();
+            let one = world.store.delivery(&listed[0].id).await.unwrap().unwrap();
+            for delivery in listed.iter().chain([&one]) {
+                let made = delivery.attempts.len();
+                let numbers: Vec<_> = delivery.attempts.iter().map(|a| a.attempt).collect();
+                assert_eq!(numbers, (1..=i64::try_from(made).unwrap()).collect::<Vec<_>>());
+                assert_eq!(delivery.state == "pending", made == 0, "{delivery:?}");
+                assert!(delivery.state != "delivered" || (made > 0 && made % 3 == 0), "{delivery:?}");
+            }
+            assert!(listed.is_sorted_by(|a, b| a.id > b.id) && listed.len() == 3);
+            looks += 1;
+        }
+        writing.await.unwrap();
+        assert!(looks > 3, "{looks} looks are none");
+        let end = world.store.deliveries_of(&subscription.id, Some("delivered"), None, 10).await.unwrap();
+        assert!(end.len() == 3 && end.iter().all(|delivery| delivery.attempts.len() == 60), "{end:?}");
     }
 
     async fn what_one_gives_up_is_told_to_others_and_stays_to_be_replayed(database: TestDatabase) {

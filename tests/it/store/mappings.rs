@@ -40,6 +40,8 @@ on_both! {
         }
         let of = MappingFilter { program_id: Some(all[0].program_id), campaign_id: Some(all[0].campaign_id.to_string()), ..MappingFilter::default() };
         assert_eq!(list(of, "").await, all[..1]);
+        let of = MappingFilter { ids: [7, 2].map(|n: usize| all[n].id.clone()).into(), ..MappingFilter::default() };
+        assert_eq!(list(of, "").await, [all[2].clone(), all[7].clone()]);
     }
 
     async fn changes_of_a_mapping_are_made_on_its_last_version(database: TestDatabase) {

@@ -29,7 +29,7 @@ fn faults(steps: &[(i64, String)]) -> Vec<String> {
 
 #[tokio::test]
 async fn rows_are_looked_up_and_not_gone_through() {
-    let heard = heard(&["store::", "scale::"], &["store::statements::", "retention"]);
+    let heard = heard(&["store::", "scale::", "pages::"], &["store::statements::", "retention"]);
     let (mut seen, mut wrong) = (0, Vec::new());
     for database in TestDatabase::each().await {
         let world = World::new(database).await;
