@@ -4,7 +4,7 @@
 use campaign_sync::sandbox::fault::{Action, Vendor};
 use serde_json::{Value, json};
 
-use crate::support::{TestDatabase, eventually, on_both};
+use crate::support::{TestDatabase, eventually, on_both, patience};
 
 use super::running::Running;
 use super::storm::calm_only;
@@ -31,7 +31,7 @@ impl Running {
             last = json!([member["sync_state"], member["reason"]]);
             (last == json!([state, reason])).then_some(())
         };
-        let within = tokio::time::timeout(SOON, eventually("the member", SOON * 2, stands)).await;
+        let within = tokio::time::timeout(patience(SOON), eventually("the member", SOON * 2, stands)).await;
         assert!(within.is_ok(), "{side} {id} is {last}, not {state} {reason}");
     }
 

@@ -4,7 +4,7 @@ use campaign_sync::sandbox::marketo::Cost;
 use campaign_sync::sandbox::salesforce::{Cell, FieldAccess, Object};
 use serde_json::{Value, json};
 
-use crate::support::{Api, TestDatabase, eventually, on_both};
+use crate::support::{Api, TestDatabase, eventually, on_both, patience};
 
 use super::running::Running;
 use super::world::{SOON, TOKEN, World};
@@ -60,7 +60,7 @@ impl Running {
             fields = Some(self.world.fields());
             (fields.as_ref() == Some(&wanted)).then_some(())
         });
-        let within = tokio::time::timeout(SOON, asked).await;
+        let within = tokio::time::timeout(patience(SOON), asked).await;
         assert!(within.is_ok(), "{fields:?} and not {wanted:?}");
     }
 

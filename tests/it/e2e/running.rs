@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::storm;
 use super::world::{KEY, SOON, Side, World};
-use crate::support::{Api, Launch, Service, TestDatabase, eventually};
+use crate::support::{Api, Launch, Service, TestDatabase, eventually, patience};
 
 /// After this long without a look at the logs nobody looks at them.
 const UNREAD: Duration = Duration::from_secs(10);
@@ -139,7 +139,7 @@ impl Running {
             sides = Some((marketo, salesforce));
             holds.then_some(())
         };
-        let within = tokio::time::timeout(SOON, eventually(what, SOON * 2, holds)).await;
+        let within = tokio::time::timeout(patience(SOON), eventually(what, SOON * 2, holds)).await;
         assert!(within.is_ok(), "{what}: {sides:#?} and {:#}", self.outbox_left().await);
     }
 

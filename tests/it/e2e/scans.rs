@@ -5,7 +5,7 @@ use campaign_sync::sandbox::fault::{Action, Fault, Vendor};
 use campaign_sync::sandbox::salesforce::{Options, Webhooks};
 use serde_json::{Value, json};
 
-use crate::support::{Api, eventually, on_both};
+use crate::support::{Api, eventually, on_both, patience};
 
 use super::running::Running;
 use super::storm::calm_only;
@@ -49,7 +49,7 @@ impl Running {
             last = self.api.get(&format!("runs/{id}")).await.expect(200).json();
             wanted(&last).then_some(())
         });
-        let within = tokio::time::timeout(SOON, asked).await;
+        let within = tokio::time::timeout(patience(SOON), asked).await;
         assert!(within.is_ok(), "{what}: {last:#}");
         last
     }

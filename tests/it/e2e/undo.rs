@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{eventually, on_both};
+use crate::support::{eventually, on_both, patience};
 
 use super::running::Running;
 use super::world::{SOON, World, address};
@@ -26,7 +26,7 @@ impl Running {
             shown = self.run(run).await;
             (shown["state"] != "running").then_some(())
         });
-        let within = tokio::time::timeout(SOON, ends).await;
+        let within = tokio::time::timeout(patience(SOON), ends).await;
         assert!(within.is_ok(), "{shown:#} and {:#}", self.outbox_left().await);
         shown
     }

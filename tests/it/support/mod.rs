@@ -23,4 +23,4 @@ pub use process::{Launch, Service};
 pub use receiver::{Received, Receiver, Reply};
 pub use tables::Tables;
 pub use versions::SCHEMAS;
-pub use wait::eventually;
+pub use wait::{eventually, patience};

@@ -13,6 +13,12 @@ const PAUSE: Duration = Duration::from_millis(10);
 const SHARE: u32 = 20;
 const LONGEST: Duration = Duration::from_millis(300);
 
+/// How long is waited where this long would do. Where the vendors fail on purpose (`FAULTS`) one wait is made of several of theirs: a rate
+/// limit alone holds all calls back for 20 s.
+pub fn patience(deadline: Duration) -> Duration {
+    if std::env::var_os("FAULTS").is_some() { deadline * 3 } else { deadline }
+}
+
 /// Asks until there is an answer, and returns it.
 ///
 /// # Panics
@@ -30,6 +36,7 @@ pub async fn eventually<T>(what: &str, deadline: Duration, mut probe: impl Async
             tick.reset_after(pause);
         }
     };
+    let deadline = patience(deadline);
     match timeout(deadline, asking).await {
         Ok(answer) => answer,
         Err(_) => panic!("waited {deadline:?} in vain for: {what}"),
