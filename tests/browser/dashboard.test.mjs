@@ -322,6 +322,8 @@ test("with the keyboard alone a campaign is made for a program, and mapped", asy
   await page.keyboard.press("Enter");
   await tabTo(page.getByRole("link", { name: "New mapping" }), "New mapping");
   await page.keyboard.press("Enter");
+  await page.getByLabel("Search by name or id").waitFor();
+  await page.waitForFunction(() => window.htmx);
   await tabTo(page.getByLabel("Search by name or id"), "the search");
   await page.keyboard.type("winter");
   const found = page.locator("#found").getByRole("link", { name: /Winter Roadshow/ });
@@ -477,10 +479,10 @@ test("pages with nothing on them, and vendors that are away, say what to do", as
     await other.page.getByLabel("API key").fill(fresh.key);
     await other.page.getByRole("button", { name: "Log in" }).click();
     const says = { "/": "No program is mapped yet", "/mappings": "Map a program", "/changes": "Nothing has been received yet", "/approvals": "No removals wait",
-      "/subscriptions": "Nobody is told yet", "/audit": "Nothing was done yet", "/vendors": "No webhook was seen", "/checklist": "to look at" };
+      "/subscriptions": "Nobody is told yet", "/audit": "Nothing was done yet", "/vendors": "No webhook was seen", "/checklist": "set webhooks.marketo_tokens" };
     for (const [path, text] of Object.entries(says)) {
       await other.page.goto(fresh.url + path);
-      await other.page.getByText(text).first().waitFor({ timeout: 5_000 }).catch(() => assert.fail(`${path} does not say ${text}`));
+      await other.page.getByText(text).first().waitFor({ timeout: 5_000 }).catch(async () => assert.fail(`${path} does not say ${text}, but ${await other.page.locator("main").innerText()}`));
     }
     await allSound(other.page, fresh.url, [...Object.keys(says), "/mappings/new"], "unused-");
     await fresh.vendorsGo();
