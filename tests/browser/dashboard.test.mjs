@@ -486,10 +486,10 @@ test("pages with nothing on them, and vendors that are away, say what to do", as
     }
     await allSound(other.page, fresh.url, [...Object.keys(says), "/mappings/new"], "unused-");
     await fresh.vendorsGo();
-    await other.page.goto(`${fresh.url}/mappings/new`);
+    await other.page.goto(`${fresh.url}/mappings/new?program=1044`);
     await other.page.locator(".flash.bad").getByRole("link", { name: "Checklist" }).click();
     await other.page.getByText("to mend before all of it works").waitFor();
-    await allSound(other.page, fresh.url, ["/mappings/new", "/mappings/new?program=1044", "/mappings/new?program=1044&campaign=7014S000000023kQAA", "/checklist", "/vendors"], "away-");
+    await allSound(other.page, fresh.url, ["/mappings/new?program=1044", "/mappings/new?program=1044&campaign=7014S000000023kQAA", "/checklist", "/vendors"], "away-");
     assert.deepEqual(other.page.complaints, []);
     await other.context.close();
   } finally {
