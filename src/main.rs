@@ -86,6 +86,8 @@ impl Command {
             // What they do is told in words.
             Self::Check { .. } => "off",
             Self::Reconcile { .. } => "error",
+            // One line is all that they say; a database may be talkative.
+            Self::Keys(_) | Self::Erase(_) => "warn",
             #[cfg(feature = "sandbox")]
             Self::Demo(_) => "warn",
             _ => "info",

@@ -15,7 +15,7 @@ use tracing::Instrument;
 use super::budget::{Budget, Limits, Priority, Wait, Withheld};
 use super::circuit::{Circuit, CircuitState};
 use super::errors::{Fault, Verdict};
-use super::{Pace, Vendor};
+use super::{Pace, Vendor, wire};
 use crate::domain::clock::Clock;
 
 /// Largest answer that is read. A full page of 2,000 rows is below 4 MB; anything like this is not the vendor.
@@ -275,6 +275,7 @@ impl Line {
             return Err(too_large());
         }
         let body = read_body(&mut response).await?.ok_or_else(too_large)?;
+        let body = wire::without_nul(body);
         Ok(Answer { status: response.status().as_u16(), headers: std::mem::take(response.headers_mut()), body })
     }
 }

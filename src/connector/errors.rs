@@ -89,7 +89,11 @@ impl Fault {
                 ConnectorError::QuotaExhausted { vendor, retry_after }
             }
             Verdict::Refresh | Verdict::Unauthorized => ConnectorError::Unauthorized { vendor, detail },
-            Verdict::Refused => ConnectorError::Refused { vendor, code: self.code, message: self.message },
+            Verdict::Refused => {
+                // Refused before the vendor itself was asked: by its status alone.
+                let code = if self.code.is_empty() { "refused".to_owned() } else { self.code };
+                ConnectorError::Refused { vendor, code, message: self.message }
+            }
         }
     }
 }
@@ -150,6 +154,25 @@ pub fn of_token(status: u16, error: &str) -> Verdict {
         (500.., _) => Verdict::Unavailable,
         _ => Verdict::Unauthorized,
     }
+}
+
+/// Whether a refusal is of the call as such, whatever records are in it: a permission, an object or field that is not there, the API.
+#[must_use]
+pub fn is_of_the_call(code: &str) -> bool {
+    matches!(
+        code,
+        "603"
+            | "610"
+            | "612"
+            | "API_DISABLED_FOR_ORG"
+            | "FUNCTIONALITY_NOT_ENABLED"
+            | "INSUFFICIENT_ACCESS"
+            | "INVALID_FIELD"
+            | "INVALID_TYPE"
+            | "INVALID_QUERY_LOCATOR"
+            | "METHOD_NOT_ALLOWED"
+            | "UNSUPPORTED_API_VERSION"
+    )
 }
 
 /// What kind of write a record was part of.

@@ -66,6 +66,14 @@ pub enum ConnectorError {
     Refused { vendor: Vendor, code: String, message: String },
 }
 
+impl ConnectorError {
+    /// Whether the call was refused for something that one of its records may be to blame for.
+    #[must_use]
+    pub fn may_blame_a_record(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if !errors::is_of_the_call(code))
+    }
+}
+
 /// Which of the two sides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Vendor {

@@ -58,6 +58,23 @@ pub(super) fn optional_text<'de, D: Deserializer<'de>>(input: D) -> Result<Optio
     Ok(Option::<String>::deserialize(input)?.filter(|text| !text.trim().is_empty()))
 }
 
+/// A JSON text in which U+0000 stands nowhere: a replacement character is put in its place. Neither vendor means it, Postgres cannot
+/// keep it, and one record with it would keep everybody who is recorded with it from being recorded.
+pub(super) fn without_nul(mut body: Vec<u8>) -> Vec<u8> {
+    const NUL: &[u8] = b"\\u0000";
+    let mut at = 0;
+    while let Some(found) = body[at..].windows(NUL.len()).position(|window| window == NUL) {
+        let start = at + found;
+        // An escaped backslash before `u0000` makes it plain text.
+        let backslashes = body[..start].iter().rev().take_while(|byte| **byte == b'\\').count();
+        if backslashes.is_multiple_of(2) {
+            body[start..start + NUL.len()].copy_from_slice(b"\\ufffd");
+        }
+        at = start + 1;
+    }
+    body
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,6 +94,18 @@ mod tests {
         for text in ["", "yesterday", "2021-12-02", "é+0000T"] {
             assert_eq!(time(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn nul_is_replaced_and_nothing_else_is() {
+        let cleaned = |text: &str| String::from_utf8(without_nul(text.as_bytes().to_vec())).unwrap();
+        assert_eq!(cleaned(r#"{"a":"x\u0000y\u0000"}"#), r#"{"a":"x\ufffdy\ufffd"}"#);
+        // A backslash, and then the letters; a backslash, and then NUL.
+        for (text, expected) in [(r#""\\u0000""#, "\\u0000"), (r#""\\\u0000""#, "\\\u{fffd}"), (r#""u0000""#, "u0000")]
+        {
+            assert_eq!(serde_json::from_str::<String>(&cleaned(text)).unwrap(), expected, "{text}");
+        }
+        assert_eq!(cleaned("\\u000"), "\\u000");
     }
 
     #[test]

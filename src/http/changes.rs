@@ -186,20 +186,12 @@ async fn discard(
     decide(&api, &caller, &id, Decision::Discard).await
 }
 
-fn action(decision: Decision) -> &'static str {
-    match decision {
-        Decision::Retry => "change.retried",
-        Decision::Discard => "change.discarded",
-    }
-}
-
 async fn decide(api: &ApiState, caller: &Caller, id: &str, decision: Decision) -> Answer<Json<ChangeBody>> {
-    if api.store.decide_change(id, decision).await?.is_none() {
+    if api.store.on_behalf_of(&caller.actor).decide_change(id, decision).await?.is_none() {
         let change = found(api, id).await?;
         let detail = format!("the change is {}, and cannot be decided in that state", change.state);
         return Err(Refusal::new(409, "conflict", "Conflict", detail));
     }
-    api.store.enter_in_audit(&caller.actor, action(decision), id, "").await?;
     Ok(Json(found(api, id).await?.into()))
 }
 
@@ -267,12 +259,7 @@ async fn bulk(
     };
     let count = match bulk.dry_run {
         true => api.store.count_decidable(&filter, decision).await?,
-        false => api.store.decide_changes(&filter, decision).await?,
+        false => api.store.on_behalf_of(&caller.actor).decide_changes(&filter, decision).await?,
     };
-    if !bulk.dry_run {
-        let target = filter.mapping_id.as_deref().unwrap_or("changes");
-        let which = [filter.states.concat(), filter.kind.unwrap_or_default()].join(" ");
-        api.store.enter_in_audit(&caller.actor, action(decision), target, format!("{count} {which}").trim()).await?;
-    }
     Ok(Json(BulkCount { count }))
 }

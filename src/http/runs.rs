@@ -58,6 +58,8 @@ struct RunBody {
 #[derive(Serialize, ToSchema)]
 #[schema(as = RunProgress)]
 struct ProgressBody {
+    /// Rows of the plan that it applies, looked at again before it begins.
+    checked: i64,
     salesforce_read: i64,
     /// How many there are, where the vendor tells; null when it does not.
     salesforce_expected: Option<i64>,
@@ -75,6 +77,7 @@ impl ProgressBody {
         let far = |what: &str| counts.get(what).copied();
         let so_far = |what: &str| far(what).unwrap_or(0);
         Self {
+            checked: so_far("checked"),
             salesforce_read: so_far("salesforce_read"),
             salesforce_expected: far("salesforce_expected"),
             marketo_read: so_far("marketo_read"),

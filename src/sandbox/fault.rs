@@ -67,6 +67,9 @@ pub struct Fault {
     /// A part of path and query; any when left out.
     #[serde(default)]
     pub path_contains: Option<String>,
+    /// A part of the body, such as an id: the record that spoils every call that it is in.
+    #[serde(default)]
+    pub body_contains: Option<String>,
     /// Matching calls to let pass first.
     #[serde(default)]
     pub skip: u32,
@@ -84,15 +87,20 @@ impl Fault {
     /// A fault for the next call to a vendor whose path contains `part`.
     #[must_use]
     pub fn next(vendor: Vendor, part: &str, action: Action) -> Self {
-        Self { vendor, method: None, path_contains: Some(part.into()), skip: 0, times: 1, action }
+        Self { vendor, method: None, path_contains: Some(part.into()), body_contains: None, skip: 0, times: 1, action }
     }
 
-    fn matches(&self, vendor: Vendor, method: &str, path: &str) -> bool {
+    fn matches(&self, vendor: Vendor, method: &str, path: &str, body: &[u8]) -> bool {
         self.vendor == vendor
             && self.times > 0
             && self.method.as_deref().is_none_or(|wanted| wanted.eq_ignore_ascii_case(method))
             && self.path_contains.as_deref().is_none_or(|part| path.contains(part))
+            && self.body_contains.as_deref().is_none_or(|part| has(body, part.as_bytes()))
     }
+}
+
+fn has(body: &[u8], part: &[u8]) -> bool {
+    part.is_empty() || body.windows(part.len()).any(|window| window == part)
 }
 
 /// The list of faults; clones share it.
@@ -130,9 +138,9 @@ impl Faults {
     }
 
     /// The action for a call. The first fault that matches counts it; one that is still skipping lets it pass.
-    fn meet(&self, vendor: Vendor, method: &str, path: &str) -> Option<Action> {
+    fn meet(&self, vendor: Vendor, method: &str, path: &str, body: &[u8]) -> Option<Action> {
         let listed = self.with(|list| {
-            let fault = list.iter_mut().find(|fault| fault.matches(vendor, method, path))?;
+            let fault = list.iter_mut().find(|fault| fault.matches(vendor, method, path, body))?;
             if fault.skip > 0 {
                 fault.skip -= 1;
                 return Some(None);
@@ -146,6 +154,11 @@ impl Faults {
             let mut storm = self.storm.lock().unwrap_or_else(PoisonError::into_inner);
             storm.as_mut().and_then(|storm| storm.draw(vendor, path))
         })
+    }
+
+    /// Whether bodies of calls to this vendor have to be looked at.
+    fn look_inside(&self, vendor: Vendor) -> bool {
+        self.with(|list| list.iter().any(|fault| fault.vendor == vendor && fault.body_contains.is_some()))
     }
 
     /// The router of a vendor with the faults around it.
@@ -181,9 +194,15 @@ async fn clear(State(faults): State<Faults>) -> Json<Value> {
     Json(json!({"faults": []}))
 }
 
-async fn obey(State((faults, vendor)): State<(Faults, Vendor)>, request: Request, next: Next) -> Response {
+async fn obey(State((faults, vendor)): State<(Faults, Vendor)>, mut request: Request, next: Next) -> Response {
     let path = request.uri().path_and_query().map_or_else(String::new, ToString::to_string);
-    match faults.meet(vendor, request.method().as_str(), &path) {
+    let mut seen = Bytes::new();
+    if faults.look_inside(vendor) {
+        let (head, body) = request.into_parts();
+        seen = to_bytes(body, usize::MAX).await.unwrap_or_default();
+        request = Request::from_parts(head, Body::from(seen.clone()));
+    }
+    match faults.meet(vendor, request.method().as_str(), &path, &seen) {
         None => next.run(request).await,
         Some(Action::Answer { status, content_type, body }) => answer(status, &content_type, body),
         Some(Action::Delay { ms }) => {
@@ -303,7 +322,14 @@ mod tests {
             (Vendor::Marketo, "POST", "/status.json", true),
             (Vendor::Marketo, "POST", "/status.json", false),
         ] {
-            assert_eq!(faults.meet(vendor, method, path).is_some(), met, "{vendor:?} {method} {path}");
+            assert_eq!(faults.meet(vendor, method, path, b"").is_some(), met, "{vendor:?} {method} {path}");
+        }
+        assert!(!faults.look_inside(Vendor::Marketo));
+        let fault = json!({"vendor": "marketo", "body_contains": "1042", "action": "drop"});
+        faults.add(serde_json::from_value(fault).unwrap());
+        assert!(faults.look_inside(Vendor::Marketo) && !faults.look_inside(Vendor::Salesforce));
+        for (body, met) in [("[1041]", false), ("[1041,1042]", true), ("[1042]", false)] {
+            assert_eq!(faults.meet(Vendor::Marketo, "POST", "/x", body.as_bytes()).is_some(), met, "{body}");
         }
         let forms = [
             json!({"delay": {"ms": 5}}),

@@ -115,13 +115,15 @@ impl Store {
 
     /// Retries or discards one change; what it was before, or none when it is not in a state for that.
     pub async fn decide_change(&self, id: &str, decision: Decision) -> Result<Option<Change>, StoreError> {
-        Ok(self.decide(&[(id,)], decision).await?.pop())
+        Ok(self.decide(&[(id,)], decision, id, None).await?.pop())
     }
 
     /// Retries or discards all changes that a filter finds and that are in a state for that; how many.
     pub async fn decide_changes(&self, filter: &ChangeFilter, decision: Decision) -> Result<i64, StoreError> {
         let (condition, args) = filter.sql();
         let states = decidable(decision);
+        let target = filter.mapping_id.as_deref().unwrap_or("changes");
+        let which = [filter.states.concat(), filter.kind.clone().unwrap_or_default()].join(" ");
         let mut after = String::new();
         let mut decided = 0;
         loop {
@@ -135,12 +137,19 @@ impl Store {
             let ids: Vec<(String,)> = self.db.fetch(&sql, args).await?;
             let Some((last,)) = ids.last() else { return Ok(decided) };
             after.clone_from(last);
-            let rows = self.decide(&ids, decision).await?;
+            let rows = self.decide(&ids, decision, target, Some(which.trim())).await?;
             decided += i64::try_from(rows.len()).unwrap_or(i64::MAX);
         }
     }
 
-    async fn decide<I: Serialize>(&self, ids: &[(I,)], decision: Decision) -> Result<Vec<Change>, StoreError> {
+    /// What was decided is noted with this target, and with how many of which they were where they are many.
+    async fn decide<I: Serialize>(
+        &self,
+        ids: &[(I,)],
+        decision: Decision,
+        target: &str,
+        which: Option<&str>,
+    ) -> Result<Vec<Change>, StoreError> {
         let ids = Rows::new("id text", ids)?;
         let states = decidable(decision);
         let mut tx = self.db.begin().await?;
@@ -208,6 +217,12 @@ impl Store {
                        AND NOT halted AND (next_due_at IS NULL OR next_due_at > $2)";
             tx.execute_rows(sql, &Rows::new("id text", &lanes)?, args![now]).await?;
         }
+        let action = match decision {
+            Decision::Retry => "change.retried",
+            Decision::Discard => "change.discarded",
+        };
+        let detail = which.map(|which| format!("{} {which}", changes.len())).unwrap_or_default();
+        self.note_by_hand(&mut tx, action, target, detail.trim()).await?;
         tx.commit().await?;
         self.work.notify_one();
         self.commands.notify_waiters();

@@ -143,6 +143,7 @@ impl Store {
             "UPDATE deliveries SET state = CASE WHEN attempts = 0 THEN 'pending' ELSE 'retrying' END, reason = NULL,
                      due_at = $2, started_at = $2, completed_at = NULL WHERE id = $1";
         let found = tx.execute(sql, args![id, self.now()]).await? > 0;
+        self.note_by_hand(&mut tx, "delivery.retried", id, "").await?;
         self.due_by_hand(tx, subscription).await?;
         Ok(found)
     }
@@ -155,6 +156,7 @@ impl Store {
             "UPDATE deliveries SET state = 'retrying', reason = NULL, due_at = $2, started_at = $2, completed_at = NULL
                    WHERE subscription_id = $1 AND state = 'failed' AND created_at > $3";
         let count = tx.execute(sql, args![subscription_id, self.now(), since.unwrap_or(-1)]).await?;
+        self.note_by_hand(&mut tx, "subscription.retried", subscription_id, &count.to_string()).await?;
         self.due_by_hand(tx, subscription_id.to_owned()).await?;
         Ok(count)
     }
@@ -191,8 +193,10 @@ impl Store {
         add_deliveries(self, &mut tx, &[new]).await?;
         let sql = "SELECT id FROM deliveries WHERE subscription_id = $1 AND event_id = $2";
         let id: Vec<(String,)> = tx.fetch(sql, args![subscription_id, event_id]).await?;
+        let id = id.into_iter().next().map(|row| row.0).ok_or_else(gone)?;
+        self.note_by_hand(&mut tx, "subscription.tested", subscription_id, &id).await?;
         self.due_by_hand(tx, subscription_id.to_owned()).await?;
-        id.into_iter().next().map(|row| row.0).ok_or_else(gone)
+        Ok(id)
     }
 }
 

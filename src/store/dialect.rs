@@ -20,16 +20,13 @@ use sqlx::{AssertSqlSafe, ConnectOptions, FromRow};
 use tokio::sync::Mutex;
 
 use super::StoreError;
-use super::writer::{WriteTx, Writer};
+use super::writer::{LOG_PAGES, WriteTx, Writer};
 
 /// How long a statement waits for SQLite's one writer before it fails.
 const BUSY: Duration = Duration::from_secs(30);
 const SQLITE_READERS: u32 = 4;
 /// Prepared statements that a SQLite connection keeps: all that there are.
 const STATEMENTS: usize = 500;
-/// Pages (of 4 KiB) that SQLite's log grows to before they are moved: a page that is written again and again, as the ends of
-/// indexes are, is moved once.
-const LOG_PAGES: &str = "4000";
 
 /// What can be read from a row of either database.
 pub(super) trait Record: for<'r> FromRow<'r, SqliteRow> + for<'r> FromRow<'r, PgRow> + Send + Unpin {}
@@ -103,6 +100,20 @@ impl Rows {
 fn has_nul(json: &str) -> bool {
     let backslashes = |before: &str| before.bytes().rev().take_while(|byte| *byte == b'\\').count();
     json.match_indices("\\u0000").any(|(at, _)| backslashes(&json[..at]).is_multiple_of(2))
+}
+
+/// Whether a statement failed for its values, and not for the database's state.
+pub(super) fn is_of_the_content(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = error else {
+        return matches!(error, sqlx::Error::Encode(_) | sqlx::Error::Decode(_) | sqlx::Error::ColumnDecode { .. });
+    };
+    let code = error.code().unwrap_or_default();
+    match code.len() {
+        // Postgres: data, constraints, and what is too large for it.
+        5 => ["22", "23", "54"].iter().any(|class| code.starts_with(class)),
+        // SQLite, whose extended codes have the plain one in their last byte: too large, constraints, types.
+        _ => code.parse::<i64>().is_ok_and(|code| matches!(code & 0xff, 18..=20)),
+    }
 }
 
 /// Which database.
@@ -220,22 +231,33 @@ impl Db {
     /// then asks for the write lock fails whenever another wrote in between.
     pub(super) async fn begin(&self) -> Result<Tx, StoreError> {
         Ok(match self {
-            Self::Sqlite { write, .. } => Tx::Sqlite(WriteTx::begin(write).await?),
+            Self::Sqlite { write, .. } => Tx::Sqlite(WriteTx::begin(write, true).await?),
             Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
         })
     }
 
-    /// One statement, committed without waiting for the disk: a process that is killed loses nothing, a machine that loses its power
-    /// may lose the last of these. The next other commit brings them to the disk with it. The number of changed rows.
+    /// The same, committed without waiting for the disk: a process that is killed loses nothing, a machine that loses its power may
+    /// lose the last of these. The next other commit brings them to the disk with it.
+    pub(super) async fn begin_lazily(&self) -> Result<Tx, StoreError> {
+        match self {
+            Self::Sqlite { write, .. } => Ok(Tx::Sqlite(WriteTx::begin(write, false).await?)),
+            Self::Postgres(pool) => {
+                let mut tx = Tx::Postgres(pool.begin().await?);
+                tx.execute("SET LOCAL synchronous_commit TO OFF", vec![]).await?;
+                Ok(tx)
+            }
+        }
+    }
+
+    /// One statement, committed without waiting for the disk. The number of changed rows.
     pub(super) async fn execute_lazily(&self, sql: &str, args: Vec<Arg>) -> Result<u64, StoreError> {
         match self {
             Self::Sqlite { write, .. } => {
                 let mut writer = Writer::idle(write, false).await?;
                 run!(sqlx::query(AssertSqlSafe(sql)), args, execute, writer.connection()).map(|r| r.rows_affected())
             }
-            Self::Postgres(pool) => {
-                let mut tx = Tx::Postgres(pool.begin().await?);
-                tx.execute("SET LOCAL synchronous_commit TO OFF", vec![]).await?;
+            Self::Postgres(_) => {
+                let mut tx = self.begin_lazily().await?;
                 let changed = tx.execute(sql, args).await?;
                 tx.commit().await?;
                 Ok(changed)

@@ -304,3 +304,6 @@ impl Store {
 fn typed(text: String, kind: &str) -> Value {
     if kind == "int" { text.parse::<i64>().map_or(Value::Null, Value::from) } else { Value::from(text) }
 }
+
+#[cfg(test)]
+mod tests;

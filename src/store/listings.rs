@@ -71,21 +71,18 @@ fn listed<K>((key, marketo, salesforce, shown, standing): Row<K>) -> Listed<K> {
 }
 
 impl Store {
-    /// Members of a campaign after one id and up to another, both of campaign members; without `until` to the end.
+    /// Members of a campaign after the id of a campaign member.
     pub async fn listed_in_salesforce(
         &self,
         campaign_id: &str,
         after: &str,
-        until: Option<&str>,
         limit: i64,
     ) -> Result<Vec<Listed<String>>, StoreError> {
         let sql = format!(
             "SELECT m.campaign_member_id AS listed, m.marketo, m.salesforce, m.salesforce_shown AS shown, {STANDING} AS standing FROM members m
-             WHERE m.campaign_id = $1 AND m.campaign_member_id > $2 AND m.campaign_member_id <= $3
-             ORDER BY m.campaign_member_id LIMIT $4"
+             WHERE m.campaign_id = $1 AND m.campaign_member_id > $2 ORDER BY m.campaign_member_id LIMIT $3"
         );
-        // Ids are letters and digits.
-        let args = args![campaign_id, after, until.unwrap_or("~"), limit];
+        let args = args![campaign_id, after, limit];
         Ok(self.db.fetch_packed::<Row<String>>(LISTED, &sql, args).await?.into_iter().map(listed).collect())
     }
 
@@ -94,15 +91,13 @@ impl Store {
         &self,
         campaign_id: &str,
         after: MarketoId,
-        until: Option<MarketoId>,
         limit: i64,
     ) -> Result<Vec<Listed<MarketoId>>, StoreError> {
         let sql = format!(
             "SELECT m.program_member_id AS listed, m.marketo, m.salesforce, m.marketo_shown AS shown, {STANDING} AS standing FROM members m
-             WHERE m.campaign_id = $1 AND m.program_member_id > $2 AND m.program_member_id <= $3
-             ORDER BY m.program_member_id LIMIT $4"
+             WHERE m.campaign_id = $1 AND m.program_member_id > $2 ORDER BY m.program_member_id LIMIT $3"
         );
-        let args = args![campaign_id, after, until.unwrap_or(MarketoId::MAX), limit];
+        let args = args![campaign_id, after, limit];
         Ok(self.db.fetch_packed::<Row<MarketoId>>(LISTED, &sql, args).await?.into_iter().map(listed).collect())
     }
 

@@ -77,11 +77,25 @@ pub enum StoreError {
     Conflict(String),
 }
 
+impl StoreError {
+    /// Whether it is about what is stored or was to be stored, and would be the same at the next attempt.
+    #[must_use]
+    pub fn is_of_the_content(&self) -> bool {
+        match self {
+            Self::Corrupt(_) => true,
+            Self::Database(error) => dialect::is_of_the_content(error),
+            Self::Migration(_) | Self::LeaseLost(_) | Self::Conflict(_) => false,
+        }
+    }
+}
+
 /// The database, and who is to be told that there is work. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Store {
     db: Db,
     clock: Clock,
+    /// For whom; none for what this program does by itself.
+    actor: Option<Arc<str>>,
     ids: Arc<Mutex<ContextV7>>,
     /// Woken after each commit that made work due.
     pub work: Arc<Notify>,
@@ -104,7 +118,7 @@ impl Store {
         let db = Db::connect(url, max_connections).await?;
         let ids = Arc::new(Mutex::new(ContextV7::new()));
         let [work, events, commands, plans, deliveries] = std::array::from_fn(|_| Arc::default());
-        Ok(Self { db, clock, ids, work, events, commands, plans, deliveries })
+        Ok(Self { db, clock, actor: None, ids, work, events, commands, plans, deliveries })
     }
 
     /// Brings the schema up to date.

@@ -142,6 +142,7 @@ impl Store {
             ],
         )
         .await?;
+        self.note_by_hand(&mut tx, "plan.created", &id, mapping_id.unwrap_or_default()).await?;
         tx.commit().await?;
         self.work.notify_one();
         Ok(id)

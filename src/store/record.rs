@@ -80,9 +80,9 @@ impl Store {
     /// # Errors
     /// When the database fails: nothing is recorded, the leases run out, and what was written is found by the next read.
     pub async fn record(&self, batch: Batch) -> Result<Vec<Lease>, StoreError> {
-        if let Some((lease, run)) = batch.place() {
-            let kept = self.keep_place(lease, run).await?;
-            return Ok(kept.then(|| lease.clone()).into_iter().collect());
+        if let Some(place) = batch.place() {
+            let kept = self.keep_place(place).await?;
+            return Ok(if kept { batch.leases } else { Vec::new() });
         }
         let mut tx = self.db.begin().await?;
         let held = hold(&mut tx, &batch.leases).await?;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::dialect::{Arg, Rows, Tx, args};
 use super::lanes::{Lease, lock_lanes};
+use super::listings::{Doubted, store_doubted};
 use super::record::Batch;
 use super::settings::SYNC_IS_OFF;
 use super::{Store, StoreError, read_json, write_json};
@@ -148,6 +149,7 @@ impl Store {
     pub async fn start_run(&self, mapping_id: &str, lane: &str, kind: &str) -> Result<String, StoreError> {
         let mut tx = self.db.begin().await?;
         let id = start_run(self, &mut tx, mapping_id, lane, kind).await?;
+        self.note_by_hand(&mut tx, "mapping.reconciled", mapping_id, "").await?;
         tx.commit().await?;
         self.work.notify_one();
         Ok(id)
@@ -179,14 +181,24 @@ impl Store {
         Ok(self.db.fetch_optional::<(String,)>(&sql, args).await?.is_some())
     }
 
-    /// Keeps the place that a run goes on from, unless the lease is no longer ours or the run was begun anew. A machine that loses its
-    /// power may lose it: the run reads a page again.
-    pub(super) async fn keep_place(&self, lease: &Lease, run: &Run) -> Result<bool, StoreError> {
+    /// Keeps the place that a run goes on from and whom its page doubts, unless the lease is no longer ours or the run was begun anew. A
+    /// machine that loses its power may lose both, never one of them: the run reads a page again.
+    pub(super) async fn keep_place(&self, Place { lease, run, doubted }: Place<'_>) -> Result<bool, StoreError> {
         let mut args = saved(run)?;
         args.extend(args![&lease.lane, lease.fence]);
         let lock = self.db.backend().for_update();
         let ours = format!("SELECT 1 FROM lanes WHERE id = $13 AND fence = $14 AND lease_owner IS NOT NULL {lock}");
-        Ok(self.db.execute_lazily(&format!("{SAVE} AND EXISTS ({ours})"), args).await? > 0)
+        let sql = format!("{SAVE} AND EXISTS ({ours})");
+        if doubted.is_none_or(Doubted::is_empty) {
+            return Ok(self.db.execute_lazily(&sql, args).await? > 0);
+        }
+        let mut tx = self.db.begin_lazily().await?;
+        let kept = tx.execute(&sql, args).await? > 0;
+        if let Some(doubted) = doubted.filter(|_| kept) {
+            store_doubted(self, &mut tx, &lease.lane, doubted).await?;
+        }
+        tx.commit().await?;
+        Ok(kept)
     }
 
     pub(super) async fn due_runs(&self, tx: &mut Tx, leases: &[Lease]) -> Result<Vec<Run>, StoreError> {
@@ -200,18 +212,32 @@ impl Store {
     }
 }
 
+/// Where a run goes on, under its lease, and whom the page before it doubts.
+#[derive(Clone, Copy)]
+pub struct Place<'a> {
+    lease: &'a Lease,
+    run: &'a Run,
+    doubted: Option<&'a Doubted>,
+}
+
 impl Batch {
-    /// The one run and its lease, where nothing of it would be missed but the place that the run goes on from.
-    pub(super) fn place(&self) -> Option<(&Lease, &Run)> {
+    /// What is kept of a page of a listing that shows nobody who has to be recorded.
+    #[must_use]
+    pub fn place(&self) -> Option<Place<'_>> {
         let ([lease], [run]) = (&*self.leases, &*self.runs) else { return None };
+        let doubted = match &*self.doubted {
+            [] => None,
+            [(lane, doubted)] if *lane == lease.lane => Some(doubted),
+            _ => return None,
+        };
         let nothing_else = self.members.is_empty()
             && self.settled.is_empty()
             && self.heard.is_empty()
             && self.work.is_empty()
             && self.kept.is_empty()
-            && self.baselines.is_empty()
-            && self.doubted.iter().all(|(_, doubted)| doubted.is_empty());
-        (nothing_else && run.state == "running" && self.keep.contains(&lease.lane)).then_some((lease, run))
+            && self.baselines.is_empty();
+        let goes_on = run.state == "running" && self.keep.contains(&lease.lane);
+        (nothing_else && goes_on).then_some(Place { lease, run, doubted })
     }
 }
 

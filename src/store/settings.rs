@@ -3,7 +3,7 @@
 //! While the switch is off no lane is leased (`lanes` looks at the same row), so nothing is read or written at the vendors;
 //! what arrives is still stored.
 
-use super::dialect::args;
+use super::dialect::{Tx, args};
 use super::mappings::audit;
 use super::{Store, StoreError};
 
@@ -54,17 +54,24 @@ impl Store {
         Ok(kept.into_iter().next().map_or_else(|| fresh.to_owned(), |(value,)| value))
     }
 
-    /// Notes what somebody did, right after it was done.
-    pub async fn enter_in_audit(
+    /// The same store for what somebody does by hand: it is noted with their name.
+    #[must_use]
+    pub fn on_behalf_of(&self, actor: &str) -> Self {
+        Self { actor: Some(actor.into()), ..self.clone() }
+    }
+
+    /// Notes what is done, where somebody does it, in the transaction in which it is done.
+    pub(super) async fn note_by_hand(
         &self,
-        actor: &str,
+        tx: &mut Tx,
         action: &str,
         target: &str,
         detail: &str,
     ) -> Result<(), StoreError> {
-        let mut tx = self.db.begin().await?;
-        audit(self, &mut tx, actor, action, target, detail).await?;
-        tx.commit().await
+        match &self.actor {
+            Some(actor) => audit(self, tx, actor, action, target, detail).await,
+            None => Ok(()),
+        }
     }
 
     /// The audit log, newest first, before the entry `before`.

@@ -49,8 +49,8 @@ impl Worker {
                 Subject::Salesforce(id) => by_half.get(&Half::Salesforce(id.clone())).cloned(),
                 Subject::Member(id) => match of_member.get(id) {
                     Some(Ok(half)) => by_half.get(half).cloned(),
-                    Some(Err(end)) => {
-                        settled.push(settle(change, end.clone()));
+                    Some(Err(failure)) => {
+                        settled.push(settle(change, self.unread(change, failure)));
                         continue;
                     }
                     None => None,

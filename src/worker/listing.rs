@@ -28,7 +28,7 @@ pub(super) struct Beside<'a, K> {
     /// Positions of those who have to be looked at.
     pub look: Vec<usize>,
     /// Those recorded who rest, and of whom the page says otherwise: they are to be decided by what both sides say by name.
-    pub doubted: Vec<K>,
+    doubted: Vec<K>,
 }
 
 /// What a page says of a member who is recorded.
@@ -42,6 +42,9 @@ enum Found {
 /// One of so many in a page whose status alone is another one is asked for by name, like whoever is not shown. Where there are more, as
 /// after a status was renamed, what the page shows of each is recorded: a page costs less than its members by name.
 const FEW: usize = 20;
+
+/// So many who are doubted are not kept in memory until the page is recorded.
+const MANY: usize = 2_000;
 
 impl<'a, K: Ord + Clone> Beside<'a, K> {
     pub(super) fn new(side: Side, map: &'a StatusMap, shown: &'a [Shown<'a, K>]) -> Self {
@@ -63,6 +66,11 @@ impl<'a, K: Ord + Clone> Beside<'a, K> {
             None if listed.standing == Standing::Open => {}
             None => self.doubted.push(listed.key.clone()),
         }
+    }
+
+    /// Those doubted so far, where they are many.
+    pub(super) fn take_many(&mut self) -> Vec<K> {
+        if self.doubted.len() < MANY { Vec::new() } else { std::mem::take(&mut self.doubted) }
     }
 
     /// There is no more recorded.

@@ -3,6 +3,7 @@
 //! Owns the order of a pass and the waiting between passes. Must not know HTTP, nor how a hint arrived. Several workers
 //! may run in one process and in several; a lane is one worker's at a time.
 
+mod apply;
 mod commands;
 pub mod deliver;
 mod figures;
@@ -10,6 +11,7 @@ mod forecast;
 mod gather;
 mod listing;
 pub mod maintenance;
+mod narrow;
 mod plan;
 pub mod points;
 pub mod poll;
@@ -38,8 +40,9 @@ use crate::store::mappings::Mapping;
 use crate::store::record::Batch;
 use crate::store::{Store, StoreError};
 use crate::telemetry::spans;
+use narrow::{Narrow, Taken};
 use points::{Interrupted, Point, Points};
-use sync::Pass;
+use sync::{Pass, Suspects};
 
 /// Rows in one pass: five full Salesforce calls.
 const BATCH: usize = 1000;
@@ -93,6 +96,8 @@ pub struct Worker {
     user: Arc<OnceLock<SalesforceId>>,
     fields: refresh::KnownFields,
     told: Arc<figures::Told>,
+    suspects: Arc<Suspects>,
+    narrow: Arc<Narrow>,
 }
 
 /// Both vendors, at one priority.
@@ -116,8 +121,8 @@ impl Worker {
         points: Points,
     ) -> Self {
         let owner = store.new_id();
-        let (user, fields, told) = Default::default();
-        Self { store, marketo, salesforce, settings, others: None, owner, points, user, fields, told }
+        let (user, fields, told, suspects, narrow) = Default::default();
+        Self { store, marketo, salesforce, settings, others: None, owner, points, user, fields, told, suspects, narrow }
     }
 
     /// With the vendors as flow actions call them, before all others, and as whole reads do, behind all others.
@@ -199,10 +204,18 @@ impl Worker {
     /// # Errors
     /// When the database fails or the pass is interrupted; what was claimed is claimed again when the leases run out.
     pub async fn step(&self) -> Result<usize, PassError> {
-        let claim = self.store.claim(&self.owner, self.settings.lease, BATCH).await?;
+        let claim = self.store.claim(&self.owner, self.settings.lease, self.narrow.limit()).await?;
         if claim.leases.is_empty() {
             return Ok(0);
         }
+        let taken = Taken::of(&claim);
+        match self.work(claim).await {
+            Err(PassError::Store(error)) if error.is_of_the_content() => self.narrow_down(taken, &error).await,
+            outcome => outcome,
+        }
+    }
+
+    async fn work(&self, claim: Claim) -> Result<usize, PassError> {
         self.points.reach(Point::Claimed)?;
         self.learn_identity().await;
         let lanes: Vec<String> = claim.leases.iter().map(|l| l.lane.clone()).collect();

@@ -14,13 +14,12 @@ use crate::connector::Campaign;
 use crate::domain::mapping::MappingState;
 use crate::domain::merge::{Action, Reading, Side};
 use crate::domain::trigger::DetectedBy;
-use crate::store::lanes::Claim;
 use crate::store::mappings::Mapping;
 use crate::store::members::Member;
 use crate::store::people::{Half, Person};
 use crate::store::plan_rows::{PlanPage, PlanPerson, PlanRow};
 use crate::store::plans::{Draft, Plan};
-use crate::store::runs::{Run, Stage};
+use crate::store::runs::Stage;
 
 /// A page of a plan may wait long for its calls, which go behind all others.
 const LEASES: u32 = 10;
@@ -181,7 +180,7 @@ impl Worker {
     }
 
     /// The members of people of a plan: as recorded where the mapping exists, else as if nothing was known of them.
-    async fn members_of_plan(
+    pub(super) async fn members_of_plan(
         &self,
         stored: bool,
         mapping: &Mapping,
@@ -210,7 +209,11 @@ impl Worker {
     }
 
     /// Takes a pass as far as its decisions.
-    async fn decide_dry(&self, pass: &mut Pass, mapping: &Mapping) -> Result<Result<(), Trouble>, PassError> {
+    pub(super) async fn decide_dry(
+        &self,
+        pass: &mut Pass,
+        mapping: &Mapping,
+    ) -> Result<Result<(), Trouble>, PassError> {
         if !pass.items.is_empty() {
             self.process(pass).await?;
         }
@@ -219,61 +222,6 @@ impl Worker {
         }
         let gone = pass.failed.get(mapping.campaign_id.as_str());
         Ok(gone.map_or(Ok(()), |reason| Err(Trouble::Final(reason.clone()))))
-    }
-
-    /// One page of the rows of a plan that is being applied: which of them hold no more.
-    pub(super) async fn check_page(
-        &self,
-        run: &mut Run,
-        claim: &Claim,
-        mapping: &Mapping,
-    ) -> Result<Result<(), Trouble>, PassError> {
-        let plan = match &run.plan_id {
-            Some(id) => self.store.plan(id).await?,
-            None => None,
-        };
-        let after = run.cursor.clone().unwrap_or_default();
-        let rows = match &plan {
-            Some(plan) => self.store.plan_rows(&plan.id, false, &after, PAGE).await?,
-            None => Vec::new(),
-        };
-        let (Some(last), Some(plan)) = (rows.last().map(|row| row.id.clone()), plan) else {
-            (run.stage, run.cursor) = (Stage::Salesforce, None);
-            return Ok(Ok(()));
-        };
-        let of_row = |row: &PlanRow| PlanPerson {
-            id: row.id.clone(),
-            person_id: row.person_id.clone(),
-            marketo_id: row.marketo_id,
-            salesforce_id: row.salesforce_id.clone(),
-            email: row.email.clone(),
-            ..PlanPerson::default()
-        };
-        let members = self.members_of_plan(true, mapping, rows.iter().map(of_row).collect()).await?;
-        let items = members.into_iter().map(|(_, member)| Item::new(member, true)).collect();
-        let draft = Draft { mapping: mapping.clone(), ..plan.draft };
-        let mut pass = dry_pass(&plan.id, &draft, true, items);
-        pass.deadline = claim.deadline;
-        if let Err(trouble) = self.decide_dry(&mut pass, mapping).await? {
-            return Ok(Err(trouble));
-        }
-        let dry = pass.dry.take().unwrap_or_default();
-        let now: HashMap<&str, Option<PlanRow>> =
-            pass.items.iter().map(|item| (item.member.id.as_str(), row_of(item, &dry))).collect();
-        let drift = |row: &PlanRow| {
-            let now = now.get(row.id.as_str()).and_then(Option::as_ref);
-            let same = now.is_some_and(|now| {
-                (&now.side, &now.action, &now.from_status, &now.to_status)
-                    == (&row.side, &row.action, &row.from_status, &row.to_status)
-            });
-            (!same).then(|| (row.id.clone(), now.map_or_else(|| "nothing".to_owned(), described)))
-        };
-        let drifted: Vec<_> = rows.iter().filter_map(drift).collect();
-        self.store.note_drift(&plan.id, &drifted).await?;
-        // Whoever applies it waits for the next stage.
-        self.store.plans.notify_waiters();
-        run.cursor = Some(last);
-        Ok(Ok(()))
     }
 
     /// Ends a plan: what its rows come to, and what that costs.
@@ -301,7 +249,7 @@ impl Worker {
 }
 
 /// A pass that changes nothing, over these items; a mapping that is paused is planned as if it were not.
-fn dry_pass(plan_id: &str, draft: &Draft, stored: bool, items: Vec<Item>) -> Pass {
+pub(super) fn dry_pass(plan_id: &str, draft: &Draft, stored: bool, items: Vec<Item>) -> Pass {
     let mapping = Mapping { state: MappingState::Active, ..draft.mapping.clone() };
     let lane = mapping.campaign_id.to_string();
     let new_campaign = draft.new_campaign.then(|| Campaign {
@@ -320,7 +268,7 @@ fn dry_pass(plan_id: &str, draft: &Draft, stored: bool, items: Vec<Item>) -> Pas
 }
 
 /// What would be done about a member; none where nothing would.
-fn row_of(item: &Item, dry: &Dry) -> Option<PlanRow> {
+pub(super) fn row_of(item: &Item, dry: &Dry) -> Option<PlanRow> {
     let held = match &item.fate {
         Fate::Joined { .. } | Fate::Lost => return None,
         Fate::Parked { reason, .. } | Fate::Retry { reason, .. } => Some(*reason),
@@ -363,12 +311,6 @@ fn row_of(item: &Item, dry: &Dry) -> Option<PlanRow> {
         conflict: both && rule.ends_with(['C', 'R']),
         drifted: None,
     })
-}
-
-fn described(row: &PlanRow) -> String {
-    let PlanRow { side, action, to_status, reason, .. } = row;
-    let what = to_status.as_ref().or(reason.as_ref()).map(|what| format!(" {what}")).unwrap_or_default();
-    format!("{action} {side}{what}")
 }
 
 fn person_of(id: &str, person: &Person) -> PlanPerson {

@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use super::refresh::Refreshed;
 use super::scan::{Trouble, is_ordered, showed_nobody};
+use super::stretch::Stretches;
 use super::sync::{Item, Pass};
 use super::{PassError, Worker};
+use crate::connector::ConnectorError;
 use crate::domain::merge::{Base, Side};
 use crate::domain::retry;
 use crate::domain::trigger::{DetectedBy, Seen};
@@ -27,12 +29,25 @@ const STINT: Duration = Duration::from_millis(500);
 /// How long it goes on without looking whether somebody waits.
 const GLANCE: Duration = Duration::from_millis(5);
 
+/// Attempts after which a member that stands alone on its page goes on by itself, and the run without it.
+const ALONE: i64 = 10;
+/// Members in a row that were refused alone, after which it is not they who are refused.
+const REFUSED_IN_A_ROW: i64 = 16;
+
+/// The page that is decided after so many attempts: what one member spoils is read in ever smaller parts, until it stands alone.
+fn page_after(attempts: i64) -> i64 {
+    let by = u32::try_from(attempts.clamp(0, 8) * 2).unwrap_or(0);
+    (PAGE >> by).max(1)
+}
+
 /// How far a run goes on at a time.
 struct Stint {
     pages: usize,
     until: Duration,
     /// When it looks next whether somebody waits.
     glance: Duration,
+    /// What is recorded of the pages to come.
+    ahead: Stretches,
 }
 
 impl Worker {
@@ -45,7 +60,7 @@ impl Worker {
         pages: usize,
     ) -> Result<(), PassError> {
         let now = self.store.clock().monotonic();
-        let mut stint = Stint { pages, until: now + STINT, glance: now };
+        let mut stint = Stint { pages, until: now + STINT, glance: now, ahead: Stretches::default() };
         let mut next = Some(run);
         while let Some(run) = next.take() {
             stint.pages = stint.pages.saturating_sub(1);
@@ -95,10 +110,12 @@ impl Worker {
                 }
             }
         }
-        let stage = run.stage;
+        let (stage, apart) = (run.stage, set_apart(&run));
         let outcome = match (stage, mapping) {
-            (Stage::Salesforce, _) => self.scan_salesforce(&mut run, &mut batch).await?,
-            (Stage::Marketo, Some(mapping)) => self.scan_marketo(&mut run, mapping, &mut batch).await?,
+            (Stage::Salesforce, _) => self.scan_salesforce(&mut run, &mut batch, &mut stint.ahead).await?,
+            (Stage::Marketo, Some(mapping)) => {
+                self.scan_marketo(&mut run, mapping, &mut batch, &mut stint.ahead).await?
+            }
             (Stage::Decide, Some(_)) => self.decide_page(&mut run, claim, mappings, &mut batch).await?,
             (Stage::Check, Some(mapping)) => self.check_page(&mut run, claim, mapping).await?,
             (Stage::Undo, Some(mapping)) => {
@@ -113,6 +130,11 @@ impl Worker {
         let read = outcome.is_ok();
         match outcome {
             Ok(()) if run.stage == Stage::Undo => run.attempts = 0,
+            // The next one is looked at alone as well: where all are refused, it is not they.
+            Ok(()) if set_apart(&run) > apart => {
+                run.attempts += 1;
+                run.due_at = self.store.now();
+            }
             Ok(()) => {
                 (run.attempts, run.message, run.due_at) = (0, None, self.store.now());
             }
@@ -128,6 +150,9 @@ impl Worker {
         }
         batch.keep.insert(run.lane.clone());
         batch.runs.push(run.clone());
+        if batch.place().is_none() {
+            stint.ahead = Stretches::default();
+        }
         self.points.reach(super::points::Point::Unrecorded)?;
         let held = self.store.record(batch).await?;
         self.points.reach(super::points::Point::Recorded)?;
@@ -165,6 +190,12 @@ impl Worker {
             run.counts.retain(|what, _| !what.starts_with(side.as_str()) || what.ends_with("_restarted"));
             add(run, &format!("{side}_restarted"), 1);
         }
+        let refused = matches!(trouble, Trouble::Vendor(error) if error.may_blame_a_record());
+        if refused && run.stage == Stage::Decide && page_after(run.attempts - 1) > 1 {
+            // Nothing has to pass before a smaller page is read.
+            run.due_at = self.store.now();
+            return;
+        }
         if trouble.ends_after(run.attempts) {
             return self.end_run(run, "failed", Some(&trouble.to_string()));
         }
@@ -194,8 +225,8 @@ impl Worker {
         let after = run.cursor.clone().unwrap_or_default();
         let ordered = Side::ALL.iter().all(|side| is_ordered(run, *side));
         let members = match ordered {
-            true => self.store.open_member_page(&run.lane, &after, PAGE).await?,
-            false => self.store.member_page(&run.lane, &after, PAGE).await?,
+            true => self.store.open_member_page(&run.lane, &after, page_after(run.attempts)).await?,
+            false => self.store.member_page(&run.lane, &after, page_after(run.attempts)).await?,
         };
         if ordered && run.cursor.is_none() {
             // The others were found to agree.
@@ -227,7 +258,11 @@ impl Worker {
             self.process(&mut pass).await?;
         }
         if let Some(error) = pass.unread.take() {
-            return Ok(Err(error.into()));
+            if !stands_alone(run, &pass, &error) {
+                return Ok(Err(error.into()));
+            }
+            run.message = Some(error.to_string());
+            add(run, "set_apart", 1);
         }
         self.fail_mappings(&pass).await?;
         if pass.failed.contains_key(&run.lane) {
@@ -260,7 +295,24 @@ impl Worker {
     }
 }
 
-fn size(n: usize) -> i64 {
+/// How many members a run went on without.
+fn set_apart(run: &Run) -> i64 {
+    run.counts.get("set_apart").copied().unwrap_or_default()
+}
+
+/// Whether the one member of a page is left to itself: refused where others were not, or unreadable for longer than a vendor is away.
+fn stands_alone(run: &Run, pass: &Pass, error: &ConnectorError) -> bool {
+    if pass.items.len() != 1 {
+        return false;
+    }
+    match error {
+        error if error.may_blame_a_record() => run.attempts < ALONE + REFUSED_IN_A_ROW,
+        ConnectorError::Unavailable { .. } => run.attempts >= ALONE,
+        _ => false,
+    }
+}
+
+pub(super) fn size(n: usize) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
 

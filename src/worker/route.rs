@@ -3,16 +3,34 @@
 use std::collections::HashMap;
 
 use super::Worker;
-use super::sync::settle;
+use super::sync::{may_be_one, settle};
 use super::{PassError, sync::fate_of};
-use crate::connector::CampaignMember;
+use crate::connector::{CampaignMember, ConnectorError};
 use crate::domain::hint::Source;
 use crate::domain::ids::SalesforceId;
+use crate::domain::merge::Reason;
 use crate::domain::retry;
 use crate::store::lanes::Claimed;
 use crate::store::outbox::{Kind, NewWork, ROUTER, Subject};
 use crate::store::people::Half;
 use crate::store::record::{End, Settled};
+
+/// Calls in a row that brought nothing, after which it is not one of the ids that they fail for.
+const IN_VAIN: usize = 12;
+
+/// What was read of many, and what was not.
+#[derive(Default)]
+struct Apart {
+    found: HashMap<SalesforceId, CampaignMember>,
+    failed: HashMap<SalesforceId, Failure>,
+}
+
+/// Why somebody could not be read, and whether that was they alone.
+#[derive(Clone)]
+pub(super) struct Failure {
+    error: ConnectorError,
+    alone: bool,
+}
 
 impl Worker {
     /// Hands the router's rows on; work in other lanes is added before these rows end, so that a crash in between adds it
@@ -26,23 +44,20 @@ impl Worker {
             .iter()
             .filter_map(|row| if let Subject::Member(id) = &row.subject { Some(id.clone()) } else { None })
             .collect();
-        let found = if members.is_empty() { Ok(Vec::new()) } else { self.salesforce.members_by_id(&members).await };
-        let found = found.map(|rows| rows.into_iter().map(|row| (row.id.clone(), row)).collect::<HashMap<_, _>>());
+        let Apart { found, failed } = self.members_apart(&members).await;
         let mut work = Vec::new();
         let mut settled = Vec::new();
         for row in rows {
-            let end = match (&row.subject, &found) {
-                (Subject::Member(_), Err(error)) => self.later(row, error),
-                (Subject::Member(id), Ok(found)) => {
-                    self.place_member(found.get(id), row.source.as_str(), &mut work).await?
-                }
-                (Subject::Marketo(id), _) => {
-                    self.place_person(Half::Marketo(*id), row.source.as_str(), &mut work).await?
-                }
-                (Subject::Salesforce(id), _) => {
+            let end = match &row.subject {
+                Subject::Member(id) => match failed.get(id) {
+                    Some(failure) => self.unread(row, failure),
+                    None => self.place_member(found.get(id), row.source.as_str(), &mut work).await?,
+                },
+                Subject::Marketo(id) => self.place_person(Half::Marketo(*id), row.source.as_str(), &mut work).await?,
+                Subject::Salesforce(id) => {
                     self.place_person(Half::Salesforce(id.clone()), row.source.as_str(), &mut work).await?
                 }
-                (Subject::Person(_) | Subject::Email(_) | Subject::Mapping, _) => End::NoOp,
+                Subject::Person(_) | Subject::Email(_) | Subject::Mapping => End::NoOp,
             };
             settled.push(settle(row, end));
         }
@@ -94,7 +109,7 @@ impl Worker {
     }
 
     /// Another attempt at a row of which the vendor could not be asked.
-    pub(super) fn later(&self, row: &Claimed, error: &crate::connector::ConnectorError) -> End {
+    pub(super) fn later(&self, row: &Claimed, error: &ConnectorError) -> End {
         let attempts = u32::try_from(row.attempts).unwrap_or(u32::MAX);
         let pause = retry::backoff(attempts, self.settings.retry_base, self.settings.lease * 2, self.seed());
         let due_at = self.store.now() + i64::try_from(pause.as_millis()).unwrap_or(i64::MAX);
@@ -105,11 +120,51 @@ impl Worker {
         }
     }
 
+    /// The same for one that could not be read; given up at last where others could.
+    pub(super) fn unread(&self, row: &Claimed, failure: &Failure) -> End {
+        let attempts = u32::try_from(row.attempts).unwrap_or(u32::MAX);
+        match self.later(row, &failure.error) {
+            End::Retry { error, .. } if failure.alone && retry::exhausted(attempts, self.settings.max_attempts) => {
+                End::GivenUp { reason: Reason::AttemptsExhausted.to_string(), error }
+            }
+            end => end,
+        }
+    }
+
+    /// Members by their ids. What a call fails for as a whole is asked for in halves at once, until who spoils it stands alone, or
+    /// nothing is answered.
+    async fn members_apart(&self, ids: &[SalesforceId]) -> Apart {
+        let mut apart = Apart::default();
+        let mut parts = if ids.is_empty() { Vec::new() } else { vec![ids] };
+        let mut in_vain = 0;
+        while let Some(part) = parts.pop() {
+            match self.salesforce.members_by_id(part).await {
+                Ok(rows) => {
+                    in_vain = 0;
+                    apart.found.extend(rows.into_iter().map(|row| (row.id.clone(), row)));
+                }
+                Err(error) => {
+                    in_vain += 1;
+                    if part.len() > 1 && in_vain < IN_VAIN && may_be_one(&error) {
+                        let (first, second) = part.split_at(part.len() / 2);
+                        parts.extend([second, first]);
+                        continue;
+                    }
+                    let failure = Failure { alone: part.len() == 1, error };
+                    apart.failed.extend(part.iter().map(|id| (id.clone(), failure.clone())));
+                }
+            }
+        }
+        let answered = !apart.found.is_empty();
+        apart.failed.values_mut().for_each(|failure| failure.alone &= answered);
+        apart
+    }
+
     /// Whom members of Salesforce, named by their own ids alone, are: known from the store, else read.
     pub(super) async fn people_of_members(
         &self,
         ids: &[SalesforceId],
-    ) -> Result<HashMap<SalesforceId, Result<Half, End>>, PassError> {
+    ) -> Result<HashMap<SalesforceId, Result<Half, Failure>>, PassError> {
         let mut found = HashMap::new();
         if ids.is_empty() {
             return Ok(found);
@@ -123,24 +178,10 @@ impl Worker {
         if unknown.is_empty() {
             return Ok(found);
         }
-        match self.salesforce.members_by_id(&unknown).await {
-            Ok(rows) => {
-                for row in rows {
-                    if let Some(person) = row.person().cloned() {
-                        found.insert(row.id, Ok(Half::Salesforce(person)));
-                    }
-                }
-            }
-            Err(error) => {
-                for id in unknown {
-                    let now = self.store.now();
-                    let pause = i64::try_from(self.settings.retry_base.as_millis()).unwrap_or(0);
-                    let end = End::Retry { due_at: now + pause, reason: "retrying".to_owned(), error: None };
-                    tracing::debug!(%error, "a campaign member could not be looked up");
-                    found.insert(id, Err(end));
-                }
-            }
-        }
+        let apart = self.members_apart(&unknown).await;
+        let whose = |(id, row): (SalesforceId, CampaignMember)| Some((id, Ok(Half::Salesforce(row.person()?.clone()))));
+        found.extend(apart.found.into_iter().filter_map(whose));
+        found.extend(apart.failed.into_iter().map(|(id, failure)| (id, Err(failure))));
         Ok(found)
     }
 }

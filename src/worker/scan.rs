@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::listing::{goes_up, print};
 use super::reconcile::{add, scan_name};
-use super::stretch::{chosen, salesforce_print};
+use super::stretch::{Stretches, chosen, salesforce_print};
 use super::{PassError, Worker};
 use crate::connector::{CampaignMember, ConnectorError, MarketoPerson, Page, ProgramMember};
-use crate::domain::ids::{ProgramId, SalesforceId};
+use crate::domain::ids::{MarketoId, ProgramId, SalesforceId};
 use crate::domain::merge::Side;
 use crate::domain::trigger::{DetectedBy, Origin, Seen, transition};
 use crate::store::StoreError;
@@ -156,6 +156,7 @@ impl Worker {
         &self,
         run: &mut Run,
         batch: &mut Batch,
+        ahead: &mut Stretches,
     ) -> Result<Result<(), Trouble>, PassError> {
         let campaign: SalesforceId =
             run.lane.parse().map_err(|e| StoreError::Corrupt(format!("runs.lane of {}: {e}", run.id)))?;
@@ -174,9 +175,10 @@ impl Worker {
                 return Ok(Ok(()));
             }
             let last = rows.last().map(|(_, row)| row.id.to_string()).or_else(|| run.last_shown.clone());
+            // What is recorded behind the last page is in no page.
+            let until = last.as_deref().or(Some("")).filter(|_| page.next.is_some());
             let look;
-            (look, doubted.salesforce) =
-                self.beside_campaign(batch, run, mapping, &rows, last.as_deref(), page.next.is_none()).await?;
+            (look, doubted.salesforce) = self.beside_campaign(batch, run, mapping, &rows, until, ahead).await?;
             rows = chosen(rows, &look);
             run.last_shown = last;
         }
@@ -241,6 +243,7 @@ impl Worker {
         run: &mut Run,
         mapping: &Mapping,
         batch: &mut Batch,
+        ahead: &mut Stretches,
     ) -> Result<Result<(), Trouble>, PassError> {
         let page = match self.program_page(mapping.program_id, run.cursor.as_deref(), &mut run.counts).await {
             Ok(page) => page,
@@ -255,9 +258,9 @@ impl Worker {
                 return Ok(Ok(()));
             }
             let last = rows.last().map(|(person, _)| person.id).or(before);
+            let until = last.or(Some(MarketoId::MIN)).filter(|_| page.next.is_some());
             let look;
-            (look, doubted.marketo) =
-                self.beside_program(batch, mapping, &rows, before, last, page.next.is_none()).await?;
+            (look, doubted.marketo) = self.beside_program(batch, mapping, &rows, before, until, ahead).await?;
             rows = chosen(rows, &look);
             run.last_shown = last.map(|id| id.to_string());
         }

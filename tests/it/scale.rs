@@ -41,7 +41,7 @@ on_both! {
 
         let again = comparison.compare().await;
         assert_eq!((again.writes, again.run.counts["changed"]), (0, 0));
-        eprintln!("{:.0} rows a second, {} KiB at its highest", again.rows_per_second(), again.peak);
+        eprintln!("{:.0} rows a second, {:?} in the vendors, {} KiB", again.rows_per_second(), again.vendors, again.peak);
         assert_eq!(recorded(&comparison).await, after);
         // Nobody is open: a comparison decides no page.
         let open = Tables::open(&database.url).await.texts("SELECT sync_state FROM members WHERE sync_state NOT IN ('in_sync', 'closed')").await;

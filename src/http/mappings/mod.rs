@@ -336,7 +336,7 @@ async fn reconcile(
         let plan = planned(&api, &draft_of(mapping), Some(&id)).await?;
         return Ok(Json(Planned { plan }).into_response());
     }
-    let run_id = api.store.start_run(&mapping.id, mapping.campaign_id.as_str(), "reconciliation").await?;
-    api.store.enter_in_audit(&caller.actor, "mapping.reconciled", &mapping.id, "").await?;
+    let store = api.store.on_behalf_of(&caller.actor);
+    let run_id = store.start_run(&mapping.id, mapping.campaign_id.as_str(), "reconciliation").await?;
     Ok((StatusCode::ACCEPTED, Json(RunStarted { run_id })).into_response())
 }

@@ -150,8 +150,8 @@ async fn create(
     given.end()?;
     let mapping = super::mappings::found(&api, &id).await?;
     super::mappings::refuse_removing(&mapping)?;
-    let plan = planned(&api, &draft_of(mapping), Some(&id)).await?;
-    api.store.enter_in_audit(&caller.actor, "plan.created", &plan.id, &id).await?;
+    let store = api.store.on_behalf_of(&caller.actor);
+    let plan = planned(&ApiState { store, ..api }, &draft_of(mapping), Some(&id)).await?;
     let location = [(header::LOCATION, format!("{}/plans/{}", super::BASE, plan.id))];
     Ok((StatusCode::CREATED, location, Json(plan)).into_response())
 }

@@ -72,10 +72,9 @@ async fn retry(
     Extension(caller): Extension<Caller>,
     Id(id): Id,
 ) -> Answer<(StatusCode, Json<DeliveryBody>)> {
-    if !api.store.retry_delivery(&id).await? {
+    if !api.store.on_behalf_of(&caller.actor).retry_delivery(&id).await? {
         return Err(Refusal::not_found("delivery"));
     }
-    api.store.enter_in_audit(&caller.actor, "delivery.retried", &id, "").await?;
     Ok((StatusCode::ACCEPTED, Json(one(&api, &id).await?)))
 }
 
@@ -94,7 +93,7 @@ async fn retry_failed(
     Optional(body): Optional<RetryBody>,
 ) -> Answer<(StatusCode, Json<Retried>)> {
     found(&api, &id).await?;
-    let count = api.store.retry_failed(&id, body.since.map(|since| since.as_millisecond())).await?;
-    api.store.enter_in_audit(&caller.actor, "subscription.retried", &id, &count.to_string()).await?;
+    let since = body.since.map(|since| since.as_millisecond());
+    let count = api.store.on_behalf_of(&caller.actor).retry_failed(&id, since).await?;
     Ok((StatusCode::ACCEPTED, Json(Retried { count })))
 }

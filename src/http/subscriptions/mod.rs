@@ -191,8 +191,7 @@ async fn test(
         "time": Time::at(api.store.clock().now()), "datacontenttype": "application/json",
         "data": {"message": "a test of this subscription", "subscription_id": id, "person": person},
     });
-    let delivery = api.store.deliver_to(&id, &event_id, TEST, event.to_string()).await?;
-    api.store.enter_in_audit(&caller.actor, "subscription.tested", &id, &delivery).await?;
+    let delivery = api.store.on_behalf_of(&caller.actor).deliver_to(&id, &event_id, TEST, event.to_string()).await?;
     let delivery = api.store.delivery(&delivery).await?.ok_or_else(|| Refusal::not_found("delivery"))?;
     Ok((StatusCode::ACCEPTED, Json(DeliveryBody::of(delivery))))
 }

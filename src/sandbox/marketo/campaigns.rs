@@ -133,6 +133,8 @@ impl World {
             people: &self.people,
             lead_id,
             program,
+            member: program.and_then(|program| self.memberships.get(program.id, lead_id)),
+            member_fields: &self.member_fields,
             campaign,
             passed,
             now: self.now(),

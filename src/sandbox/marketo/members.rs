@@ -136,10 +136,22 @@ fn thousands(number: usize) -> String {
     text
 }
 
+/// The answer to a write for a program that is not there: 1013, for the whole call or for each of its records.
+fn without_program(world: &mut World, call: &Call) -> Result<Option<Answer>, Refusal> {
+    let Err(refusal) = world.program(call.id()).map(|_| ()) else { return Ok(None) };
+    if !world.options.member_errors_per_record {
+        return Err(refusal);
+    }
+    let records = (0..call.input(world)?.len()).map(|seq| skipped(Some(seq), refusal.code, &refusal.message));
+    Ok(Some(Answer::Records(records.collect())))
+}
+
 /// `POST programs/{id}/members/status.json`
 pub fn set_status(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
     let program_id = call.id();
-    world.program(program_id)?;
+    if let Some(refused) = without_program(world, call)? {
+        return Ok(refused);
+    }
     let input = call.input(world)?;
     let status = call.body.get("statusName").and_then(Value::as_str).filter(|name| !name.is_empty());
     let status = status.ok_or_else(|| Refusal::missing("statusName"))?;
@@ -175,6 +187,9 @@ pub fn set_status(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
 /// `POST programs/{id}/members.json`: data of members, never their status.
 pub fn update(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
     let program_id = call.id();
+    if let Some(refused) = without_program(world, call)? {
+        return Ok(refused);
+    }
     let name = world.program(program_id)?.name.clone();
     let input = call.input(world)?;
     let mut records = Vec::with_capacity(input.len());
@@ -232,7 +247,9 @@ fn update_one(world: &mut World, program_id: i64, program: &str, record: &Value)
 /// `POST programs/{id}/members/delete.json`
 pub fn delete(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
     let program_id = call.id();
-    world.program(program_id)?;
+    if let Some(refused) = without_program(world, call)? {
+        return Ok(refused);
+    }
     let input = call.input(world)?;
     let mut records = Vec::with_capacity(input.len());
     for (seq, record) in input.iter().enumerate() {

@@ -204,7 +204,11 @@ pub fn create(world: &mut World, call: &Call) -> Result<Answer, Refusal> {
     let channel_name = call.asset_text("channel")?;
     let folder_id = folder_of(world, call)?;
     let channel = world.channels.values().find(|channel| channel.name == channel_name);
-    let channel_id = channel.map(|channel| channel.id).ok_or_else(|| Refusal::new(709, "Channel not found"))?;
+    let channel = channel.ok_or_else(|| Refusal::new(709, "Channel not found"))?;
+    if channel.applicable_program_type != channel_type(kind) {
+        return Err(Refusal::new(709, format!("Channel {channel_name} is not applicable to a program of type {kind}")));
+    }
+    let channel_id = channel.id;
     unused_name(world, &name, None)?;
     let costs = costs_of(world, call)?.unwrap_or_default();
     let tags = tags_of(world, call)?.unwrap_or_default();
@@ -303,6 +307,17 @@ pub fn program_type(text: &str) -> Result<&'static str, Refusal> {
         "email" => "Email",
         _ => return Err(Refusal::new(709, format!("Invalid program type '{text}'"))),
     })
+}
+
+/// `applicableProgramType` of the channels that a type of program can have.
+fn channel_type(kind: &str) -> &'static str {
+    match kind {
+        "Event" => "event",
+        "Event with Webinar" => "webinar",
+        "Engagement" => "nurture",
+        "Email" => "email",
+        _ => "program",
+    }
 }
 
 /// "Not in Program" and the given statuses, in order of step.

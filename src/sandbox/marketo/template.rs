@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::campaigns::SmartCampaign;
-use super::people::{People, text_of};
+use super::memberships::Member;
+use super::people::{Field, People, text_of};
 use super::programs::Program;
 
 /// "Request Token Encoding", and who writes the quotes around text.
@@ -33,6 +34,9 @@ pub struct Scope<'a> {
     pub lead_id: i64,
     /// Only when the smart campaign lives in a program.
     pub program: Option<&'a Program>,
+    /// The person's membership of that program, and the custom fields of members.
+    pub member: Option<&'a Member>,
+    pub member_fields: &'a [Field],
     pub campaign: &'a SmartCampaign,
     /// Tokens passed by `trigger.json`, names with braces.
     pub passed: &'a [(String, String)],
@@ -98,6 +102,7 @@ fn value(token: &str, scope: &Scope<'_>) -> Value {
     let found = match token.split_once('.') {
         Some(("lead", name)) => lead(name, scope),
         Some(("Company" | "company", "Company Name")) => lead("Company Name", scope),
+        Some(("member", name)) => member(name, scope),
         Some(("program", "id")) => scope.program.map_or(Value::Null, |program| program.id.into()),
         Some(("program", "Name")) => scope.program.map_or(Value::Null, |program| program.name.as_str().into()),
         Some(("program", "Description")) => {
@@ -124,6 +129,19 @@ fn lead(display: &str, scope: &Scope<'_>) -> Value {
     field.zip(person).map_or(Value::Null, |(field, person)| person.get(&field.name))
 }
 
+/// Custom fields and what a webinar partner fills; the status is no token (Marketo, "Program Member Status is not supported").
+fn member(display: &str, scope: &Scope<'_>) -> Value {
+    let name = match display {
+        "webinar url" => "webinarUrl",
+        "registration code" => "registrationCode",
+        display => match scope.member_fields.iter().find(|field| field.display == display) {
+            Some(field) => field.name.as_str(),
+            None => return Value::Null,
+        },
+    };
+    scope.member.map_or(Value::Null, |member| member.get(name))
+}
+
 fn mine(token: &str, name: &str, scope: &Scope<'_>) -> Value {
     let passed = scope.passed.iter().find(|(key, _)| key.trim_start_matches("{{").trim_end_matches("}}") == token);
     match passed {
@@ -139,6 +157,7 @@ fn local(scope: &Scope<'_>, format: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::people::Kind;
     use super::*;
     use std::collections::BTreeMap;
 
@@ -173,10 +192,32 @@ mod tests {
             active: true,
             webhook: None,
         };
+        let fields = [Field {
+            name: "seatNumber".into(),
+            display: "Seat".into(),
+            kind: Kind::Integer,
+            read_only: false,
+            searchable: false,
+        }];
+        let member = Member {
+            member_id: 1,
+            lead_id,
+            program_id: 1044,
+            status: "Attended".into(),
+            step: 30,
+            membership_date: now,
+            reached_success: None,
+            acquired_by: false,
+            updated_at: now,
+            custom: [("seatNumber".to_owned(), 12.into()), ("webinarUrl".to_owned(), "https://w.example".into())]
+                .into(),
+        };
         let scope = Scope {
             people: &people,
             lead_id,
             program: Some(&program),
+            member: Some(&member),
+            member_fields: &fields,
             campaign: &campaign,
             passed: &[("{{my.passed}}".into(), "yes".into())],
             now,
@@ -199,6 +240,12 @@ mod tests {
         check("{{lead.Last Name:default=friend}}", None, "friend");
         check("{{lead.Last Name}}", JsonQuoted, "\"\"");
         check("no end {{lead.Id", None, "no end {{lead.Id");
+        check("{{member.Seat}} {{member.webinar url}}", None, "12 https://w.example");
+        check(
+            "[{{member.registration code}}][{{member.Program Member Status}}][{{member.statusName}}]",
+            None,
+            "[][][]",
+        );
     }
 
     #[test]

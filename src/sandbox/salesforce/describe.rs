@@ -72,7 +72,7 @@ fn short(table: &Table, version: &str) -> Value {
 fn field(f: &Field, object: Object, labels: &[String]) -> Value {
     let (kind, soap) = match f.kind {
         Kind::Id => ("id", "tns:ID"),
-        Kind::Reference(_) => ("reference", "tns:ID"),
+        Kind::Reference(_) | Kind::Text("reference") => ("reference", "tns:ID"),
         Kind::Text(kind) => (kind, "xsd:string"),
         Kind::Boolean => ("boolean", "xsd:boolean"),
         Kind::Int => ("int", "xsd:int"),
@@ -80,10 +80,14 @@ fn field(f: &Field, object: Object, labels: &[String]) -> Value {
         Kind::Date => ("date", "xsd:date"),
         Kind::Time => ("datetime", "xsd:dateTime"),
     };
-    let target = if let Kind::Reference(object) = f.kind { vec![object.name()] } else { vec![] };
-    let is_member_status = object == Object::CampaignMember && &*f.name == "Status";
-    let values: Vec<&str> =
-        if is_member_status { labels.iter().map(String::as_str).collect() } else { f.values.clone() };
+    let (target, values) = match f.kind {
+        Kind::Reference(object) => (vec![object.name()], vec![]),
+        Kind::Text("reference") => (f.values.clone(), vec![]),
+        _ if object == Object::CampaignMember && &*f.name == "Status" => {
+            (vec![], labels.iter().map(String::as_str).collect())
+        }
+        _ => (vec![], f.values.clone()),
+    };
     let values: Vec<Value> = values
         .iter()
         .enumerate()
@@ -108,7 +112,7 @@ fn field(f: &Field, object: Object, labels: &[String]) -> Value {
         "idLookup": f.lookup || f.kind == Kind::Id, "inlineHelpText": null, "label": f.label,
         "length": f.length, "mask": null, "maskType": null, "name": &*f.name, "nameField": &*f.name == "Name",
         "namePointing": false, "nillable": f.nillable, "permissionable": f.nillable && (f.create || f.update),
-        "picklistValues": values, "polymorphicForeignKey": false, "precision": if numeric { 18 } else { 0 },
+        "picklistValues": values, "polymorphicForeignKey": target.len() > 1, "precision": if numeric { 18 } else { 0 },
         "queryByDistance": false, "referenceTargetField": null, "referenceTo": target,
         "relationshipName": f.relationship, "relationshipOrder": null, "restrictedDelete": false,
         "restrictedPicklist": f.restricted, "scale": f.scale, "searchPrefilterable": false, "soapType": soap,

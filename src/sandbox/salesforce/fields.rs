@@ -1,6 +1,7 @@
 //! The field tables, after the describe of a live Developer org (API 42.0) and the object reference.
 //!
-//! A line is: name, type with length or target, flags, values of a picklist (the first is the default if `d`).
+//! A line is: name, type with length or target, flags, values of a picklist (the first is the default if `d`), or the objects that a
+//! `reference` leads to: lookups to several objects, or to one that this org has no rows of.
 //! Flags: `c` createable, `u` updateable, `n` nillable, `d` defaulted on create, `i` a lookup for upserts, `f` no filter.
 
 pub const SYSTEM: &str = "\
@@ -35,6 +36,7 @@ NumberOfWonOpportunities int -
 AmountAllOpportunities currency -
 AmountWonOpportunities currency -
 OwnerId ref:User cud
+CampaignMemberRecordTypeId reference:18 n RecordType
 LastActivityDate date n
 LastViewedDate datetime n
 LastReferencedDate datetime n";
@@ -47,7 +49,7 @@ Status picklist:40 cun
 HasResponded boolean d
 FirstRespondedDate date n
 Type string:40 n
-LeadOrContactId string:18 n
+LeadOrContactId reference:18 n Contact|Lead
 LeadOrContactOwnerId ref:User n
 Name string:121 n
 FirstName string:40 n
@@ -57,6 +59,8 @@ Title string:128 n
 Email email:80 n
 Phone phone:40 n
 MobilePhone phone:40 n
+Fax phone:40 n
+Description textarea:32000 nf
 Street string:255 n
 City string:40 n
 State string:80 n
@@ -101,7 +105,8 @@ Description textarea:32000 cunf
 IsConverted boolean d
 ConvertedDate date n
 ConvertedAccountId ref:Account n
-ConvertedContactId ref:Contact n";
+ConvertedContactId ref:Contact n
+ConvertedOpportunityId reference:18 n Opportunity";
 
 pub const CONTACT: &str = "\
 MasterRecordId ref:Contact n

@@ -159,7 +159,7 @@ impl World {
             }
             (Kind::Text(_), Value::String(text)) => Cell::text(text),
             (Kind::Id, _) => return Err(Fault::not_writable(&[name])),
-            (kind, _) => return Err(unreadable(&format!("{kind:?}").to_lowercase(), value)),
+            (kind, _) => return Err(unreadable(type_name(kind), value)),
         };
         if let (Kind::Text(kind), Cell::Text(text)) = (field.kind, &cell) {
             check_text(field, kind, text)?;
@@ -225,11 +225,25 @@ fn is_email(text: &str) -> bool {
     !local.is_empty() && local.chars().all(plain) && labels.len() > 1 && labels.iter().all(valid)
 }
 
+/// A type as the parser of the REST API names it.
+fn type_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Boolean => "boolean",
+        Kind::Int => "int",
+        Kind::Number(kind) => kind,
+        Kind::Date => "date",
+        Kind::Time => "datetime",
+        Kind::Id | Kind::Reference(_) => "reference",
+        Kind::Text(_) => "string",
+    }
+}
+
 fn unreadable(kind: &str, value: &Value) -> Fault {
     let token = match value {
         Value::Bool(true) => "VALUE_TRUE",
         Value::Bool(false) => "VALUE_FALSE",
-        Value::Number(_) => "VALUE_NUMBER",
+        Value::Number(n) if n.is_f64() => "VALUE_NUMBER_FLOAT",
+        Value::Number(_) => "VALUE_NUMBER_INT",
         Value::String(_) => "VALUE_STRING",
         Value::Array(_) => "START_ARRAY",
         _ => "START_OBJECT",

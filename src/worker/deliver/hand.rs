@@ -76,7 +76,7 @@ impl Deliverer {
         }
     }
 
-    async fn work_on(&self, lease: DeliveryLease, stop: &CancellationToken) -> Result<(), PassError> {
+    pub(super) async fn work_on(&self, lease: DeliveryLease, stop: &CancellationToken) -> Result<(), PassError> {
         let Some(endpoint) = self.store.endpoint(&lease).await? else {
             return Ok(self.store.release_delivery(&lease).await?);
         };

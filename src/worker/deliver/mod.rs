@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::PassError;
 use super::points::Points;
 use crate::connector::SmartCampaigns;
 use crate::store::Store;
@@ -101,6 +102,19 @@ impl Deliverer {
             }
         }
         while hands.join_next().await.is_some() {}
+    }
+
+    /// Whatever is due at this moment, one subscription after the other; how many it was.
+    ///
+    /// # Errors
+    /// When the database fails or a delivery is interrupted; what was leased is due again when the leases run out.
+    pub async fn step(&self) -> Result<usize, PassError> {
+        let leases = self.store.claim_deliveries(&self.owner, self.settings.lease, CLAIMED).await?;
+        let count = leases.len();
+        for lease in leases {
+            self.work_on(lease, &CancellationToken::new()).await?;
+        }
+        Ok(count)
     }
 
     /// Until the next subscription is due, as far as this process can tell.

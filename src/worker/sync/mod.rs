@@ -3,6 +3,7 @@
 //! A pass holds no transaction while it calls a vendor, and what it cannot do for one member it puts down as that
 //! member's fate and goes on with the others. Recording is the caller's, in one transaction.
 
+mod apart;
 mod candidates;
 mod create;
 mod created;
@@ -36,6 +37,7 @@ use crate::store::mappings::Mapping;
 use crate::store::members::Member;
 use crate::store::record::{Heard, VendorError};
 
+pub(super) use apart::{Suspects, may_be_one};
 pub(super) use dry::{Dry, made};
 pub(super) use finish::{heard, settle};
 pub(super) use order::Order;
@@ -75,6 +77,19 @@ pub(super) struct Item {
     /// The last call that was to write: to whom, and from when to when.
     pub called: Option<(Vendor, i64, i64)>,
     pub fate: Fate,
+    /// How a call that it was part of failed as a whole.
+    pub whole: Option<Whole>,
+}
+
+/// How a call failed as a whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whole {
+    /// Refused: nothing of it was carried out.
+    Refused,
+    /// No answer, or none that can be read.
+    Unanswered(Vendor),
+    /// Held back by a limit, a lock, credentials, a permission, or by ourselves: no record's fault.
+    Held,
 }
 
 /// The half of a person that is not known.
@@ -125,6 +140,7 @@ impl Item {
             wrote: false,
             called: None,
             fate: Fate::Open,
+            whole: None,
         }
     }
 
@@ -168,6 +184,7 @@ impl Item {
     /// A whole call failed for this member among others.
     fn fail(&mut self, error: &ConnectorError) {
         self.fate = fate_of(error);
+        self.whole = Some(apart::whole(error));
     }
 
     /// The vendor refused this one record.
@@ -229,6 +246,8 @@ pub(super) struct Pass {
     pub moved: bool,
     /// Those whom others were joined with since their items were loaded: what the items know of them is outdated.
     pub joined: BTreeSet<String>,
+    /// All of those so far.
+    pub were_joined: BTreeSet<String>,
     /// People of Marketo whose record in Salesforce was deleted, with that record: free to be linked to another one.
     pub departed: BTreeMap<MarketoId, SalesforceId>,
     /// Lanes whose campaign has other statuses than its mapping knows of: the mapping is to be read again.
@@ -264,6 +283,7 @@ impl Pass {
             failed: BTreeMap::new(),
             moved: false,
             joined: BTreeSet::new(),
+            were_joined: BTreeSet::new(),
             departed: BTreeMap::new(),
             stale: BTreeSet::new(),
             detected_by,
@@ -303,8 +323,8 @@ impl Pass {
 }
 
 impl Worker {
-    /// Takes the members of a pass as far as they go.
-    pub(super) async fn process(&self, pass: &mut Pass) -> Result<(), PassError> {
+    /// Takes the members of a pass together as far as they go.
+    async fn process_together(&self, pass: &mut Pass) -> Result<(), PassError> {
         self.identify(pass).await?;
         self.read(pass).await?;
         if pass.is_cut_short() {
@@ -332,6 +352,7 @@ impl Worker {
         let people: Vec<_> = pass.items.iter().map(|item| item.member.person.id.clone()).collect();
         let living = self.store.living_people(&people).await?;
         let joined = std::mem::take(&mut pass.joined);
+        pass.were_joined.extend(joined.iter().cloned());
         for item in pass.items.iter_mut().filter(|item| !matches!(item.fate, Fate::Joined { .. })) {
             let id = &item.member.person.id;
             if joined.contains(id) {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-use super::{Fate, Item, Pass, fate_of};
+use super::{Fate, Item, Pass};
 use crate::connector::{CampaignMember, ConnectorError, Vendor};
 use crate::domain::ids::{MarketoId, MemberType, ProgramId, SalesforceId};
 use crate::domain::merge::{Reading, Reason};
@@ -331,7 +331,5 @@ fn fail_lane(pass: &mut Pass, lane: &str, reason: &str) {
 
 fn fail_items(pass: &mut Pass, which: impl Fn(&Item) -> bool, error: &ConnectorError) {
     pass.unread.get_or_insert_with(|| error.clone());
-    for item in pass.items.iter_mut().filter(|item| item.is_open() && which(item)) {
-        item.fate = fate_of(error);
-    }
+    pass.items.iter_mut().filter(|item| item.is_open() && which(item)).for_each(|item| item.fail(error));
 }

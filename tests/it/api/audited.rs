@@ -138,6 +138,45 @@ on_both! {
         assert!(!log.contains("cs_") && !log.contains("whsec_"), "{log}");
     }
 
+    async fn what_cannot_be_noted_is_not_done(database: TestDatabase) {
+        let service = Service::new(&database).await;
+        let tables = Tables::open(&database.url).await;
+        let mapping = service.populated().await;
+        let parked = service.get("changes?state=parked").await.json()["data"][0]["id"].as_str().unwrap().to_owned();
+        let made = service.post("subscriptions", json!({"url": "https://example.com/hook"})).await.expect(201).json();
+        let subscription = format!("subscriptions/{}", made["id"].as_str().unwrap());
+        let sent = service.post(&format!("{subscription}/test"), json!({})).await.expect(202).json();
+        let sent = sent["id"].as_str().unwrap();
+        tables.execute(&format!("UPDATE deliveries SET state = 'failed' WHERE id = '{sent}'")).await;
+        let state = async || {
+            let mut all = tables.lines("outbox", &["id", "state", "attempts"]).await;
+            all.extend(tables.lines("deliveries", &["id", "state"]).await);
+            all.extend(tables.lines("runs", &["id", "state"]).await);
+            all.extend(tables.lines("plans", &["id", "state"]).await);
+            all
+        };
+        let before = state().await;
+        tables.execute("ALTER TABLE audit RENAME TO audit_away").await;
+        for (path, body) in [
+            (format!("changes/{parked}/retry"), Value::Null),
+            (format!("changes/{parked}/discard"), Value::Null),
+            ("changes/bulk".to_owned(), json!({"filter": {"state": "parked"}, "action": "retry"})),
+            (format!("{subscription}/test"), json!({})),
+            (format!("deliveries/{sent}/retry"), Value::Null),
+            (format!("{subscription}/retry"), json!({})),
+            (format!("mappings/{mapping}/reconcile"), Value::Null),
+            (format!("mappings/{mapping}/plan"), Value::Null),
+        ] {
+            let body = if body.is_null() { String::new() } else { body.to_string() };
+            let answer = service.ask("POST", &path, &[], &body).await;
+            assert!(answer.status.is_server_error(), "{path}: {}", answer.text);
+            assert_eq!(state().await, before, "{path} was done, and is in no log");
+        }
+        tables.execute("ALTER TABLE audit_away RENAME TO audit").await;
+        service.ask("POST", &format!("changes/{parked}/retry"), &[], "").await.expect(200);
+        assert_ne!(state().await, before);
+    }
+
     async fn a_key_ends_when_it_was_said_to(database: TestDatabase) {
         let service = Service::new(&database).await;
         let made = service.post("keys", json!({"name": "short", "scopes": ["read"], "expires_at": "2026-11-23T21:05:01Z"})).await;

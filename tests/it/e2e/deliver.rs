@@ -6,6 +6,7 @@ use campaign_sync::sandbox::marketo::{CampaignRequest, SmartCampaign, Trigger};
 use serde_json::{Value, json};
 
 use super::running::Running;
+use super::storm::calm_only;
 use super::subscriber::{is_cloud_event, received, running, verified};
 use super::world::SOON;
 use crate::support::{Receiver, eventually, on_both};
@@ -187,6 +188,7 @@ on_both! {
     }
 
     async fn a_smart_campaign_is_requested_with_campaign_and_statuses(database: TestDatabase) {
+        calm_only!("counts requests, of which one whose answer is lost is made again");
         let running = running(&database).await;
         let wanted = smart_campaign(&running);
         let body = json!({"marketo_smart_campaign_id": wanted, "new_statuses": ["Invited", "Attended"]});

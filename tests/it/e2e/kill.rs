@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::support::{Launch, eventually, on_both};
 
 use super::running::Running;
+use super::storm;
 use super::world::{SOON, World};
 
 /// How often each point is hit: once, or as `KILLS` says.
@@ -88,6 +89,7 @@ on_both! {
         for round in &rounds {
             check(&running, &name(round)).await;
         }
+        report("at a named point", rounds.len(), rounds.len());
     }
 
     async fn killed_at_any_moment(database: TestDatabase) {
@@ -117,7 +119,13 @@ on_both! {
         for round in &rounds {
             check(&running, round).await;
         }
+        report("at any moment", rounds.len() / 2, rounds.len());
     }
+}
+
+/// Once everybody was looked at: what had been lost or doubled would have failed.
+fn report(when: &str, kills: usize, rounds: usize) {
+    eprintln!("killed {when}: {kills} times, {} changes, lost 0, doubled 0", rounds * STORY.len());
 }
 
 /// How often a point is reached in a round at least: once a pass, but for the points of single calls.
@@ -138,7 +146,9 @@ async fn play(running: Running, launch: &Launch, round: &str, plan: &str) -> Run
     act(&running.world, round);
     eventually("everything to be received", SOON, async || {
         let outbox = &running.api.get("stats").await.expect(200).json()["outbox"];
-        (outbox["available"] == json!(STORY.len())).then_some(())
+        // Where webhooks are lost, the next process finds the rest by looking.
+        let all_sent = storm::seed().is_some() && running.world.all_sent();
+        (outbox["available"] == json!(STORY.len()) || all_sent).then_some(())
     })
     .await;
     let Running { world, service, mapping, api } = running;

@@ -188,11 +188,12 @@ on_both! {
         assert!(csv.text.starts_with("person,side,action,from,to\r\n"), "{}", csv.text);
         assert!(csv.header("link").contains("rel=\"next\""));
 
-        // One of them moves on before the plan is applied, and one has gone; no webhook tells of it.
+        // One of them moves on before the plan is applied, one has gone, and of one sales has done what is planned; no webhook tells of it.
         world.emulators.marketo.with(|world| world.options.webhook_mishaps.drop_per_mille = 1000);
         world.emulators.salesforce.set_webhooks(Webhooks::default());
         world.set_in_marketo("OnlyMarketo", "Attended");
         world.remove_in_salesforce("OnlySalesforce");
+        world.change_in_salesforce("AheadInMarketo", "Attended");
         let applied = api.post(&format!("{}/apply", path(&plan)), &json!({})).await.expect(202).json();
         assert_eq!(applied["checked"], true, "{applied:#}");
         let drifted: BTreeMap<&str, &str> = applied["drifted"].as_array().unwrap().iter()
@@ -201,6 +202,7 @@ on_both! {
         assert_eq!(drifted, [(moved.as_str(), "add salesforce Attended"), (gone.as_str(), "nothing")].into(), "{applied:#}");
         let run = format!("runs/{}", applied["run_id"].as_str().unwrap());
         eventually("the run", SOON, async || (api.get(&run).await.expect(200).json()["state"] == "completed").then_some(())).await;
+        assert_eq!(api.get(&run).await.expect(200).json()["progress"]["checked"], rows.len());
         let (marketo, salesforce) = foreseen(&world, &[]);
         assert_eq!(marketo.get("OnlyMarketo"), Some(&vec!["Attended".to_owned()]));
         assert_eq!(salesforce.get("OnlyMarketo"), Some(&vec!["Attended".to_owned()]));

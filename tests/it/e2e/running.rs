@@ -100,9 +100,7 @@ impl Running {
 
     async fn quiet(&self) {
         eventually("everything to settle", SOON, async || {
-            let emulators = &self.world.emulators;
-            let all_sent = emulators.marketo.with(|world| world.outgoing.is_empty() && world.on_the_way == 0);
-            if !all_sent || emulators.salesforce.on_the_way() > 0 {
+            if !self.world.all_sent() {
                 return None;
             }
             let outbox = &self.api.get("stats").await.expect(200).json()["outbox"];

@@ -32,12 +32,12 @@ impl Running {
     }
 
     /// Nobody hears of anything but by looking.
-    fn deaf(&self) {
+    pub fn deaf(&self) {
         self.world.emulators.marketo.with(|world| world.options.webhook_mishaps.drop_per_mille = 1000);
         self.world.emulators.salesforce.set_webhooks(Webhooks::default());
     }
 
-    async fn begin_run(&self) -> String {
+    pub async fn begin_run(&self) -> String {
         let path = format!("mappings/{}/reconcile", self.mapping);
         self.api.post(&path, &json!({})).await.expect(202).json()["run_id"].as_str().unwrap().to_owned()
     }
@@ -54,7 +54,7 @@ impl Running {
         last
     }
 
-    async fn completes(&self, id: &str) -> Value {
+    pub async fn completes(&self, id: &str) -> Value {
         self.run_is(id, "the run to complete", |run| run["state"] == "completed").await
     }
 

@@ -3,14 +3,20 @@
 
 use std::sync::Mutex;
 
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{KeyPair as _, RsaKeyPair};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use campaign_sync::sandbox::fault::{Action, Fault, Vendor};
+use campaign_sync::sandbox::salesforce::Options;
 use serde_json::{Value, json};
 
 use super::limits::log_in;
 use super::running::Running;
 use super::subscriber::received;
 use super::world::{KEY, SECRET, SOON, TOKEN, World, address};
-use crate::support::{Answer, Api, Receiver, eventually, on_both};
+use crate::support::{Answer, Api, Launch, Receiver, eventually, on_both};
 
 const PATH_TOKEN: &str = "a-path-token-of-these-tests";
 const REFUSED: &str = "cs_0123456789abcdefghijABCDEFGHIJ0123456789";
@@ -153,4 +159,64 @@ on_both! {
         }
         told.assert_silent(&secrets);
     }
+
+    async fn the_key_that_signs_logins_is_told_by_nobody(database: TestDatabase) {
+        let world = World::new().await;
+        world.bystanders(2);
+        let (private, public) = keys();
+        let user = world.emulators.salesforce.with(|org| {
+            let jwt_audiences = vec![world.emulators.salesforce_url.clone()];
+            org.set_options(Options { jwt_public_key_pem: Some(public), jwt_audiences, ..org.options.clone() });
+            org.options.api_user_name.clone()
+        });
+        let launch = world.launch(&database).env("RUST_LOG", "trace");
+        let launch = launch.set("salesforce.username", &user).set("salesforce.private_key", &private);
+        let running = Running::launch(world, launch).await;
+        let told = Told::default();
+        running.world.marketo_person(NAME);
+        running.world.set_in_marketo(NAME, "Registered");
+        running.both_have(NAME, Some("Registered")).await;
+
+        // The certificate is replaced on the other side: no login is taken any more.
+        let (_, another) = keys();
+        running.world.emulators.salesforce.with(|org| {
+            org.set_options(Options { jwt_public_key_pem: Some(another), ..org.options.clone() });
+        });
+        running.world.excused.add(&["dead_tokens"]);
+        Api::new(&running.world.emulators.control_url).post("/salesforce/tokens/expire", &json!({})).await.expect(200);
+        let refused = running.api.get("campaigns?q=spring").await;
+        told.problem(&refused);
+        for path in ["stats", "diagnostics", "/metrics", "/readyz"] {
+            told.heard(path, &running.api.get(path).await.text);
+        }
+        let log = running.service.stderr();
+        assert!(log.contains("\"TRACE\""), "not all that there is was logged");
+        told.heard("the log", &log);
+        // What an operator is shown of the configuration, and of one with a key that is none.
+        for key in [private.as_str(), &private.replace("MII", "NII")] {
+            let mut config = running.world.configured(Launch::campaign_sync(&["config"])).command();
+            config.env("CAMPAIGN_SYNC__SALESFORCE__USERNAME", &user).env("CAMPAIGN_SYNC__SALESFORCE__PRIVATE_KEY", key);
+            let shown = config.output().unwrap();
+            told.heard("config", &String::from_utf8_lossy(&[shown.stdout, shown.stderr].concat()));
+        }
+        let lines: Vec<&str> = private.lines().filter(|line| line.len() == 64).collect();
+        assert!(lines.len() > 20, "no key: {private}");
+        let mut secrets: Vec<(&str, &str)> = lines.into_iter().map(|line| ("a line of the key", line)).collect();
+        // How each assertion begins, and the way in which it is sent.
+        secrets.extend([("an assertion", "eyJ0eXAiOiJKV1Qi"), ("an assertion", "assertion=ey"), ("a key", "PRIVATE KEY")]);
+        told.assert_silent(&secrets);
+    }
+}
+
+/// A key in PEM, and the public half of it.
+fn keys() -> (String, String) {
+    let key = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+    let pem = |kind: &str, der: &[u8]| {
+        let text = STANDARD.encode(der);
+        let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| std::str::from_utf8(line).unwrap()).collect();
+        format!("-----BEGIN {kind}-----\n{}\n-----END {kind}-----\n", lines.join("\n"))
+    };
+    let private: Pkcs8V1Der<'_> = key.as_der().unwrap();
+    let public: PublicKeyX509Der<'_> = key.public_key().as_der().unwrap();
+    (pem("PRIVATE KEY", private.as_ref()), pem("PUBLIC KEY", public.as_ref()))
 }

@@ -88,6 +88,11 @@ impl World {
         self.configured(Launch::serve(database))
     }
 
+    /// The same on a database at an address.
+    pub fn launch_on(&self, url: &str) -> Launch {
+        self.configured(Launch::serve_on(url))
+    }
+
     /// Any command with the configuration of the service.
     pub fn configured(&self, launch: Launch) -> Launch {
         let emulators = &self.emulators;
@@ -158,6 +163,12 @@ impl World {
         let hook =
             JsonHook { url: format!("{service}/webhooks/salesforce"), secret: SECRET.to_owned(), concurrency: 1 };
         self.emulators.salesforce.set_webhooks(Webhooks { json: Some(hook), outbound_message: None, noise });
+    }
+
+    /// No webhook of either vendor waits or is on its way.
+    pub fn all_sent(&self) -> bool {
+        let all_called = self.emulators.marketo.with(|world| world.outgoing.is_empty() && world.on_the_way == 0);
+        all_called && self.emulators.salesforce.on_the_way() == 0
     }
 
     /// A person in Marketo, with an address made of the name.

@@ -10,7 +10,7 @@ use campaign_sync::domain::merge::Side;
 
 use super::History;
 use super::vendors::refused;
-use super::world::{STATUSES, SalesforcePerson, World, id, step};
+use super::world::{FOREIGN, STATUSES, SalesforcePerson, World, id, step};
 
 impl World {
     /// Converts a lead: its row keeps the lead and gains the contact. No hint for the member.
@@ -153,6 +153,85 @@ impl World {
 }
 
 impl History {
+    /// Something that a person does, in either system.
+    pub fn edit(&mut self) {
+        let mut world = self.worlds.get();
+        let status = self.dice.pick(&STATUSES).0;
+        let people: Vec<i64> = world.people_m.keys().copied().collect();
+        let living = world.living_s();
+        let rows: Vec<_> = world.members_s.keys().cloned().collect();
+        let what = match self.dice.below(22) {
+            0..=6 if !people.is_empty() => {
+                let person = *self.dice.pick(&people);
+                if world.set_marketo(person, status) {
+                    world.set_by_people.insert(status.to_owned());
+                }
+                format!("marketo {person} := {status}")
+            }
+            7..=12 if !living.is_empty() => {
+                let person = self.dice.pick(&living).clone();
+                let status = if self.dice.one_in(12) { FOREIGN } else { status };
+                world.set_salesforce(&person, status, false);
+                world.set_by_people.insert(status.to_owned());
+                format!("salesforce {person} := {status}")
+            }
+            13 | 14 if !people.is_empty() => {
+                let person = *self.dice.pick(&people);
+                world.removed_by_people |= world.remove_marketo(person);
+                format!("marketo {person} removed")
+            }
+            15 | 16 if !rows.is_empty() => {
+                let row = self.dice.pick(&rows).clone();
+                world.removed_by_people |= world.remove_salesforce(&row);
+                format!("salesforce {row} removed")
+            }
+            17 if !living.is_empty() => {
+                let leads: Vec<_> = living.iter().filter(|id| id.prefix() == "00Q").collect();
+                if leads.is_empty() {
+                    return;
+                }
+                let lead = (*self.dice.pick(&leads)).clone();
+                world.convert(&lead);
+                format!("salesforce {lead} converted")
+            }
+            18 if people.len() > 3 => {
+                let winner = *self.dice.pick(&people);
+                let loser = *self.dice.pick(&people);
+                if winner == loser {
+                    return;
+                }
+                world.merge_marketo(winner, loser);
+                world.removed_by_people = true;
+                format!("marketo {loser} merged into {winner}")
+            }
+            19 if people.len() > 3 => {
+                let person = *self.dice.pick(&people);
+                world.removed_by_people = true;
+                if self.dice.one_in(2) || living.is_empty() {
+                    world.delete_marketo(person);
+                    format!("marketo {person} deleted")
+                } else {
+                    let person = self.dice.pick(&living).clone();
+                    world.delete_salesforce(&person);
+                    format!("salesforce {person} deleted")
+                }
+            }
+            20 | 21 if living.len() > 3 => {
+                let winner = self.dice.pick(&living).clone();
+                let loser = self.dice.pick(&living).clone();
+                if winner == loser || winner.prefix() != loser.prefix() {
+                    return;
+                }
+                world.merge_salesforce(&winner, &loser);
+                world.removed_by_people = true;
+                format!("salesforce {loser} merged into {winner}")
+            }
+            _ => return,
+        };
+        world.tally.edits += 1;
+        world.log.push(what);
+    }
+
     /// A person says of some member which side is right.
     pub async fn resolve(&mut self) {
         let members = self.store.member_page(self.mapping.campaign_id.as_str(), "", 1_000).await.unwrap();

@@ -35,16 +35,15 @@ pub fn policies(dice: &mut Dice) -> Policies {
     }
 }
 
-pub fn settings(flips: usize) -> Settings {
+pub fn settings(flips: usize, guard: GuardLimits) -> Settings {
     Settings {
         lease: LEASE,
         max_attempts: ATTEMPTS,
         retry_base: Duration::from_secs(1),
         retry_cap: Duration::from_secs(60),
-        // Small worlds would trip it with each removal; it has tests of its own.
         reconcile_interval: Duration::from_secs(3600),
         pages_in_a_row: 2,
-        guard: GuardLimits { members: 1_000, percent: 100, window: 0 },
+        guard,
         loop_breaker: (flips, 3_600_000),
         lead_last_name: "[unknown]".to_owned(),
         lead_company: "[unknown]".to_owned(),

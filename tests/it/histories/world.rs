@@ -13,6 +13,8 @@ use campaign_sync::domain::ids::SalesforceId;
 use tokio::sync::Notify;
 
 use super::logs::Logs;
+use super::tally::Tally;
+use super::telling::Told;
 
 /// The channel: `Registered` and `Waitlisted` share a step.
 pub const STATUSES: [(&str, i64); 4] = [("Invited", 10), ("Registered", 20), ("Waitlisted", 20), ("Attended", 30)];
@@ -76,33 +78,6 @@ pub struct SalesforcePerson {
     pub created_at: i64,
 }
 
-/// What happened, in numbers.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Tally {
-    pub edits: usize,
-    pub hints: usize,
-    pub crashes: usize,
-    pub overtaken: usize,
-    pub lost: usize,
-    pub polled: usize,
-    /// Of two weeks each.
-    pub long: usize,
-    pub renamed: usize,
-}
-
-impl std::ops::AddAssign for Tally {
-    fn add_assign(&mut self, other: Self) {
-        self.edits += other.edits;
-        self.hints += other.hints;
-        self.crashes += other.crashes;
-        self.overtaken += other.overtaken;
-        self.lost += other.lost;
-        self.polled += other.polled;
-        self.long += other.long;
-        self.renamed += other.renamed;
-    }
-}
-
 /// Both vendors' state for one program and one campaign.
 #[derive(Debug)]
 pub struct World {
@@ -138,6 +113,7 @@ pub struct World {
     /// What the campaign calls `Attended`.
     pub label: &'static str,
     pub logs: Logs,
+    pub told: Told,
     pub log: Vec<String>,
 }
 
@@ -178,6 +154,7 @@ impl Worlds {
             removed_by_us: 0,
             label: STATUSES[3].0,
             logs: Logs::default(),
+            told: Told::default(),
             log: Vec::new(),
         };
         world.people();

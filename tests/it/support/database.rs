@@ -36,6 +36,14 @@ impl TestDatabase {
         [Some(Self::sqlite()), Self::postgres().await].into_iter().flatten().collect()
     }
 
+    /// Another one of the same kind, empty as well.
+    pub async fn fresh(&self) -> Self {
+        match self._guard {
+            Guard::File(_) => Self::sqlite(),
+            Guard::Server(_) => Self::postgres().await.unwrap(),
+        }
+    }
+
     /// A file of its own in a temporary directory.
     pub fn sqlite() -> Self {
         Self::file_in(tempfile::tempdir().unwrap())

@@ -76,7 +76,7 @@ fn find_or_start() -> Option<Server> {
 }
 
 /// The programs of the first usable installation, and its major version.
-fn installed() -> Option<(PathBuf, u32)> {
+pub(super) fn installed() -> Option<(PathBuf, u32)> {
     let in_path = env::var_os("PATH").map(|path| env::split_paths(&path).collect::<Vec<_>>()).unwrap_or_default();
     let asked = Command::new("pg_config").arg("--bindir").output().ok();
     let asked = asked.map(|output| PathBuf::from(String::from_utf8_lossy(&output.stdout).trim()));
@@ -129,7 +129,7 @@ async fn started(watcher: &mut Child, admin: &Url, log: &Path) {
 }
 
 /// The server refuses to run as root; whoever it runs as then has to own its files.
-fn unprivileged(dir: &Path) -> Option<(u32, u32)> {
+pub(super) fn unprivileged(dir: &Path) -> Option<(u32, u32)> {
     if fs::metadata(dir).unwrap().uid() != 0 {
         return None;
     }

@@ -39,7 +39,12 @@ impl Launch {
 
     /// The service on a database, on a port of its own.
     pub fn serve(database: &TestDatabase) -> Self {
-        Self::campaign_sync(&["serve", "--listen", "127.0.0.1:0"]).set("database.url", &database.url)
+        Self::serve_on(&database.url)
+    }
+
+    /// The same on a database at an address.
+    pub fn serve_on(url: &str) -> Self {
+        Self::campaign_sync(&["serve", "--listen", "127.0.0.1:0"]).set("database.url", url)
     }
 
     /// One key of the configuration, as the documentation writes it: `limits.marketo.window`.
@@ -119,6 +124,24 @@ impl Service {
         self.stderr.lock().unwrap().clone()
     }
 
+    /// The most memory that the process has ever held, in bytes; none where the system does not tell.
+    pub fn most_memory(&self) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? * 1024)
+    }
+
+    /// Any signal, by its name: `STOP`, `CONT`.
+    ///
+    /// # Panics
+    /// When it cannot be sent.
+    pub fn signal(&self, name: &str) {
+        // By the shell, which has `kill` built in: the standard library knows only SIGKILL.
+        let id = self.child.id().to_string();
+        let sent = Command::new("sh").args(["-c", "kill -s \"$1\" \"$2\"", "sh", name, &id]).status();
+        assert!(sent.unwrap().success(), "SIG{name} was not sent");
+    }
+
     /// Whether the process is no more.
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
@@ -135,9 +158,7 @@ impl Service {
     /// # Panics
     /// When it has not ended after the 30 s that it promises.
     pub async fn terminate(mut self) -> (ExitStatus, Launch) {
-        // By the shell, which has `kill` built in: the standard library knows only SIGKILL.
-        let sent = Command::new("sh").args(["-c", "kill -TERM \"$1\"", "sh", &self.child.id().to_string()]).status();
-        assert!(sent.unwrap().success(), "SIGTERM was not sent");
+        self.signal("TERM");
         let status = eventually("the service to stop", STOPS_WITHIN, async || self.child.try_wait().unwrap()).await;
         (status, self.launch.clone())
     }

@@ -43,6 +43,12 @@ async fn programs_channels_and_costs() {
         (&json!("Default"), &json!(7), &Value::Null)
     );
     assert_eq!(site.get("/asset/v1/programs.json?maxReturn=1&offset=1").await["result"][0]["name"], "New");
+    let event = new.map(|(name, value)| {
+        (name, [("name", "Newer"), ("type", "event")].iter().find(|(n, _)| *n == name).map_or(value, |(_, v)| v))
+    });
+    let refused = site.form("/asset/v1/programs.json", &event).await;
+    let message = "Channel Online Advertising is not applicable to a program of type Event";
+    assert_eq!(refused["errors"][0], json!({"code": "709", "message": message}));
     for bad in ["maxReturn=201", "offset=-1", "filterType=name&filterValues=x"] {
         assert_eq!(site.code(&format!("/asset/v1/programs.json?{bad}")).await, "709", "{bad}");
     }
@@ -125,6 +131,30 @@ async fn members_follow_the_step_rule() {
     assert_eq!(codes[0]["status"], "updated");
     assert_eq!(codes[1]["reasons"], json!([{"code": "1013", "message": "Membership not found"}]));
     assert_eq!(codes[2]["reasons"][0]["code"], "1011");
+}
+
+#[tokio::test]
+async fn errors_of_member_calls_come_for_the_call_or_for_each_record() {
+    let site = Site::open(Options::default()).await;
+    let status = |name: &str| json!({"statusName": name, "input": [{"leadId": 1}, {"leadId": 2}]});
+    let calls = [
+        ("1044/members/status.json", status("Nowhere"), "1025"),
+        ("7/members/status.json", status("Invited"), "1013"),
+        ("7/members/delete.json", status("Invited"), "1013"),
+        ("7/members.json", status("Invited"), "1013"),
+    ];
+    for (path, body, expected) in &calls {
+        assert_eq!(code(&site.post(&format!("/v1/programs/{path}"), body.clone()).await), *expected, "{path}");
+    }
+    site.marketo.with(|world| world.options.member_errors_per_record = true);
+    for (path, body, expected) in &calls {
+        let answer = site.post(&format!("/v1/programs/{path}"), body.clone()).await;
+        assert_eq!(answer["success"], true, "{path}");
+        for (seq, row) in answer["result"].as_array().unwrap().iter().enumerate() {
+            let shown = (&row["seq"], &row["status"], &row["reasons"][0]["code"], row.get("leadId"));
+            assert_eq!(shown, (&json!(seq), &json!("skipped"), &json!(expected), None), "{path}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -15,9 +15,9 @@ use super::super::row::Row;
 use super::super::world::World;
 use super::aggregate::Groups;
 use super::fault_at;
-use super::filter::{Column, Test, key, order};
+use super::filter::{Column, Test, key, ranked};
 use super::lexer::Token;
-use super::parser::{Condition, Item, Literal, Operator, Path, Query, Set};
+use super::parser::{Condition, Item, Literal, Operator, Order, Path, Query, Set};
 
 /// Rows of a query for all fields.
 const MOST_OF_ALL_FIELDS: usize = 200;
@@ -79,9 +79,11 @@ impl Plan {
             }
         }
         let test = query.condition.as_ref().map(|c| scope.test(c)).transpose()?;
-        let order = query.order.iter().map(|o| Ok((scope.column(&o.path)?.1, o.descending, o.nulls_last)));
+        // Groups are ordered and cut as groups.
+        let rows = groups.is_none();
+        let order = query.order.iter().filter(|_| rows).map(|order| scope.ordered(order));
         let order = order.collect::<Result<Vec<_>, Fault>>()?;
-        let (limit, offset) = (query.limit.unwrap_or(usize::MAX), query.offset);
+        let (limit, offset) = if rows { (query.limit.unwrap_or(usize::MAX), query.offset) } else { (usize::MAX, 0) };
         Ok(Self { object, counts, groups, outputs, test, order, limit, offset, all })
     }
 
@@ -107,15 +109,9 @@ impl Plan {
         if !self.order.is_empty() {
             keyed.sort_by(|(a, _), (b, _)| {
                 let keys = a.iter().zip(b).zip(&self.order);
-                keys.map(|((a, b), (_, descending, nulls_last))| match (a, b) {
-                    (Cell::Null, Cell::Null) => std::cmp::Ordering::Equal,
-                    (Cell::Null, _) | (_, Cell::Null) if *nulls_last => order(a, b).reverse(),
-                    (Cell::Null, _) | (_, Cell::Null) => order(a, b),
-                    _ if *descending => order(b, a),
-                    _ => order(a, b),
-                })
-                .find(|o| o.is_ne())
-                .unwrap_or(std::cmp::Ordering::Equal)
+                keys.map(|((a, b), (_, descending, nulls_last))| ranked(a, b, *descending, *nulls_last))
+                    .find(|o| o.is_ne())
+                    .unwrap_or(std::cmp::Ordering::Equal)
             });
         }
         keyed.into_iter().skip(self.offset).take(self.limit).map(|(_, id)| id).collect()
@@ -209,7 +205,7 @@ impl Scope<'_> {
                 Ok(Output::Children(name, field, Box::new(plan)))
             }
             Item::Field(path) => self.column(path).map(|(names, column)| Output::Field(names, column)),
-            Item::Count | Item::CountOf { .. } | Item::Fields { .. } => {
+            Item::Count | Item::Aggregate { .. } | Item::Fields { .. } => {
                 Err(fault_at(self.text, 0, "MALFORMED_QUERY", "unexpected token: 'COUNT'"))
             }
         }
@@ -252,6 +248,14 @@ impl Scope<'_> {
         Ok((names, Column { hops, field: field.name.clone(), kind: field.kind }))
     }
 
+    fn ordered(&self, order: &Order) -> Result<(Column, bool, bool), Fault> {
+        if let Some(function) = order.function {
+            let message = format!("unexpected token: '{}'", function.name());
+            return Err(fault_at(self.text, order.path.at, "MALFORMED_QUERY", &message));
+        }
+        Ok((self.column(&order.path)?.1, order.descending, order.nulls_last))
+    }
+
     fn relation(&self, object: Object, name: &str) -> Option<(std::sync::Arc<str>, String, Object)> {
         let (field, target) = self.schema.table(object)?.relationship(name)?;
         Some((field.name.clone(), field.relationship.clone()?, target))
@@ -275,7 +279,8 @@ impl Scope<'_> {
             Condition::Not(term) => Test::Not(Box::new(self.test(term)?)),
             Condition::Compare(path, operator, literal) => {
                 let column = self.filtered(path)?;
-                if *operator == Operator::Like && !matches!(column.kind, Kind::Text(_)) {
+                let is_text = matches!(column.kind, Kind::Text(kind) if kind != "reference");
+                if *operator == Operator::Like && !is_text {
                     let message = "invalid operator on id field";
                     return Err(fault_at(self.text, path.at, "INVALID_QUERY_FILTER_OPERATOR", message));
                 }
@@ -312,6 +317,13 @@ impl Scope<'_> {
         Ok(match (column.kind, literal) {
             (_, Literal::Null) => Cell::Null,
             (Kind::Boolean, Literal::Bool(b)) => Cell::Bool(*b),
+            // A lookup to any of several objects keeps an id of 18 characters; one of 15 is the same.
+            (Kind::Text("reference"), Literal::Token(Token::Text(text))) if !text.is_empty() => {
+                let message = format!("invalid ID field: {text}");
+                let id = Id::parse(text);
+                let id = id.ok_or_else(|| fault_at(self.text, path.at, "INVALID_QUERY_FILTER_OPERATOR", &message))?;
+                Cell::text(&id.to_string())
+            }
             (Kind::Text(_), Literal::Token(Token::Text(text))) => Cell::text(text),
             (Kind::Int | Kind::Number(_), Literal::Token(Token::Number(n))) => Cell::Number(*n),
             (Kind::Date, Literal::Token(Token::Date(date))) => Cell::Date(*date),

@@ -150,7 +150,19 @@ pub fn order(a: &Cell, b: &Cell) -> Ordering {
     }
 }
 
-fn number(cell: &Cell) -> f64 {
+/// Order of two keys of `ORDER BY`.
+pub fn ranked(a: &Cell, b: &Cell, descending: bool, nulls_last: bool) -> Ordering {
+    match (a, b) {
+        (Cell::Null, Cell::Null) => Ordering::Equal,
+        (Cell::Null, _) | (_, Cell::Null) if nulls_last => order(a, b).reverse(),
+        (Cell::Null, _) | (_, Cell::Null) => order(a, b),
+        _ if descending => order(b, a),
+        _ => order(a, b),
+    }
+}
+
+/// A number as it is counted with; not a number for anything else.
+pub fn number(cell: &Cell) -> f64 {
     match cell {
         #[expect(clippy::cast_precision_loss, reason = "counts and sort orders are small")]
         Cell::Int(n) => *n as f64,

@@ -1,7 +1,7 @@
 //! The query language: text to tree to rows.
 //!
-//! Owns SOQL and its error messages with their row and column. Aggregates other than `COUNT`, `HAVING`, `FIELDS()` and relative
-//! date literals are refused as unexpected tokens.
+//! Owns SOQL and its error messages with their row and column. `HAVING`, aliases of objects and relative date literals are refused as
+//! unexpected tokens.
 
 mod aggregate;
 mod eval;

@@ -12,17 +12,52 @@ pub struct Path {
     pub at: usize,
 }
 
+/// What an aggregate makes of the values of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
+    Count,
+    CountDistinct,
+    Min,
+    Max,
+    Sum,
+    Avg,
+}
+
+impl Function {
+    const NAMES: [(&'static str, Self); 6] = [
+        ("COUNT", Self::Count),
+        ("COUNT_DISTINCT", Self::CountDistinct),
+        ("MIN", Self::Min),
+        ("MAX", Self::Max),
+        ("SUM", Self::Sum),
+        ("AVG", Self::Avg),
+    ];
+
+    fn named(path: &Path) -> Option<Self> {
+        let [name] = &path.parts[..] else { return None };
+        Self::NAMES.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, function)| function)
+    }
+
+    /// As it is written in a query.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES.into_iter().find(|(_, function)| *function == self).map_or("", |(name, _)| name)
+    }
+}
+
 /// What is selected.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Item {
+    /// `COUNT()`
     Count,
-    /// `COUNT(Field) alias`
     /// `FIELDS(ALL)`, `FIELDS(STANDARD)`, `FIELDS(CUSTOM)`
     Fields {
         custom: Option<bool>,
         at: usize,
     },
-    CountOf {
+    /// `COUNT(Field) alias`
+    Aggregate {
+        function: Function,
         path: Path,
         alias: Option<String>,
     },
@@ -70,6 +105,8 @@ pub enum Condition {
 /// One key of `ORDER BY`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Order {
+    /// `ORDER BY COUNT(Field)`
+    pub function: Option<Function>,
     pub path: Path,
     pub descending: bool,
     pub nulls_last: bool,
@@ -156,14 +193,16 @@ impl Parser<'_> {
             return Ok(Item::Children(query));
         }
         let path = self.path()?;
-        if path.parts.len() == 1 && path.parts[0].eq_ignore_ascii_case("COUNT") && self.take("(") {
-            if self.take(")") {
+        if let Some(function) = Function::named(&path)
+            && self.take("(")
+        {
+            if function == Function::Count && self.take(")") {
                 return Ok(Item::Count);
             }
             let path = self.path()?;
             self.expect(")")?;
             let alias = if self.peek_word("FROM") { None } else { self.alias() };
-            return Ok(Item::CountOf { path, alias });
+            return Ok(Item::Aggregate { function, path, alias });
         }
         if path.parts.len() == 1 && path.parts[0].eq_ignore_ascii_case("FIELDS") && self.take("(") {
             let custom = if self.take_word("ALL") {
@@ -276,7 +315,12 @@ impl Parser<'_> {
     }
 
     fn order(&mut self) -> Result<Order, Fault> {
-        let path = self.path()?;
+        let mut path = self.path()?;
+        let function = Function::named(&path).filter(|_| self.take("("));
+        if function.is_some() {
+            path = self.path()?;
+            self.expect(")")?;
+        }
         let descending = !self.take_word("ASC") && self.take_word("DESC");
         let mut nulls_last = false;
         if self.take_word("NULLS") {
@@ -285,7 +329,7 @@ impl Parser<'_> {
                 self.expect_word("FIRST")?;
             }
         }
-        Ok(Order { path, descending, nulls_last })
+        Ok(Order { function, path, descending, nulls_last })
     }
 
     fn path(&mut self) -> Result<Path, Fault> {

@@ -71,7 +71,12 @@ fn ill_formed_queries_are_refused_with_their_code() {
         ("SELECT Status, COUNT(Id) FROM CampaignMember", "MALFORMED_QUERY"),
         ("SELECT LeadId, COUNT(Id) n FROM CampaignMember GROUP BY Status", "MALFORMED_QUERY"),
         ("SELECT COUNT() FROM CampaignMember GROUP BY Status", "MALFORMED_QUERY"),
-        ("SELECT Status, COUNT(Id) FROM CampaignMember GROUP BY Status ORDER BY Status", "MALFORMED_QUERY"),
+        ("SELECT Status, COUNT(Id) FROM CampaignMember GROUP BY Status ORDER BY LeadId", "MALFORMED_QUERY"),
+        ("SELECT Id FROM CampaignMember ORDER BY COUNT(Id)", "MALFORMED_QUERY"),
+        ("SELECT MIN(HasResponded) FROM CampaignMember", "MALFORMED_QUERY"),
+        ("SELECT SUM(Status) FROM CampaignMember", "MALFORMED_QUERY"),
+        ("SELECT Id FROM CampaignMember WHERE LeadOrContactId = 'nope'", "INVALID_QUERY_FILTER_OPERATOR"),
+        ("SELECT Id FROM CampaignMember WHERE LeadOrContactId LIKE '00Q%'", "INVALID_QUERY_FILTER_OPERATOR"),
         ("SELECT Status FROM CampaignMember GROUP Status", "MALFORMED_QUERY"),
         ("SELECT Status, COUNT(Nope) FROM CampaignMember GROUP BY Status", "INVALID_FIELD"),
         ("SELECT Description FROM Campaign GROUP BY Description", "INVALID_FIELD"),
@@ -129,6 +134,43 @@ fn rows_are_counted_by_group() {
         [json!({"attributes": kind, "expr0": 0, "expr1": 0})]
     );
     assert!(records("SELECT Status FROM CampaignMember WHERE Status = 'nobody' GROUP BY Status").is_empty());
+    // Order and limit are those of groups, not of the rows in them.
+    for (order, first) in [("Status", "It's on"), ("Status DESC", "Sent"), ("COUNT(Id) DESC LIMIT 1", "Sent")] {
+        let text = format!("SELECT Status, COUNT(Id) n FROM CampaignMember GROUP BY Status ORDER BY {order}");
+        assert_eq!(records(&text)[0]["Status"], first, "{order}");
+    }
+    let limited = "SELECT Status, COUNT(Id) n FROM CampaignMember GROUP BY Status ORDER BY Status LIMIT 1 OFFSET 1";
+    assert_eq!(records(limited), [json!({"attributes": kind, "Status": "Sent", "n": 3})]);
+}
+
+#[test]
+fn values_of_a_group_are_put_together() {
+    let w = world();
+    let one = |text: &str| {
+        let plan = Plan::new(&w, &w.schema(true), &parse(text).unwrap(), false).unwrap();
+        let rows = plan.run(&w);
+        plan.groups.as_ref().unwrap().records(&w, rows.iter().filter_map(|id| w.row(*id))).unwrap().remove(0)
+    };
+    let statuses = one("SELECT MIN(SortOrder) least, MAX(SortOrder) most, SUM(SortOrder) total, AVG(SortOrder), \
+                        COUNT_DISTINCT(CampaignId) FROM CampaignMemberStatus");
+    assert_eq!(
+        statuses,
+        json!({"attributes": {"type": "AggregateResult"}, "least": 1, "most": 3, "total": 6.0, "expr0": 2.0, "expr1": 1})
+    );
+    let times = one("SELECT MAX(SystemModstamp) FROM CampaignMember");
+    assert_eq!(times["expr0"], "2026-11-23T20:05:00.000+0000");
+    let none = one("SELECT MIN(SortOrder), SUM(SortOrder) FROM CampaignMemberStatus WHERE Label = 'nothing'");
+    assert!(none["expr0"].is_null() && none["expr1"].is_null(), "{none}");
+}
+
+#[test]
+fn a_lookup_to_several_objects_takes_both_lengths_of_an_id() {
+    let w = world();
+    let lead = w.rows(Object::Lead).next().unwrap().id;
+    for id in [lead.to_string(), lead.short().to_owned()] {
+        let text = format!("SELECT Id FROM CampaignMember WHERE LeadOrContactId = '{id}'");
+        assert_eq!(run(&w, &text).unwrap().len(), 1, "{id}");
+    }
 }
 
 #[test]

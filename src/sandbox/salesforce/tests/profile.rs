@@ -74,3 +74,24 @@ fn duplicate_rules_are_rows_that_follow_the_switch() {
     assert_eq!(query(&mut w, active).1["totalSize"], 0);
     assert_eq!(query(&mut w, "SELECT Id FROM DuplicateRule").1["totalSize"], 2);
 }
+
+#[test]
+fn lookups_to_several_objects_or_to_absent_ones_are_described_and_read() {
+    let mut w = world(Options::default());
+    let lead = w.add_lead("A", "L", "a@x.example", "X").unwrap();
+    let campaign = w.add_campaign("C", "Webinar").unwrap();
+    w.add_member(campaign, lead, None).unwrap();
+    for (object, name, to) in [
+        ("CampaignMember", "LeadOrContactId", json!(["Contact", "Lead"])),
+        ("Campaign", "CampaignMemberRecordTypeId", json!(["RecordType"])),
+        ("Lead", "ConvertedOpportunityId", json!(["Opportunity"])),
+    ] {
+        let describe = get(&mut w, &["sobjects", object, "describe"], &[]).1;
+        let field = describe["fields"].as_array().unwrap().iter().find(|field| field["name"] == name).unwrap();
+        let shown = (&field["type"], &field["referenceTo"], &field["picklistValues"], &field["soapType"]);
+        assert_eq!(shown, (&json!("reference"), &to, &json!([]), &json!("tns:ID")), "{name}");
+        assert_eq!(field["polymorphicForeignKey"], to.as_array().unwrap().len() > 1);
+        let found = query(&mut w, &format!("SELECT {name} FROM {object}")).1["records"][0][name].clone();
+        assert_eq!(found, if name == "LeadOrContactId" { json!(lead) } else { Value::Null }, "{name}");
+    }
+}

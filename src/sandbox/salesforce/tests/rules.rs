@@ -186,6 +186,18 @@ fn fields_are_checked_with_the_words_of_salesforce() {
             format!("Company: data value too large: {long} (max length=255)"),
         ),
         (
+            Object::Lead,
+            json!({"NumberOfEmployees": "forty"}),
+            "JSON_PARSER_ERROR",
+            "Cannot deserialize instance of int from VALUE_STRING value forty".into(),
+        ),
+        (
+            Object::Lead,
+            json!({"LastName": 5}),
+            "JSON_PARSER_ERROR",
+            "Cannot deserialize instance of string from VALUE_NUMBER_INT value 5".into(),
+        ),
+        (
             Object::CampaignMember,
             json!({"CampaignId": "701"}),
             "MALFORMED_ID",
