@@ -38,6 +38,9 @@ async function world() {
   const { ids } = await service.act("POST", "/marketo/people", [1, 2, 3, 4, 5, 6].map((n) => ({ firstName: "Rita", lastName: `Road ${n}`, email: `road${n}@roadshow.example`, company: "Road" })));
   await service.act("POST", `/marketo/programs/${program}/members`, { lead_ids: ids, status: "Signed up" });
   const campaign = (await service.act("POST", "/salesforce/records/Campaign", { Name: "Spring Roadshow", IsActive: true })).id;
+  // There from the beginning, since the listing of the programs is kept for a while.
+  const winter = (await service.act("POST", "/marketo/programs", { name: "Winter Roadshow", channel: "Roadshow", kind: "Event" })).id;
+  await service.act("POST", `/marketo/programs/${winter}/members`, { lead_ids: ids.slice(0, 3), status: "Invited" });
   return { program, ids, campaign };
 }
 
@@ -314,8 +317,6 @@ async function tabTo(target, what) {
 }
 
 test("with the keyboard alone a campaign is made for a program, and mapped", async () => {
-  const program = (await service.act("POST", "/marketo/programs", { name: "Winter Roadshow", channel: "Roadshow", kind: "Event" })).id;
-  await service.act("POST", `/marketo/programs/${program}/members`, { lead_ids: roadshow.ids.slice(0, 3), status: "Invited" });
   await open("/mappings");
   await page.keyboard.press("Tab");
   assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to the content");
