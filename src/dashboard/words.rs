@@ -22,6 +22,7 @@ const LABELS: &[(&str, &str)] = &[
     ("hint", "Member change"),
     ("sync_off", "Sync is off"),
     ("p50", "Median"),
+    ("api_version", "API version"),
     ("add_to_salesforce", "Add to Salesforce"),
     ("add_to_marketo", "Add to Marketo"),
     ("remove_from_salesforce", "Remove from Salesforce"),

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::subscriber::running;
-use crate::support::{Api, Receiver, on_both};
+use super::world::SOON;
+use crate::support::{Api, Receiver, eventually, on_both};
 
 const DASHBOARD: &str = include_str!("../../../integrations/grafana/dashboard.json");
 const ALERTS: &str = include_str!("../../../integrations/grafana/alerts.yaml");
@@ -73,7 +74,12 @@ on_both! {
         running.world.set_in_marketo("Lovelace", "Invited");
         running.both_have("Lovelace", Some("Invited")).await;
         running.all_deliveries_are(&subscription, 1, &["delivered"]).await;
-        let text = Api::new(running.service.url()).get("/metrics").await.expect(200).text;
+        // It is counted when it has been stored.
+        let metrics = Api::new(running.service.url());
+        let text = eventually("the delivery to be counted", SOON, async || {
+            Some(metrics.get("/metrics").await.expect(200).text).filter(|text| text.contains("campaign_sync_deliveries_total"))
+        })
+        .await;
         let served = served(&text);
         let queries = queries();
         assert!(queries.len() > 15, "{queries:?}");
