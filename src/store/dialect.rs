@@ -25,6 +25,10 @@ use super::writer::{LOG_PAGES, WriteTx, Writer};
 /// How long a statement waits for SQLite's one writer before it fails.
 const BUSY: Duration = Duration::from_secs(30);
 const SQLITE_READERS: u32 = 4;
+/// A process that stands still, or whose network swallows everything, in the middle of a transaction keeps its locks no longer than
+/// this: the server ends it. No transaction waits for anybody but the database. Not a parameter of the connection's start, which
+/// poolers refuse.
+const LET_GO: &str = "SET idle_in_transaction_session_timeout = '15s'";
 /// Prepared statements that a SQLite connection keeps: all that there are.
 const STATEMENTS: usize = 500;
 
@@ -192,6 +196,9 @@ impl Db {
         if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             let options = PgConnectOptions::from_str(url)?.application_name("campaign-sync");
             let pool = PgPoolOptions::new().max_connections(max_connections).acquire_timeout(Duration::from_secs(10));
+            let pool = pool.after_connect(|connection, _| {
+                Box::pin(async move { sqlx::query(LET_GO).execute(connection).await.map(drop) })
+            });
             return Ok(Self::Postgres(pool.connect_with(options).await?));
         }
         let options = SqliteConnectOptions::from_str(url)?
