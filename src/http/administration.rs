@@ -62,8 +62,8 @@ impl From<ApiKey> for KeyBody {
 #[utoipa::path(
     get, path = "/keys", operation_id = "list_keys", tag = "administration",
     params(
-        ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, 50 unless given"),
+        ("cursor" = Option<String>, Query, min_length = 1, description = "`next_cursor` of the page before"),
     ),
     responses((status = 200, description = "Those that were not revoked", body = List<KeyBody>))
 )]
@@ -205,8 +205,8 @@ struct AuditBody {
 #[utoipa::path(
     get, path = "/audit", operation_id = "list_audit", tag = "administration",
     params(
-        ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, 50 unless given"),
+        ("cursor" = Option<String>, Query, min_length = 1, description = "`next_cursor` of the page before"),
     ),
     responses((status = 200, description = "Newest first", body = List<AuditBody>))
 )]

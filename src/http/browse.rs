@@ -189,8 +189,8 @@ fn campaign_body(campaign: ListedCampaign, mappings: &[Mapping]) -> CampaignBody
     get, path = "/programs", operation_id = "list_programs", tag = "programs",
     params(
         ("q" = Option<String>, Query, description = "Part of the name in any case, or the id"),
-        ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, 50 unless given"),
+        ("cursor" = Option<String>, Query, min_length = 1, description = "`next_cursor` of the page before"),
     ),
     responses(
         (status = 200, description = "Programs that our user sees", body = List<ProgramBody>),
@@ -262,8 +262,8 @@ async fn show_program(State(api): State<ApiState>, Path(id): Path<String>) -> An
     get, path = "/campaigns", operation_id = "list_campaigns", tag = "campaigns",
     params(
         ("q" = Option<String>, Query, description = "Part of the name in any case"),
-        ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, 50 unless given"),
+        ("cursor" = Option<String>, Query, min_length = 1, description = "`next_cursor` of the page before"),
     ),
     responses(
         (status = 200, description = "Campaigns that our user sees", body = List<CampaignBody>),

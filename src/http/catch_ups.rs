@@ -55,8 +55,8 @@ impl From<CatchUp> for CatchUpBody {
     get, path = "/catch-ups", operation_id = "list_catch_ups", tag = "subscriptions",
     params(
         ("state" = Option<String>, Query, description = "`waiting`, `approved`, `discarded`"),
-        ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, 50 unless given"),
+        ("cursor" = Option<String>, Query, min_length = 1, description = "`next_cursor` of the page before"),
     ),
     responses((status = 200, description = "In the order in which the runs began", body = List<CatchUpBody>))
 )]

@@ -122,8 +122,8 @@ impl Table for ChangeBody {
         ("state" = Option<Vec<String>>, Query, description = "Only those in one of these states"),
         ("mapping_id" = Option<uuid::Uuid>, Query, description = "Only those of this mapping"),
         ("kind" = Option<String>, Query, description = "`hint` or `flow_action`"),
-        ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, 50 unless given"),
+        ("cursor" = Option<String>, Query, min_length = 1, description = "`next_cursor` of the page before"),
     ),
     responses((status = 200, description = "In the order they came", content((List<ChangeBody> = "application/json"), (String = "text/csv"))))
 )]

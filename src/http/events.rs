@@ -76,8 +76,8 @@ struct TriggerDataBody {
         ("old_status" = Option<Vec<String>>, Query, description = "Only from one of these"),
         ("new_status" = Option<Vec<String>>, Query, description = "Only to one of these"),
         ("since" = Option<String>, Query, description = "A time or a position, exclusive"),
-        ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, 50 unless given"),
+        ("cursor" = Option<String>, Query, min_length = 1, description = "`next_cursor` of the page before"),
     ),
     responses((status = 200, description = "Oldest first", body = List<TriggerEventBody>, example = json!({"data": [{
         "specversion": "1.0", "id": "0193a3f0-7b1e-7c40-8a52-3d5f1e2c9b10", "source": "/campaigns/7015g000000XYZABCD",

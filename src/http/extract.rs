@@ -67,7 +67,7 @@ impl<S: Send + Sync, T: DeserializeOwned + Default> FromRequest<S> for Optional<
     async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
         let body = Bytes::from_request(request, state).await;
         let body = body.map_err(|rejection| refused_bytes(rejection.status()))?;
-        if body.trim_ascii().is_empty() {
+        if matches!(body.trim_ascii(), b"" | b"null") {
             return Ok(Self(T::default()));
         }
         refuse_nul(&body)?;

@@ -119,8 +119,8 @@ struct Found {
         ("campaign_id" = Option<Vec<String>>, Query, description = "Members of any of these; 15 or 18 characters"),
         ("status" = Option<Vec<String>>, Query, description = "With any of these statuses in Salesforce"),
         ("member" = Option<bool>, Query, description = "`false` turns the filter round; `true` unless given"),
-        ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, 50 unless given"),
+        ("cursor" = Option<String>, Query, min_length = 1, description = "`next_cursor` of the page before"),
     ),
     responses(
         (status = 200, description = "Those who are found", content((Found = "application/json"), (String = "text/csv"))),
@@ -182,8 +182,8 @@ fn refuse_untracked(asked: &[String], tracked: &[TrackedCampaign]) -> Answer<()>
     get, path = "/people/{marketo_id}/campaigns", operation_id = "list_campaigns_of_person", tag = "filter",
     params(
         ("marketo_id" = i64, Path, description = "Of the person in Marketo"),
-        ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, 50 unless given"),
+        ("cursor" = Option<String>, Query, min_length = 1, description = "`next_cursor` of the page before"),
     ),
     responses(
         (status = 200, description = "One for each campaign", body = Found),

@@ -80,8 +80,8 @@ async fn shown(api: &ApiState, guard: Guard) -> Answer<GuardBody> {
     get, path = "/guards", operation_id = "list_all_guards", tag = "guards",
     params(
         ("state" = Option<String>, Query, description = "`waiting` unless given, `approved`, `discarded`"),
-        ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, 50 unless given"),
+        ("cursor" = Option<String>, Query, min_length = 1, description = "`next_cursor` of the page before"),
     ),
     responses((status = 200, description = "In the order they tripped", body = List<GuardBody>))
 )]
@@ -112,8 +112,8 @@ async fn listed(api: &ApiState, page: &Page, rows: Vec<Guard>) -> Answer<Json<Li
     params(
         ("id" = uuid::Uuid, Path),
         ("state" = Option<String>, Query, description = "Only those in this state: `waiting`, `approved`, `discarded`"),
-        ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, 50 unless given"),
+        ("cursor" = Option<String>, Query, min_length = 1, description = "`next_cursor` of the page before"),
     ),
     responses((status = 200, description = "In the order they tripped", body = List<GuardBody>))
 )]

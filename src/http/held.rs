@@ -31,8 +31,8 @@ pub(super) fn routes() -> OpenApiRouter<ApiState> {
     params(
         ("sync_state" = Option<String>, Query, description = "`diverged` unless given, `parked`, `failed`"),
         ("reason" = Option<Reason>, Query, description = "Only those with this reason"),
-        ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, 50 unless given"),
+        ("cursor" = Option<String>, Query, min_length = 1, description = "`next_cursor` of the page before"),
     ),
     responses((status = 200, description = "Those of mappings that were not removed",
         content((List<MemberBody> = "application/json"), (String = "text/csv"))))

@@ -163,8 +163,8 @@ impl Table for MemberBody {
         ("sync_state" = Option<SyncState>, Query, description = "Only those in this state"),
         ("reason" = Option<Reason>, Query, description = "Only those with this reason"),
         ("q" = Option<String>, Query, description = "Part of an address, or an id of either side"),
-        ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, 50 unless given"),
+        ("cursor" = Option<String>, Query, min_length = 1, description = "`next_cursor` of the page before"),
     ),
     responses((status = 200, description = "Those who are on a side at least", content((List<MemberBody> = "application/json"), (String = "text/csv"))))
 )]
@@ -329,8 +329,8 @@ struct HistoryBody {
     get, path = "/members/{id}/history", operation_id = "show_history", tag = "members",
     params(
         ("id" = uuid::Uuid, Path),
-        ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, 50 unless given"),
+        ("cursor" = Option<String>, Query, min_length = 1, description = "`next_cursor` of the page before"),
     ),
     responses((status = 200, description = "Oldest first", body = List<HistoryBody>))
 )]

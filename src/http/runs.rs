@@ -137,8 +137,8 @@ impl From<KeptMember> for KeptBody {
     get, path = "/mappings/{id}/runs", operation_id = "list_runs", tag = "runs",
     params(
         ("id" = uuid::Uuid, Path),
-        ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, 50 unless given"),
+        ("cursor" = Option<String>, Query, min_length = 1, description = "`next_cursor` of the page before"),
     ),
     responses((status = 200, description = "Newest first", body = List<RunBody>))
 )]

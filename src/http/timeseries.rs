@@ -36,7 +36,7 @@ struct SeriesBody {
     step: String,
     /// Pairs of the time at which a step begins and its value, one for each step. Counts of a step are added and 0 where nothing
     /// happened; of latencies and the backlog the greatest counts, and null is none.
-    #[schema(value_type = Vec<Vec<Object>>, example = json!([["2026-11-23T20:05:00Z", 12], ["2026-11-23T20:10:00Z", 0]]))]
+    #[schema(value_type = Vec<Vec<serde_json::Value>>, example = json!([["2026-11-23T20:05:00Z", 12], ["2026-11-23T20:10:00Z", 0]]))]
     points: Vec<(Time, Option<i64>)>,
 }
 

@@ -307,8 +307,8 @@ fn body(
     get, path = "/flow-actions/{id}", operation_id = "show_flow_action", tag = "flow actions",
     params(
         ("id" = uuid::Uuid, Path),
-        ("limit" = Option<u32>, Query, description = "Results in one answer: 1 to 500, 500 unless given"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the answer before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "Results in one answer: 1 to 500, 500 unless given"),
+        ("cursor" = Option<String>, Query, min_length = 1, description = "`next_cursor` of the answer before"),
     ),
     responses((status = 200, description = "How everybody stands, in the order in which they were named", body = FlowActionBody))
 )]

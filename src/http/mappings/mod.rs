@@ -124,8 +124,8 @@ async fn create(
         ("campaign_id" = Option<String>, Query, description = "Only the mapping of this campaign"),
         ("q" = Option<String>, Query, description = "Part of the program's or the campaign's name"),
         ("id" = Option<Vec<uuid::Uuid>>, Query, description = "Only these, at most 500"),
-        ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, 50 unless given"),
+        ("cursor" = Option<String>, Query, min_length = 1, description = "`next_cursor` of the page before"),
     ),
     responses((status = 200, description = "In the order they were made", body = List<MappingListed>))
 )]

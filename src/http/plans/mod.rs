@@ -179,8 +179,8 @@ async fn show(State(api): State<ApiState>, Id(id): Id) -> Answer<Json<PlanBody>>
     params(
         ("id" = uuid::Uuid, Path),
         ("drifted" = Option<bool>, Query, description = "Only those that held no more when the plan was applied"),
-        ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, 50 unless given"),
+        ("cursor" = Option<String>, Query, min_length = 1, description = "`next_cursor` of the page before"),
     ),
     responses((status = 200, description = "One for each member who would not stay in sync as it is", content((List<RowBody> = "application/json"), (String = "text/csv"))))
 )]

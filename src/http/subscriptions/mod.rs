@@ -94,8 +94,8 @@ async fn create(
 #[utoipa::path(
     get, path = "/subscriptions", operation_id = "list_subscriptions", tag = "subscriptions",
     params(
-        ("limit" = Option<u32>, Query, description = "1 to 500, 50 unless given"),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before"),
+        ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, 50 unless given"),
+        ("cursor" = Option<String>, Query, min_length = 1, description = "`next_cursor` of the page before"),
     ),
     responses((status = 200, description = "In the order they were made", body = List<SubscriptionBody>))
 )]

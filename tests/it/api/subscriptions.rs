@@ -101,7 +101,7 @@ on_both! {
         let service = Service::new(&database).await;
         let made = async |body: Value| service.post("subscriptions", body).await.expect(201).json()["id"].as_str().unwrap().to_owned();
         let url = made(json!({"url": "https://example.com/hook"})).await;
-        let delivery = service.post(&format!("subscriptions/{url}/test"), json!({})).await.expect(202).json();
+        let delivery = service.post(&format!("subscriptions/{url}/test"), json!(null)).await.expect(202).json();
         assert_eq!((&delivery["state"], &delivery["position"]), (&json!("pending"), &Value::Null));
         let id = delivery["id"].as_str().unwrap();
         assert_eq!(service.get(&format!("deliveries/{id}")).await.expect(200).json(), delivery);
