@@ -167,7 +167,7 @@ test("a receiver is subscribed, tested, fails, and is tried again", async () => 
 test("every page is sound, wide and narrow, light and dark", async () => {
   const other = await visit({ bypassCSP: true, reducedMotion: "reduce", storageState: await context.storageState() });
   await allSound(other.page, service.url, await everyPage());
-  const out = await visit({ bypassCSP: true });
+  const out = await visit({ bypassCSP: true, reducedMotion: "reduce" });
   await allSound(out.page, service.url, ["/login"]);
   assert.deepEqual([...other.page.complaints, ...out.page.complaints], []);
   await Promise.all([other.context.close(), out.context.close()]);
@@ -449,7 +449,7 @@ test("without JavaScript everything can be read and done", async () => {
   await logIn(plain.page, service.key, "/mappings");
   await plain.page.getByLabel("Name").fill("roadshow");
   await plain.page.getByRole("button", { name: "Apply" }).click();
-  assert.equal(await plain.page.locator("#list tbody tr").count(), 1);
+  await eventually("the one that was asked for", async () => (await plain.page.locator("#list tbody tr").count()) === 1, 30_000);
   await plain.page.goto(`${service.url}/mappings/${roadshow.id}`);
   await plain.page.getByRole("button", { name: "Pause" }).click();
   await plain.page.getByText("Paused. Changes are received").waitFor();

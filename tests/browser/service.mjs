@@ -6,7 +6,7 @@ import { createServer } from "node:http";
 import { createInterface } from "node:readline";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 
 const modules = process.env.BROWSER_MODULES;
@@ -64,7 +64,8 @@ export async function demo() {
   };
 }
 
-const binary = () => process.env.CAMPAIGN_SYNC ?? "target/debug/campaign-sync";
+// Absolute: a service may be started in a folder of its own.
+const binary = () => resolve(process.env.CAMPAIGN_SYNC ?? "target/debug/campaign-sync");
 
 // The first line that a command prints, as JSON.
 async function announced(child, what) {
