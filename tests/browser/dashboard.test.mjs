@@ -447,7 +447,7 @@ test("who saves a mapping that somebody else has changed meanwhile is told, and 
 test("without JavaScript everything can be read and done", async () => {
   const plain = await visit({ javaScriptEnabled: false });
   await logIn(plain.page, service.key, "/mappings");
-  await plain.page.getByLabel("Name").fill("roadshow");
+  await plain.page.getByLabel("Name").fill("spring road");
   await plain.page.getByRole("button", { name: "Apply" }).click();
   await eventually("the one that was asked for", async () => (await plain.page.locator("#list tbody tr").count()) === 1, 30_000);
   await plain.page.goto(`${service.url}/mappings/${roadshow.id}`);
