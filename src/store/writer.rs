@@ -19,10 +19,16 @@ pub(super) struct Writer {
     synced: bool,
 }
 
+macro_rules! log_pages {
+    () => {
+        "4000"
+    };
+}
+
 /// Pages (of 4 KiB) that SQLite's log grows to before they are moved: a page that is written again and again, as the ends of indexes
 /// are, is moved once.
-pub(super) const LOG_PAGES: &str = "4000";
-const SYNCED: &str = "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000";
+pub(super) const LOG_PAGES: &str = log_pages!();
+const SYNCED: &str = concat!("PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = ", log_pages!());
 const LAZY: &str = "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 250";
 
 impl Writer {
@@ -51,7 +57,7 @@ impl Writer {
     /// Whether the next commits wait for the disk. Not to be changed while a transaction is open.
     ///
     /// Those that do not are the same few pages again and again, and who reads goes through all that the log has of a page whose number
-    /// hashes near theirs: moved out of the log early, they made a comparison of a million a fifth faster.
+    /// hashes near theirs, so they are moved out of the log early ([measured](../../docs/performance.md)).
     async fn sync(&mut self, wanted: bool) -> Result<(), sqlx::Error> {
         if wanted && !self.synced {
             self.execute(SYNCED).await?;
@@ -142,15 +148,31 @@ mod tests {
     use super::*;
 
     async fn waits_for_the_disk(writer: &mut Writer) -> bool {
+        let mut asked = Vec::new();
+        for pragma in ["PRAGMA synchronous", "PRAGMA wal_autocheckpoint"] {
+            asked.push(sqlx::query_scalar::<_, i64>(pragma).fetch_one(writer.connection()).await.unwrap());
+        }
         // 1 is NORMAL, which does not; 2 is FULL.
-        sqlx::query_scalar::<_, i64>("PRAGMA synchronous").fetch_one(writer.connection()).await.unwrap() == 2
+        let synced = asked[0] == 2;
+        assert_eq!(
+            asked[1].to_string(),
+            if synced { LOG_PAGES } else { "250" },
+            "the log is moved early while nobody waits"
+        );
+        synced
     }
 
     #[tokio::test]
     async fn a_commit_waits_for_the_disk_again_after_one_that_did_not() {
         let dir = tempfile::tempdir().unwrap();
         let file = SqliteConnectOptions::new().filename(dir.path().join("x.db")).create_if_missing(true);
-        let writer = Writer::new(file.synchronous(sqlx::sqlite::SqliteSynchronous::Full).connect().await.unwrap());
+        let writer = Writer::new(
+            file.synchronous(sqlx::sqlite::SqliteSynchronous::Full)
+                .pragma("wal_autocheckpoint", LOG_PAGES)
+                .connect()
+                .await
+                .unwrap(),
+        );
         for synced in [true, false, false, true, false, true] {
             let mut idle = Writer::idle(&writer, synced).await.unwrap();
             assert_eq!(waits_for_the_disk(&mut idle).await, synced);
