@@ -171,7 +171,7 @@ impl Account {
             divided(most.concurrency, held.concurrency, wants.concurrency, |p| p.concurrency, |h| h.slots_until);
         let (calls, other) = divided(most.calls, held.calls, wants.calls, |p| p.calls, |h| h.window_until);
         let of_today = || others.iter().filter(|other| other.day == self.day);
-        let others_today = self.calls + of_today().map(|other| other.calls_today).sum::<u64>();
+        let others_today = self.calls + of_today().map(|other| other.called(now)).sum::<u64>();
         let left = |until: Option<i64>| {
             let left = until.filter(|until| *until > now).map(|until| until - now);
             left.map(|left| Duration::from_millis(left.unsigned_abs()))
@@ -228,8 +228,15 @@ impl Account {
 
     /// Calls of the day by all.
     #[must_use]
-    pub fn calls_today(&self, holdings: &[Holding]) -> u64 {
-        self.calls + holdings.iter().filter(|one| one.day == self.day).map(|one| one.calls_today).sum::<u64>()
+    pub fn calls_today(&self, holdings: &[Holding], now: i64) -> u64 {
+        self.calls + holdings.iter().filter(|one| one.day == self.day).map(|one| one.called(now)).sum::<u64>()
+    }
+}
+
+impl Holding {
+    /// Calls of its day; all that it could have made where it could not say any more.
+    fn called(&self, now: i64) -> u64 {
+        if self.rests || self.lease_until > now { self.calls_today } else { self.may_call }
     }
 }
 

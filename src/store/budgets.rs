@@ -66,7 +66,7 @@ impl Store {
             held.iter().filter(|one| until(one) > now).map(|one| of(&one.part)).sum()
         };
         Ok(SharedUse {
-            calls_today: known.calls_today(&held),
+            calls_today: known.calls_today(&held, now),
             replicas: held.iter().filter(|one| one.lease_until > now).count() as u64,
             held: Part {
                 concurrency: sum(|one| one.slots_until, |part| part.concurrency),

@@ -60,7 +60,7 @@ fn a_dead_process_keeps_its_part_until_nothing_of_it_can_be_in_use() {
     assert_eq!((grant.part, grant.may_call), (Part { concurrency: 5, calls: 50 }, 64));
     let mut asks = |now| account.settle(&mut holdings, &report("next", (5, 50)), now);
     // It may begin calls for 10 s, each of which takes 24 s at the most, and counts for 20 s after its end.
-    for (now, part, others) in [(1, (0, 0), 0), (33_999, (0, 0), 0), (34_000, (5, 0), 0), (54_000, (5, 50), 64)] {
+    for (now, part, others) in [(1, (0, 0), 0), (33_999, (0, 0), 64), (34_000, (5, 0), 64), (54_000, (5, 50), 64)] {
         let grant = asks(now);
         assert_eq!((grant.part.concurrency, grant.part.calls), part, "at {now}");
         assert_eq!(grant.others_today, others, "what it could have called counts as called");
@@ -80,7 +80,7 @@ fn what_was_given_back_is_free_at_once_but_for_what_is_in_use() {
     let again = Report { calls_today: 7, may_call: 7, ..report("a", (1, 4)) };
     let grant = account.settle(&mut holdings, &again, 3_600_000);
     assert_eq!((grant.may_call, grant.others_today), (71, 64), "the other one is dead by now");
-    assert_eq!(account.calls_today(&holdings), 71);
+    assert_eq!(account.calls_today(&holdings, 3_600_000), 71);
 }
 
 #[test]
@@ -126,7 +126,7 @@ fn the_day_is_given_out_once_and_anew_on_the_next() {
             pieces += 1;
         }
     }
-    assert_eq!((given, account.calls_today(&holdings)), (1000, 1000));
+    assert_eq!((given, account.calls_today(&holdings, 0)), (1000, 1000));
     assert!(pieces < 60, "{pieces} settlements for a day of a thousand calls");
     let tomorrow = Report { day: "2026-11-24".to_owned(), ..report("b", (5, 50)) };
     let grant = account.settle(&mut holdings, &tomorrow, 0);

@@ -31,7 +31,7 @@ impl Ledger {
 
     fn calls_today(&self) -> u64 {
         let account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
-        account.0.calls_today(&account.1)
+        account.0.calls_today(&account.1, self.clock.now().as_millisecond())
     }
 }
 
