@@ -179,5 +179,7 @@ async fn two_that_want_all_have_half_each_and_the_one_that_stays_has_all_again()
     other.end().await;
     join_all((0..6).map(|_| calls(&one, 150))).await;
     assert_eq!(one.budget.in_use().part.concurrency, 4);
+    // What it called since it last settled it says in the end.
+    one.end().await;
     assert_eq!(ledger.calls_today(), 2700);
 }
