@@ -42,6 +42,7 @@ mod resolve;
 mod rows;
 mod running;
 mod scans;
+mod second_records;
 mod silent;
 mod statuses_later;
 mod storm;

@@ -37,8 +37,7 @@ use setup::{policies, poll_settings, settings};
 use tally::Tally;
 use world::{Dice, STATUSES, Worlds};
 
-/// All of these hold; of 10,000 three do not, see docs/reliability.md.
-const HISTORIES: u64 = 3_000;
+const HISTORIES: u64 = 10_000;
 /// How many are played in one store.
 const BLOCK: u64 = 50;
 /// Failed histories that are enough to look at.
