@@ -30,6 +30,8 @@ mod log;
 mod pages;
 #[path = "suite/reconcile.rs"]
 mod reconcile;
+#[path = "suite/same_rows.rs"]
+mod same_rows;
 #[path = "suite/sink.rs"]
 mod sink;
 #[path = "suite/spread.rs"]

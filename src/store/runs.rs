@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::dialect::{Arg, Rows, Tx, args};
 use super::lanes::{Lease, lock_lanes};
-use super::listings::{Doubted, store_doubted};
+use super::listings::{Doubted, doubt};
 use super::record::Batch;
 use super::settings::SYNC_IS_OFF;
 use super::{Store, StoreError, read_json, write_json};
@@ -193,11 +193,11 @@ impl Store {
             return Ok(self.db.execute_lazily(&sql, args).await? > 0);
         }
         let mut tx = self.db.begin_lazily().await?;
-        let kept = tx.execute(&sql, args).await? > 0;
-        if let Some(doubted) = doubted.filter(|_| kept) {
-            store_doubted(self, &mut tx, &lease.lane, doubted).await?;
+        let kept = !tx.fetch::<(String,)>(&format!("{sql} RETURNING id"), args).await?.is_empty();
+        match doubted.filter(|_| kept) {
+            Some(doubted) => doubt(self, &tx, &lease.lane, doubted)?.commit(tx).await?,
+            None => tx.commit().await?,
         }
-        tx.commit().await?;
         Ok(kept)
     }
 
