@@ -3,6 +3,8 @@
 //! Owns the few columns that a comparison needs, so that a member of whom nothing has changed costs a step of a range read and
 //! nothing else. Must not know what a page shows.
 
+use serde::{Deserialize, Serialize};
+
 use super::dialect::{Rows, Tx, args};
 use super::lanes::{Lease, hold};
 use super::members::{MEMBER, Member, MemberRow, members};
@@ -36,13 +38,22 @@ pub enum Standing {
 }
 
 /// Members whom a listing should have shown, and has not, or has with another status.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Doubted {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub marketo: Vec<MarketoId>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub salesforce: Vec<SalesforceId>,
 }
 
 impl Doubted {
+    /// These as well.
+    pub fn append(&mut self, mut others: Self) {
+        self.marketo.append(&mut others.marketo);
+        self.salesforce.append(&mut others.salesforce);
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
