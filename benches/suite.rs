@@ -36,6 +36,8 @@ mod ground;
 mod growth;
 #[path = "suite/ingest.rs"]
 mod ingest;
+#[path = "suite/known.rs"]
+mod known;
 #[path = "suite/latency.rs"]
 mod latency;
 #[path = "suite/limited.rs"]

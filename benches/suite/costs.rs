@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use campaign_sync::domain::hint::{Hint, Operation};
 
-use super::peopled::{Calls, Peopled, STATUSES, Side, is_open};
+use super::known::is_open;
+use super::peopled::{Calls, Peopled, STATUSES, Side};
 use super::{Tables, world};
 
 /// Calls of both vendors.

@@ -6,8 +6,9 @@ use std::time::Duration;
 use crate::Figure;
 use crate::asked::{databases, number, numbers, rounds};
 use crate::ground::name_of;
+use crate::known::{count, drained};
 use crate::peers::Peer;
-use crate::peopled::{Peopled, STATUSES, Side, count, drained, unlimited};
+use crate::peopled::{Peopled, STATUSES, Side, unlimited};
 use crate::spread::Spread;
 
 /// Calls at the same time, to each vendor.

@@ -13,8 +13,8 @@ use campaign_sync::app::Role;
 use crate::Figure;
 use crate::asked::{databases, number, rounds};
 use crate::ground::{Tables, name_of};
+use crate::known::count;
 use crate::load::{Load, Next};
-use crate::peopled::count;
 use crate::spread::Spread;
 use crate::world::{Bench, SALESFORCE_SECRET};
 

@@ -170,7 +170,7 @@ impl<'a> Ground<'a> {
     /// What was answered must be there.
     async fn check(&self) {
         for beside in &self.beside {
-            let stored = crate::peopled::count(&beside.tables, beside.table).await;
+            let stored = crate::known::count(&beside.tables, beside.table).await;
             assert_eq!(stored, beside.answered, "{}", beside.what);
         }
         let stats = self.bench.get("/api/v1/stats").await;

@@ -83,5 +83,5 @@ async fn case(url: &str, name: &str, side: Side, each: f64, time: Duration) -> [
 }
 
 async fn worked(tables: &crate::ground::Tables) -> usize {
-    crate::peopled::count(tables, "outbox WHERE state = 'completed'").await
+    crate::known::count(tables, "outbox WHERE state = 'completed'").await
 }

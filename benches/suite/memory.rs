@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use crate::Figure;
 use crate::asked::{databases, number, numbers};
 use crate::ground::{TestDatabase, name_of};
-use crate::peopled::{Peopled, Side, is_open, unlimited};
+use crate::known::is_open;
+use crate::peopled::{Peopled, Side, unlimited};
 use crate::world::pause;
 
 const MIB: f64 = 1024.0 * 1024.0;

@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::Figure;
 use crate::asked::{number, numbers, rounds};
 use crate::ground::TestDatabase;
-use crate::peopled::{Peopled, STATUSES, Side, drained, unlimited};
+use crate::known::drained;
+use crate::peopled::{Peopled, STATUSES, Side, unlimited};
 use crate::spread::Spread;
 use crate::world::pause;
 

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use crate::Figure;
 use crate::asked::{databases, number};
 use crate::ground::{TestDatabase, eventually, name_of};
-use crate::peopled::{Peopled, Side, count, is_open, unlimited};
+use crate::known::{count, is_open};
+use crate::peopled::{Peopled, Side, unlimited};
 use crate::world::{TOKEN, pause};
 
 /// Changes in the hands of workers when they are killed, at the least.
