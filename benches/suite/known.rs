@@ -44,17 +44,17 @@ impl Peopled {
                 .iter()
                 .map(|pair| {
                     let (program, name) = (self.pairs[*pair].program, campaign(*pair));
-                    format!("SELECT '{}' AS id, {program} AS program, '{name}' AS campaign", id_of(1, *pair))
+                    format!("('{}', {program}, '{name}')", id_of(1, *pair))
                 })
                 .collect();
             tables
                 .execute(&format!(
                     "INSERT INTO mappings (id, program_id, campaign_id, program_name, campaign_name, state, status_map, custom_map, steps,
                        policies, options, found, refresh_at, version, created_at, updated_at)
-                     SELECT n.id, n.program, n.campaign, m.program_name, m.campaign_name, m.state, m.status_map, m.custom_map, m.steps,
+                     SELECT n.column1, n.column2, n.column3, m.program_name, m.campaign_name, m.state, m.status_map, m.custom_map, m.steps,
                        m.policies, m.options, m.found, m.refresh_at, 1, {now}, {now}
-                     FROM mappings m, ({}) AS n WHERE m.id = '{}'",
-                    ids.join(" UNION ALL "),
+                     FROM mappings m, (VALUES {}) AS n WHERE m.id = '{}'",
+                    ids.join(", "),
                     mapping.id
                 ))
                 .await;
@@ -157,7 +157,7 @@ impl Peopled {
 
 /// Whether any work is open.
 pub async fn is_open(tables: &Tables) -> bool {
-    let sql = "SELECT id FROM outbox WHERE state IN ('available', 'running', 'retryable') LIMIT 1";
+    let sql = "SELECT id FROM outbox WHERE state IN ('available', 'retryable', 'running') LIMIT 1";
     !tables.texts(sql).await.is_empty()
 }
 

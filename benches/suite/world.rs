@@ -9,7 +9,6 @@ use campaign_sync::sandbox::salesforce::Id;
 use campaign_sync::sandbox::{EmulateOptions, Emulators, start};
 use campaign_sync::worker::points::Points;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 pub const TOKEN: &str = "marketo-token-of-the-benchmark";
 /// Of Salesforce's signatures.
@@ -24,18 +23,10 @@ pub struct Bench {
     pub campaign: Id,
     pub people: Vec<i64>,
     pub http: reqwest::Client,
-    _dir: Option<TempDir>,
 }
 
 impl Bench {
-    /// `people` are members of both sides beforehand, linked by the first sync.
-    pub async fn new(people: usize, role: Role) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", dir.path().join("bench.db").display());
-        Self { _dir: Some(dir), ..Self::over(people, role, &url).await }
-    }
-
-    /// The same on a database of somebody else's.
+    /// On a database; `people` are members of both sides beforehand, linked by the first sync.
     pub async fn over(people: usize, role: Role, database: &str) -> Self {
         let mut options = EmulateOptions::default();
         options.marketo.rate_limit = None;
@@ -47,7 +38,7 @@ impl Bench {
         let config = Config::load(None, settings(&emulators, database).into_iter()).unwrap();
         let options = Options { role, migrate: true, announce: false, points: Points::default() };
         let service = app::start(&config, options).await.unwrap();
-        Self { emulators, service, program, campaign, people, http: reqwest::Client::new(), _dir: None }
+        Self { emulators, service, program, campaign, people, http: reqwest::Client::new() }
     }
 
     pub fn url(&self, path: &str) -> String {
