@@ -27,7 +27,12 @@ pub async fn run() -> Vec<Figure> {
                 [2 * members.div_ceil(200), members.div_ceil(200), per_program, 0],
             ));
             let cost = of_changes(&mut peopled, &tables, Side::Salesforce).await;
-            figures.extend(told(&what, "of Salesforce", &cost, [members.div_ceil(200), 0, per_program, per_program]));
+            figures.extend(told(
+                &what,
+                "of Salesforce",
+                &cost,
+                [2 * members.div_ceil(200), 0, per_program, per_program],
+            ));
             if pairs == 1 {
                 let cost = of_echoes(&mut peopled, &tables).await;
                 figures.extend(told(&format!("{name}: {members} echoes"), "of Salesforce", &cost, [0; 4]));
@@ -41,7 +46,7 @@ pub async fn run() -> Vec<Figure> {
         let webhooks = format!("{}/webhooks/marketo", service.url());
         let cost = of_flapping(&mut peopled, &tables, &webhooks, 10).await;
         let calls = flapping.div_ceil(300);
-        let bound = [flapping.div_ceil(200), 0, calls, calls];
+        let bound = [2 * flapping.div_ceil(200), 0, calls, calls];
         figures.extend(told(&format!("{name}: {flapping} members flapping 10 times"), "in Salesforce", &cost, bound));
         service.terminate().await;
     }

@@ -15,6 +15,18 @@ use super::filled::id_of;
 use super::peopled::{Pair, Peopled, STATUSES, Side, Somebody};
 use super::{Tables, world};
 
+/// The logs that are polled: they would tell once more of what everybody was made of.
+const POLLED: [&str; 9] = [
+    "marketo_activities",
+    "marketo_deletions",
+    "salesforce_members",
+    "salesforce_campaigns",
+    "salesforce_leads",
+    "salesforce_contacts",
+    "salesforce_deleted_members",
+    "salesforce_deleted_leads",
+    "salesforce_deleted_contacts",
+];
 /// Rows of one statement.
 const AT_ONCE: usize = 2_000;
 
@@ -62,6 +74,10 @@ impl Peopled {
         tables
             .execute(&format!("UPDATE mappings SET refresh_at = {now} + 864000000, compare_at = {now} + 864000000"))
             .await;
+        insert(&tables, "polls (name, due_at)", &POLLED, |row, name| {
+            write!(row, "('{name}', {now} + 864000000)").unwrap();
+        })
+        .await;
         self.fill_people(&tables, now).await;
         self.settle(&tables).await;
         tables

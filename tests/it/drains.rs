@@ -51,12 +51,18 @@ on_both! {
         let service = peopled.launch(&database.url).start().await;
         // Who we are is asked once.
         of_changes(&mut peopled, &tables, Side::Marketo).await;
-        // Read and read back, 200 at a time; nothing is written to Marketo.
-        assert_eq!(calls(&of_changes(&mut peopled, &tables, Side::Marketo).await), [4, 2, 1, 0]);
-        assert_eq!(calls(&of_changes(&mut peopled, &tables, Side::Salesforce).await), [2, 0, 1, 1]);
+        // Campaign and statuses once for all of them; members read, and read back, 200 at a time; nothing is written to Marketo.
+        let [reads, others @ ..] = calls(&of_changes(&mut peopled, &tables, Side::Marketo).await);
+        assert!(reads <= 2 + 4, "{reads}");
+        assert_eq!(others, [2, 1, 0]);
+        let [reads, others @ ..] = calls(&of_changes(&mut peopled, &tables, Side::Salesforce).await);
+        assert!(reads <= 2 + 2, "{reads}");
+        assert_eq!(others, [0, 1, 1]);
         assert_eq!(calls(&of_echoes(&mut peopled, &tables).await), [0; 4]);
         let webhooks = format!("{}/webhooks/marketo", service.url());
-        assert_eq!(calls(&of_flapping(&mut peopled, &tables, &webhooks, 4).await), [2, 0, 1, 1]);
+        let [reads, others @ ..] = calls(&of_flapping(&mut peopled, &tables, &webhooks, 4).await);
+        assert!(reads <= 2 + 2, "{reads}");
+        assert_eq!(others, [0, 1, 1]);
     }
 
     async fn a_claim_is_full_beside_what_is_done(database: TestDatabase) {

@@ -24,8 +24,19 @@ const PEOPLE: i64 = 12;
 const BATCH: i64 = 5;
 /// What traffic writes to.
 const TABLES: [&str; 13] = [
-    "inbox", "outbox", "history", "trigger_events", "deliveries", "delivery_attempts", "runs", "people", "members", "member_tallies",
-    "sources", "told", "lanes",
+    "inbox",
+    "outbox",
+    "history",
+    "trigger_events",
+    "deliveries",
+    "delivery_attempts",
+    "runs",
+    "people",
+    "members",
+    "member_tallies",
+    "sources",
+    "told",
+    "lanes",
 ];
 
 impl World {

@@ -46,12 +46,24 @@ async fn rows_are_looked_up_and_not_gone_through() {
 
 /// Tables that grow with members or with traffic.
 const LARGE: [&str; 11] = [
-    "people", "members", "inbox", "outbox", "history", "trigger_events", "deliveries", "delivery_attempts", "runs", "later_looks", "ledger",
+    "people",
+    "members",
+    "inbox",
+    "outbox",
+    "history",
+    "trigger_events",
+    "deliveries",
+    "delivery_attempts",
+    "runs",
+    "later_looks",
+    "ledger",
 ];
 
 #[tokio::test]
 async fn no_large_table_is_read_from_one_end_to_the_other() {
-    let [server] = &TestDatabase::each().await.into_iter().filter(|database| database.processes() > 1).collect::<Vec<_>>()[..] else {
+    let [server] =
+        &TestDatabase::each().await.into_iter().filter(|database| database.processes() > 1).collect::<Vec<_>>()[..]
+    else {
         return;
     };
     let world = World::new(server.fresh().await).await;
