@@ -41,7 +41,7 @@ impl Claims {
 
 /// So many rows that wait and so many that are done, a hundred lanes with both.
 pub async fn fill(tables: &Tables, waiting: usize, done: usize) {
-    let now = jiff::Timestamp::now().as_millisecond();
+    let now = Clock::system().now().as_millisecond();
     let numbers = |count: usize| {
         format!("WITH RECURSIVE n(i) AS (SELECT CAST(1 AS BIGINT) UNION ALL SELECT i + 1 FROM n WHERE i < {count})")
     };

@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use campaign_sync::app::Role;
+use campaign_sync::domain::clock::Clock;
 
 use crate::Figure;
 use crate::asked::{databases, number, rounds};
@@ -74,7 +75,7 @@ fn delivery(campaign: &str, name: &str, again: bool, sent: &Arc<AtomicUsize>) ->
     let (campaign, name, sent, filler) = (campaign.to_owned(), name.to_owned(), Arc::clone(sent), "x".repeat(650));
     Arc::new(move || {
         let n = id_of(sent.fetch_add(1, Ordering::Relaxed), again);
-        let (id, now) = (format!("{name}-{n}"), jiff::Timestamp::now().as_second());
+        let (id, now) = (format!("{name}-{n}"), Clock::system().now().as_second());
         let body = format!(
             r#"{{"object":"CampaignMember","operation":"update","records":[{{"Id":"00v{n:012}","CampaignId":"{campaign}","LeadId":"00Q{n:012}","Status":"Attended"}}],"filler":"{filler}"}}"#
         );

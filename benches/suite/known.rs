@@ -41,7 +41,7 @@ impl Peopled {
         };
         drop(store);
         let tables = Tables::open(database).await;
-        let now = jiff::Timestamp::now().as_millisecond();
+        let now = Clock::system().now().as_millisecond();
         // Its first sync has nothing to find out.
         tables.execute(&format!("UPDATE runs SET state = 'completed', completed_at = {now}")).await;
         tables.execute("UPDATE lanes SET next_due_at = NULL, baseline = TRUE").await;
@@ -116,7 +116,7 @@ impl Peopled {
     /// A row of work for everybody, as webhooks leave it behind; it is due with `release`.
     pub async fn tell(&mut self, tables: &Tables, side: Side) {
         self.rounds += 1;
-        let now = jiff::Timestamp::now().as_millisecond();
+        let now = Clock::system().now().as_millisecond();
         let window = now - now % 3_600_000;
         let kind = u8::try_from(50 + self.rounds).unwrap();
         let ids: Vec<String> = tables.texts("SELECT id || ' ' || campaign_id FROM mappings").await;
@@ -164,7 +164,7 @@ impl Peopled {
 
     /// What waits is due.
     pub async fn release(&self, tables: &Tables) {
-        let now = jiff::Timestamp::now().as_millisecond();
+        let now = Clock::system().now().as_millisecond();
         tables
             .execute(&format!("UPDATE lanes SET next_due_at = {now} WHERE id <> 'router' AND next_due_at IS NULL"))
             .await;

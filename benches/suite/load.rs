@@ -75,7 +75,6 @@ impl Load {
 }
 
 impl Loaded {
-    #[expect(clippy::disallowed_methods, reason = "a benchmark measures real time")]
     async fn send(
         &mut self,
         connection: &mut Connection,

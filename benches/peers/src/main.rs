@@ -47,8 +47,7 @@ static COUNT: AtomicUsize = AtomicUsize::new(0);
 static BEGUN: OnceLock<Mutex<Vec<Option<Instant>>>> = OnceLock::new();
 
 /// A queue as its users see it.
-#[allow(async_fn_in_trait)]
-pub trait Queue: Clone + Send + 'static {
+pub(crate) trait Queue: Clone + Send + 'static {
     async fn open(pool: &PgPool) -> Self;
     fn add(&mut self, job: Job) -> impl Future<Output = ()> + Send;
     async fn add_many(&mut self, jobs: Vec<Job>);
@@ -139,7 +138,8 @@ async fn latency<Q: Queue>(mut queue: Q, pool: &PgPool, jobs: usize) -> serde_js
     let (mut adding, mut sent) = (tokio::task::JoinSet::new(), Vec::new());
     let started = Instant::now();
     for n in 0..jobs {
-        tokio::time::sleep((started + PACE * u32::try_from(n).unwrap()).saturating_duration_since(Instant::now())).await;
+        tokio::time::sleep((started + PACE * u32::try_from(n).unwrap()).saturating_duration_since(Instant::now()))
+            .await;
         sent.push(Instant::now());
         let mut queue = queue.clone();
         adding.spawn(async move { queue.add(Job::new(n)).await });

@@ -53,7 +53,7 @@ impl World {
         let lane = mapping.campaign_id.to_string();
         let members = self.store.member_page(&lane, "", 1000).await.unwrap();
         let recorded = |mut member: campaign_sync::store::members::Member| {
-            let next = Seen::Status(["Sent", "Attended"][day % 2].to_owned());
+            let next = Seen::Status(["Attended", "Sent"][day % 2].to_owned());
             let told = transition(&member.salesforce, &next).unwrap();
             member.salesforce = next;
             let history = vec![("decided", serde_json::json!({"day": day}))];

@@ -75,7 +75,7 @@ pub fn heard_by_server(cases: &[&str], but: &[&str]) -> Vec<String> {
 fn heard_but(cases: &[&str], but: &[&str], kind: &str) -> Vec<String> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("statements");
-    let without = but.iter().chain(&[kind]).flat_map(|name| ["--skip", name]);
+    let without = but.iter().copied().chain([kind]).flat_map(|name| ["--skip", name]);
     let mut command = Command::new(std::env::current_exe().unwrap());
     let played = command.args(cases).args(without).env(STATEMENTS, &file).output().unwrap();
     assert!(played.status.success(), "{}", String::from_utf8_lossy(&played.stdout));
