@@ -73,7 +73,7 @@ impl World {
         self.store.start_run(&mapping.id, &lane, "reconciliation").await.unwrap();
         let claim = self.claim().await;
         let runs = claim.runs.iter().cloned().map(|mut run| {
-            run.state = "completed".to_owned();
+            (run.state, run.completed_at) = ("completed".to_owned(), Some(self.now()));
             run
         });
         self.store.record(Batch { runs: runs.collect(), leases: claim.leases, ..Batch::default() }).await.unwrap();
