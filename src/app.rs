@@ -3,6 +3,7 @@
 //! Owns start and stop. Everything that runs is started here and ended here, in an order in which nothing accepted is
 //! lost: first no new work is claimed, then requests end, then what was accepted is stored.
 
+mod budgets;
 mod comparison;
 mod listener;
 mod settings;
@@ -45,6 +46,7 @@ use crate::worker::poll::{Allowance, PollSettings, Poller};
 use crate::worker::{Vendors, Worker};
 use crate::{http, webhook};
 
+use budgets::Shared;
 pub use comparison::reconcile;
 use listener::Gate;
 use settings::{delivery_settings, retention, settings};
@@ -83,6 +85,7 @@ pub struct Service {
     pub address: SocketAddr,
     stop: CancellationToken,
     tasks: JoinSet<()>,
+    budgets: Shared,
 }
 
 impl Service {
@@ -91,6 +94,7 @@ impl Service {
         let whole = tokio::select! {
             () = told => true,
             _ = self.tasks.join_next() => false,
+            () = self.budgets.broken() => false,
         };
         match whole {
             true => tracing::info!("stopping"),
@@ -101,6 +105,7 @@ impl Service {
         if tokio::time::timeout(GRACE, ended).await.is_err() {
             tracing::warn!("what was in hand did not end in time; its leases run out");
         }
+        self.budgets.end().await;
         whole
     }
 }
@@ -127,6 +132,7 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Service>
     }
     let marketo = Arc::new(marketo(config, clock.clone())?);
     let salesforce = Arc::new(salesforce(config, clock.clone())?);
+    let budgets = Shared::begin(config, &store, &marketo, &salesforce);
     if !config.auth.bootstrap_key.expose_secret().is_empty() {
         tracing::warn!(
             "auth.bootstrap_key is set: an administrator's key that never expires; make keys with `campaign-sync keys create`, and take it out"
@@ -198,7 +204,7 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Service>
             tasks.spawn(worker.another().run(stop.clone()));
         }
     }
-    Ok(Service { address, stop, tasks })
+    Ok(Service { address, stop, tasks, budgets })
 }
 
 /// The checklist, without a running service.
@@ -210,7 +216,9 @@ pub async fn check(config: &Config) -> anyhow::Result<Vec<Item>> {
     let store = connect(config, clock.clone()).await?;
     store.migrate().await.context("the schema cannot be brought up to date")?;
     let (marketo, salesforce) = (marketo(config, clock.clone())?, salesforce(config, clock)?);
+    let budgets = Shared::begin(config, &store, &marketo, &salesforce);
     let items = Diagnosis::new(store, &marketo, &salesforce, config).checklist().await;
+    budgets.end().await;
     items.context("the database of database.url cannot be read")
 }
 
@@ -234,6 +242,7 @@ fn health(usage: &Usage) -> VendorHealth {
         calls_today: Some(usage.calls_today),
         limit: usage.daily_limit,
         circuit_open: usage.circuit != CircuitState::Closed,
+        budget: Some(usage.budget.clone()),
     }
 }
 

@@ -14,6 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::budgets::Shared;
 use super::{connect, marketo, salesforce, settings};
 use crate::config::Config;
 use crate::connector::budget::Priority;
@@ -54,6 +55,7 @@ pub async fn reconcile(
         return Ok(false);
     }
     let (marketo, salesforce) = (Arc::new(marketo(config, clock.clone())?), Arc::new(salesforce(config, clock)?));
+    let budgets = Shared::begin(config, &store, &marketo, &salesforce);
     let vendors = |at: Priority| -> crate::worker::Vendors {
         (Arc::new(marketo.prioritised(at)), Arc::new(salesforce.prioritised(at)))
     };
@@ -85,6 +87,7 @@ pub async fn reconcile(
     };
     stop.cancel();
     while tasks.join_next().await.is_some() {}
+    budgets.end().await;
     outcome
 }
 

@@ -1,8 +1,11 @@
 //! How many calls a vendor may be sent, and who goes first.
 //!
 //! Owns the sliding window, the calls in flight, the day's count and the pauses that a vendor asked for. A caller waits for
-//! a free slot; of those who wait, flow actions go first, then webhooks, polls and reconciliation. Must not know
+//! a free slot; of those who wait, flow actions go first, then webhooks, polls and reconciliation. Several processes share a budget
+//! through a pool (`sharing`): each goes by the part that it was granted, without asking anybody for a single call. Must not know
 //! what the calls are.
+
+mod sharing;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,7 +17,10 @@ use jiff::{ToSpan, civil::Date};
 use tokio::sync::Notify;
 
 use super::Pace;
+use crate::domain::budget::Part;
 use crate::domain::clock::Clock;
+pub use sharing::{BudgetUse, Pool, PoolError, Settled, Sharing};
+use sharing::{Hold, News};
 
 /// How the waiting is done: the runtime's timer, or in tests a step of the manual clock.
 pub type Wait = Arc<dyn Fn(Duration) -> BoxFuture<'static, ()> + Send + Sync>;
@@ -54,7 +60,7 @@ pub enum Priority {
 /// Why there will be no slot soon enough to wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Withheld {
-    /// The vendor said that we are too fast.
+    /// The vendor said that we are too fast, or nobody can say what others use.
     Paused(Duration),
     /// The day's calls are used up.
     Quota(Duration),
@@ -69,6 +75,8 @@ pub struct Budget {
     limits: Limits,
     state: Mutex<State>,
     changed: Notify,
+    /// More than was granted is needed, or there is news for all.
+    need: Notify,
 }
 
 #[derive(Default)]
@@ -84,9 +92,13 @@ struct State {
     calls_today: u64,
     /// Since the start.
     calls: u64,
-    shared_limit: Option<u64>,
+    /// What the vendor grants the whole instance in a day.
+    granted: Option<u64>,
     paused_until: Duration,
     exhausted_until: Duration,
+    /// What was granted of a budget that others share; none while nobody does.
+    hold: Option<Hold>,
+    news: News,
 }
 
 type Ticket = (Priority, u64);
@@ -130,7 +142,8 @@ impl Budget {
     /// A budget whose day begins at midnight in `zone`.
     #[must_use]
     pub fn new(limits: Limits, zone: TimeZone, clock: Clock, wait: Wait) -> Self {
-        Self { clock, wait, zone, limits, state: Mutex::default(), changed: Notify::new() }
+        let (state, changed, need) = Default::default();
+        Self { clock, wait, zone, limits, state, changed, need }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -172,39 +185,57 @@ impl Budget {
         let now = self.clock.monotonic();
         let mut state = self.state();
         self.begin_day(&mut state);
-        if state.exhausted_until > now {
-            return Turn::Withheld(Withheld::Quota(state.exhausted_until - now));
+        if let Some(why) = self.withheld(&state, now) {
+            return Turn::Withheld(why);
         }
-        if state.paused_until > now {
-            return Turn::Withheld(Withheld::Paused(state.paused_until - now));
-        }
-        let daily = [self.limits.daily_calls, state.shared_limit].into_iter().flatten().min();
-        if daily.is_some_and(|most| state.calls_today >= most) {
-            return Turn::Withheld(Withheld::Quota(self.until_midnight()));
-        }
-        if state.queue.first() != Some(&ticket) || state.in_flight >= self.limits.concurrency.max(1) {
+        if state.queue.first() != Some(&ticket) {
             return Turn::NotYet;
         }
-        if let Some((calls, span)) = self.limits.window {
-            while state.ended.front().is_some_and(|&end| end + span <= now) {
-                state.ended.pop_front();
-            }
-            if state.in_flight + state.ended.len() >= calls.max(1) as usize {
+        let most = Part { concurrency: self.limits.concurrency.max(1) as u64, calls: self.most_calls() };
+        let part = match self.granted_part(&state, now) {
+            Ok(part) => part.unwrap_or(most),
+            Err(turn) => return turn,
+        };
+        if state.in_flight as u64 >= part.concurrency.min(most.concurrency) {
+            self.ask_if(part.concurrency < most.concurrency);
+            return Turn::NotYet;
+        }
+        if let Some((_, span)) = self.limits.window {
+            state.forget_ended(span, now);
+            if state.in_window() >= part.calls.min(most.calls) {
+                self.ask_if(part.calls < most.calls);
                 return state.ended.front().map_or(Turn::NotYet, |&end| Turn::In(end + span - now));
             }
         }
+        state.queue.remove(&ticket);
+        self.begin_call(&mut state, now);
+        Turn::Taken
+    }
+
+    /// Whether the vendor, or the day's count of all, says no.
+    fn withheld(&self, state: &State, now: Duration) -> Option<Withheld> {
+        if state.exhausted_until > now {
+            return Some(Withheld::Quota(state.exhausted_until - now));
+        }
+        if state.paused_until > now {
+            return Some(Withheld::Paused(state.paused_until - now));
+        }
+        let used_up = self.daily(state).is_some_and(|most| self.of_all(state) >= most);
+        used_up.then(|| Withheld::Quota(self.until_midnight()))
+    }
+
+    fn begin_call(&self, state: &mut State, now: Duration) {
         state.in_flight += 1;
         state.calls_today += 1;
         state.calls += 1;
-        state.queue.remove(&ticket);
-        Turn::Taken
+        self.note_call(state, now);
     }
 
     fn begin_day(&self, state: &mut State) {
         let today = self.clock.now().to_zoned_datetime(self.zone.clone()).date();
-        if state.day != Some(today) {
-            state.day = Some(today);
-            state.calls_today = 0;
+        // Never back: the vendor's day has begun for all when it has for one.
+        if state.day.is_none_or(|day| day < today) {
+            state.begin_day(today);
         }
     }
 
@@ -225,8 +256,9 @@ impl Budget {
         let until = self.clock.monotonic() + time;
         let mut state = self.state();
         state.paused_until = state.paused_until.max(until);
+        state.news.paused = true;
         drop(state);
-        self.changed.notify_waiters();
+        self.tell_all();
     }
 
     /// No calls for this long, because the vendor's day is used up.
@@ -234,23 +266,35 @@ impl Budget {
         let until = self.clock.monotonic() + time;
         let mut state = self.state();
         state.exhausted_until = state.exhausted_until.max(until);
+        state.news.exhausted = true;
         drop(state);
+        self.tell_all();
+    }
+
+    fn tell_all(&self) {
         self.changed.notify_waiters();
+        self.need.notify_one();
     }
 
     /// Learns the daily calls that the vendor grants the whole instance.
     pub fn granted(&self, daily: u64) {
-        if let Some(share) = self.limits.daily_share {
-            self.state().shared_limit = Some((daily as f64 * share) as u64);
+        let mut state = self.state();
+        if self.limits.daily_share.is_some() && state.granted != Some(daily) {
+            state.granted = Some(daily);
+            state.news.granted = true;
         }
     }
 
-    /// Calls begun in the vendor's present day.
+    /// Calls begun in the vendor's present day, by all processes as far as is known here.
     #[must_use]
     pub fn calls_today(&self) -> u64 {
         let mut state = self.state();
         self.begin_day(&mut state);
-        state.calls_today
+        self.of_all(&state)
+    }
+
+    fn of_all(&self, state: &State) -> u64 {
+        state.calls_today + state.hold.as_ref().map_or(0, |hold| hold.others_today)
     }
 
     /// How fast calls may follow each other, and how many are left of this day; `remaining` is what the vendor last said.
@@ -272,120 +316,39 @@ impl Budget {
     /// The most calls that we allow ourselves in a day, where that is known.
     #[must_use]
     pub fn daily_limit(&self) -> Option<u64> {
-        [self.limits.daily_calls, self.state().shared_limit].into_iter().flatten().min()
+        self.daily(&self.state())
+    }
+
+    fn daily(&self, state: &State) -> Option<u64> {
+        let of_granted = self.limits.daily_share.zip(state.granted).map(|(share, daily)| (daily as f64 * share) as u64);
+        [self.limits.daily_calls, of_granted].into_iter().flatten().min()
+    }
+
+    fn most_calls(&self) -> u64 {
+        self.limits.window.map_or(0, |(calls, _)| u64::from(calls.max(1)))
+    }
+}
+
+impl State {
+    fn begin_day(&mut self, day: Date) {
+        self.day = Some(day);
+        self.calls_today = 0;
+        if let Some(hold) = &mut self.hold {
+            hold.begin_day();
+        }
+    }
+
+    fn forget_ended(&mut self, span: Duration, now: Duration) {
+        while self.ended.front().is_some_and(|&end| end + span <= now) {
+            self.ended.pop_front();
+        }
+    }
+
+    /// Calls that count in the window.
+    fn in_window(&self) -> u64 {
+        (self.in_flight + self.ended.len()) as u64
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn limits(concurrency: usize, calls: u32) -> Limits {
-        Limits {
-            concurrency,
-            window: Some((calls, Duration::from_secs(20))),
-            daily_calls: None,
-            daily_share: None,
-            timeout: Duration::from_secs(1),
-        }
-    }
-
-    /// A budget on a manual clock that waiting moves.
-    fn budget(limits: Limits) -> (Arc<Budget>, Clock) {
-        let clock = Clock::manual("2026-11-23T12:00:00Z".parse().unwrap());
-        let hand = clock.clone();
-        let wait: Wait = Arc::new(move |time| {
-            let hand = hand.clone();
-            Box::pin(async move { hand.advance(time) })
-        });
-        let zone = TimeZone::posix("CST6CDT,M3.2.0,M11.1.0").unwrap();
-        (Arc::new(Budget::new(limits, zone, clock.clone(), wait)), clock)
-    }
-
-    #[tokio::test]
-    async fn no_window_ever_holds_more_than_allowed() {
-        let (budget, clock) = budget(limits(5, 10));
-        let mut begun = Vec::new();
-        for n in 0..95_u64 {
-            let permit = budget.acquire(Priority::Webhook).await.unwrap();
-            begun.push(clock.monotonic());
-            clock.advance(Duration::from_millis(n * 37 % 900));
-            drop(permit);
-        }
-        for start in &begun {
-            let inside = begun.iter().filter(|t| **t >= *start && **t < *start + Duration::from_secs(20)).count();
-            assert!(inside <= 10, "{inside} calls from {start:?}");
-        }
-        assert_eq!(budget.calls_today(), 95);
-    }
-
-    #[tokio::test]
-    async fn concurrency_holds_and_the_first_priority_goes_first() {
-        let (budget, _) = budget(limits(1, 1000));
-        let held = budget.acquire(Priority::Reconcile).await.unwrap();
-        let order = Arc::new(Mutex::new(Vec::new()));
-        let mut tasks = Vec::new();
-        for priority in [Priority::Reconcile, Priority::Webhook, Priority::FlowAction, Priority::Webhook] {
-            let (budget, order) = (Arc::clone(&budget), Arc::clone(&order));
-            tasks.push(tokio::spawn(async move {
-                let _permit = budget.acquire(priority).await.unwrap();
-                order.lock().unwrap().push(priority);
-                tokio::task::yield_now().await;
-            }));
-            tokio::task::yield_now().await;
-        }
-        assert!(order.lock().unwrap().is_empty());
-        drop(held);
-        for task in tasks {
-            task.await.unwrap();
-        }
-        use Priority::{FlowAction, Reconcile, Webhook};
-        assert_eq!(*order.lock().unwrap(), [FlowAction, Webhook, Webhook, Reconcile]);
-    }
-
-    #[tokio::test]
-    async fn a_caller_that_goes_away_leaves_the_queue() {
-        let (budget, _) = budget(limits(1, 1000));
-        let held = budget.acquire(Priority::Webhook).await.unwrap();
-        let mut gone = Box::pin(budget.acquire(Priority::FlowAction));
-        assert!(futures_util::poll!(gone.as_mut()).is_pending());
-        drop(gone);
-        drop(held);
-        assert!(budget.acquire(Priority::Reconcile).await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn the_day_of_marketo_ends_at_midnight_central() {
-        let (budget, clock) = budget(Limits { daily_calls: Some(2), ..limits(5, 1000) });
-        for _ in 0..2 {
-            drop(budget.acquire(Priority::Webhook).await.unwrap());
-        }
-        // 12:00 UTC is 06:00 in winter Central time.
-        let left = Duration::from_hours(18);
-        assert_eq!(budget.acquire(Priority::Webhook).await.err(), Some(Withheld::Quota(left)));
-        clock.advance(left);
-        assert!(budget.acquire(Priority::Webhook).await.is_ok());
-        assert_eq!(budget.calls_today(), 1);
-    }
-
-    #[tokio::test]
-    async fn a_pause_answers_at_once_and_ends() {
-        let (budget, clock) = budget(limits(5, 1000));
-        budget.pause(Duration::from_secs(20));
-        let why = Withheld::Paused(Duration::from_secs(20));
-        assert_eq!(budget.acquire(Priority::FlowAction).await.err(), Some(why));
-        clock.advance(Duration::from_secs(20));
-        assert!(budget.acquire(Priority::FlowAction).await.is_ok());
-    }
-
-    #[tokio::test]
-    async fn a_share_of_what_the_vendor_grants_is_the_limit() {
-        let (budget, _) = budget(Limits { daily_share: Some(0.5), ..limits(5, 1000) });
-        budget.granted(6);
-        assert_eq!(budget.daily_limit(), Some(3));
-        for _ in 0..3 {
-            drop(budget.acquire(Priority::Webhook).await.unwrap());
-        }
-        assert!(matches!(budget.acquire(Priority::Webhook).await.err(), Some(Withheld::Quota(_))));
-    }
-}
+mod tests;

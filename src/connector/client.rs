@@ -12,7 +12,7 @@ use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response};
 use tracing::Instrument;
 
-use super::budget::{Budget, Limits, Priority, Wait, Withheld};
+use super::budget::{Budget, BudgetUse, Limits, Priority, Sharing, Wait, Withheld};
 use super::circuit::{Circuit, CircuitState};
 use super::errors::{Fault, Verdict};
 use super::{Pace, Vendor, wire};
@@ -92,8 +92,9 @@ impl Answer {
 /// What may be shown of a vendor's line.
 #[derive(Clone, Debug)]
 pub struct Usage {
-    /// Calls made in the vendor's present day.
+    /// Calls made in the vendor's present day, by all processes that share the budget.
     pub calls_today: u64,
+    pub budget: BudgetUse,
     /// The most we allow ourselves in a day, where that is known.
     pub daily_limit: Option<u64>,
     /// Calls left to the whole instance, as the vendor last said.
@@ -149,6 +150,16 @@ impl Line {
         &self.http
     }
 
+    /// Shares the budget from now on.
+    pub fn share(&self, with: &Sharing) {
+        self.budget.share(with.replica.clone(), with.lease);
+    }
+
+    /// Settles with those who share the budget, until told to stop.
+    pub async fn keep(&self, with: &Sharing) {
+        self.budget.keep(&*with.pool, &with.stop).await;
+    }
+
     pub fn pace(&self) -> Pace {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         Pace { call_millis: seen.call_millis, ..self.budget.pace_of_calls(seen.remaining) }
@@ -158,6 +169,7 @@ impl Line {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         Usage {
             calls_today: self.budget.calls_today(),
+            budget: self.budget.in_use(),
             daily_limit: self.budget.daily_limit(),
             remaining: seen.remaining,
             day_left: self.budget.until_midnight(),

@@ -31,7 +31,7 @@ use url::Url;
 
 pub use self::checkup::Permission;
 use self::envelope::Envelope;
-use super::budget::{Limits, Priority, Wait, runtime_wait};
+use super::budget::{Limits, Priority, Sharing, Wait, runtime_wait};
 use super::client::{Answer, Call, InvalidSettings, Line, Usage};
 use super::errors::{Fault, MARKETO_WINDOW, Verdict, of_token};
 use super::token::TokenSlot;
@@ -140,6 +140,13 @@ impl MarketoClient {
     #[must_use]
     pub fn prioritised(&self, priority: Priority) -> Self {
         Self { shared: Arc::clone(&self.shared), priority }
+    }
+
+    /// Shares the budget from now on. What is returned settles with the others, and is to run for as long as calls are made.
+    pub fn share_budget(&self, with: Sharing) -> impl Future<Output = ()> + Send + use<> {
+        self.shared.line.share(&with);
+        let shared = Arc::clone(&self.shared);
+        async move { shared.line.keep(&with).await }
     }
 
     /// What may be shown of the traffic.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use askama::Template;
 use futures_util::future::{join, join_all, join4};
 
+use super::vendors::resumption;
 use super::view::{View, thousands};
 use super::visitor::Visitor;
 use super::{Frame, Page};
@@ -216,14 +217,12 @@ fn tiles(stats: &View, waiting: &View, catch_ups: &View) -> Vec<Tile> {
         let vendor = stats.at(&format!("vendors.{vendor}"));
         let detail =
             if vendor.has("limit") { format!("of {}", vendor.count("limit")) } else { "no limit known".to_owned() };
-        let down = vendor.is("circuit", "open");
-        tiles.push(tile(
-            name,
-            vendor.count("calls_today"),
-            if down { "not answering".to_owned() } else { detail },
-            if down { "bad" } else { "" },
-            "/vendors",
-        ));
+        let (detail, tone) = match (vendor.is("circuit", "open"), resumption(&vendor)) {
+            (true, _) => ("not answering".to_owned(), "bad"),
+            (_, Some(at)) => (format!("used up; again {at}"), "warn"),
+            (_, None) => (detail, ""),
+        };
+        tiles.push(tile(name, vendor.count("calls_today"), detail, tone, "/vendors"));
     }
     tiles
 }

@@ -1,6 +1,7 @@
 //! Both vendors: whether they answer, what is left of their calls, and everything that the sync needs of them.
 
 use askama::Template;
+use jiff::Timestamp;
 
 use super::overview::{self, Chart, two};
 use super::view::View;
@@ -14,6 +15,8 @@ pub(super) struct Vendor {
     /// Of the day's calls, in percent; none without a limit.
     used: Option<i64>,
     tone: &'static str,
+    /// When calls are made again; none while they are.
+    resumes: Option<String>,
 }
 
 #[derive(Template)]
@@ -22,6 +25,12 @@ struct Vendors {
     frame: Frame,
     vendors: Vec<Vendor>,
     charts: Vec<Chart>,
+}
+
+/// When calls are made again, where the day's are used up.
+pub(super) fn resumption(figures: &View) -> Option<String> {
+    let at: Timestamp = figures.text("resumes_at").parse().ok()?;
+    Some(at.strftime("on %-d %B at %H:%M UTC").to_string())
 }
 
 pub(super) async fn show(visitor: Visitor) -> Page {
@@ -33,7 +42,8 @@ pub(super) async fn show(visitor: Visitor) -> Page {
         let used =
             (limit > 0 && figures.has("calls_today")).then(|| (figures.number("calls_today") * 100 / limit).min(100));
         let tone = if used.is_some_and(|used| used >= 90) { "bad" } else { "good" };
-        Vendor { name, figures, used, tone }
+        let resumes = resumption(&figures);
+        Vendor { name, figures, used, tone, resumes }
     });
     let page = Vendors { frame: visitor.live("Vendors and quota", "vendors"), vendors: vendors.into(), charts };
     visitor.page(&page)

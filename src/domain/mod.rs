@@ -4,6 +4,7 @@
 //! database, vendor wire format, HTTP or async; time comes in as an argument.
 
 pub mod address;
+pub mod budget;
 pub mod catalogue;
 pub mod clock;
 pub mod closed_list;

@@ -6,7 +6,7 @@
 use metrics::{Unit, describe_counter, describe_gauge, gauge};
 
 use super::ApiState;
-use super::stats::Stats;
+use super::stats::{Stats, VendorBudget};
 
 const MAPPINGS: &str = "campaign_sync_mappings";
 const MEMBERS: &str = "campaign_sync_members";
@@ -22,6 +22,11 @@ const DELIVERED: &str = "campaign_sync_last_delivery_age_seconds";
 const CALLS: &str = "campaign_sync_vendor_calls_today";
 const LIMIT: &str = "campaign_sync_vendor_calls_limit";
 const CIRCUIT: &str = "campaign_sync_vendor_circuit_open";
+const RESUMES: &str = "campaign_sync_vendor_resumes_in_seconds";
+const REPLICAS: &str = "campaign_sync_vendor_replicas";
+const ALLOWED: &str = "campaign_sync_vendor_budget_limit";
+const HELD: &str = "campaign_sync_vendor_budget_held";
+const OWN: &str = "campaign_sync_vendor_budget_own";
 const SILENCE: &str = "campaign_sync_source_silence_seconds";
 
 /// What each name means, for whoever reads `/metrics`.
@@ -41,8 +46,13 @@ pub fn describe() {
     describe_gauge!(DRIFT, Unit::Count, "Members that comparisons found different in the hour up to the last one");
     describe_gauge!(COMPARED, Unit::Seconds, "Since a comparison last ended; NaN before the first");
     describe_gauge!(DELIVERED, Unit::Seconds, "Since a receiver last took an event; NaN before the first");
-    describe_gauge!(CALLS, Unit::Count, "Calls made since the vendor's day began");
-    describe_gauge!(LIMIT, Unit::Count, "Calls that may be made in a day");
+    describe_gauge!(CALLS, Unit::Count, "Calls made by all processes since the vendor's day began");
+    describe_gauge!(LIMIT, Unit::Count, "Calls that all processes may make in a day");
+    describe_gauge!(RESUMES, Unit::Seconds, "Until calls are made again; 0 while the day's are not used up");
+    describe_gauge!(REPLICAS, Unit::Count, "Processes that call the vendor at the moment");
+    describe_gauge!(ALLOWED, Unit::Count, "Calls that all processes may have in flight, or in a window");
+    describe_gauge!(HELD, Unit::Count, "Calls that processes hold of that, those that are gone included");
+    describe_gauge!(OWN, Unit::Count, "Calls that this process may have of that");
     describe_gauge!(CIRCUIT, Unit::Count, "1 while calls are held back because the vendor is down");
     describe_gauge!(SILENCE, Unit::Seconds, "Since a source was last heard of; NaN when that is long ago");
     describe_counter!(
@@ -105,6 +115,21 @@ fn record(stats: &Stats) {
         gauge!(CALLS, "vendor" => name).set(or_unknown(vendor.calls_today));
         gauge!(LIMIT, "vendor" => name).set(or_unknown(vendor.limit));
         gauge!(CIRCUIT, "vendor" => name).set(f64::from(u8::from(vendor.circuit == Some("open"))));
+        let resumes = vendor.resumes_at.map_or(0, |at| (at.millis() - now).max(0));
+        gauge!(RESUMES, "vendor" => name).set(resumes as f64 / 1000.0);
+        record_budget(name, vendor.budget.as_ref());
         gauge!(SILENCE, "source" => name).set(since(vendor.last_event_at));
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "Prometheus knows no other numbers")]
+fn record_budget(vendor: &'static str, budget: Option<&VendorBudget>) {
+    let Some(budget) = budget else { return };
+    gauge!(REPLICAS, "vendor" => vendor).set(budget.replicas as f64);
+    let portions = [("concurrency", Some(&budget.concurrency)), ("window", budget.window.as_ref())];
+    for (of, portion) in portions.into_iter().filter_map(|(of, portion)| Some((of, portion?))) {
+        gauge!(ALLOWED, "vendor" => vendor, "of" => of).set(portion.limit as f64);
+        gauge!(HELD, "vendor" => vendor, "of" => of).set(portion.held as f64);
+        gauge!(OWN, "vendor" => vendor, "of" => of).set(portion.own as f64);
     }
 }

@@ -49,6 +49,7 @@ use tower_http::cors::{AllowOrigin, CorsLayer};
 use utoipa_axum::router::OpenApiRouter;
 
 use crate::config::Config;
+use crate::connector::budget::BudgetUse;
 use crate::connector::{Marketo, Salesforce};
 use crate::diagnosis::Diagnosis;
 use crate::domain::mapping::Policies;
@@ -77,6 +78,8 @@ pub struct VendorHealth {
     pub limit: Option<u64>,
     /// Whether calls are held back because the vendor is down.
     pub circuit_open: bool,
+    /// How the calls that are allowed are used; none where nobody counts them.
+    pub budget: Option<BudgetUse>,
 }
 
 /// Asked for both vendors whenever somebody looks: Marketo first.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::extract::State;
+use jiff::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -12,8 +13,11 @@ use super::extract::Json;
 use super::refusal::Answer;
 use super::schema::Time;
 use super::{ApiState, VendorHealth};
+use crate::connector::budget::BudgetUse;
+use crate::domain::budget::Part;
 use crate::domain::mapping::MappingState;
 use crate::domain::merge::SyncState;
+use crate::store::budgets::SharedUse;
 use crate::store::reports::LATE;
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -89,24 +93,84 @@ pub(super) struct Vendors {
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct Vendor {
-    /// Null when it is not known.
+    /// Calls of all processes since the vendor's day began; null when it is not known.
     pub(super) calls_today: Option<u64>,
-    /// Null when it is not known.
+    /// Calls that all may make in a day; null when it is not known.
     pub(super) limit: Option<u64>,
+    /// When calls are made again; null while the day's are not used up.
+    pub(super) resumes_at: Option<Time>,
     /// `closed` while calls are made, `open` while the vendor is down; null when it is not known.
     pub(super) circuit: Option<&'static str>,
     /// When its last webhook came; null when that is long ago.
     pub(super) last_event_at: Option<Time>,
     /// No webhook of it came for a day, while a mapping was active: changes are found by polling and comparing.
     pub(super) silent: bool,
+    /// How the calls are shared; null when it is not known.
+    pub(super) budget: Option<VendorBudget>,
+}
+
+/// How processes on this database share what a vendor may be asked.
+#[derive(Serialize, ToSchema)]
+pub(super) struct VendorBudget {
+    /// Those that call it at the moment.
+    pub(super) replicas: u64,
+    /// Calls of the process that answers, since the vendor's day began.
+    pub(super) own_calls_today: u64,
+    /// Calls in flight.
+    pub(super) concurrency: Portion,
+    /// Calls in a window; null without a limit.
+    pub(super) window: Option<Portion>,
+    pub(super) window_seconds: Option<f64>,
+}
+
+/// Who may use how much.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Portion {
+    /// All together.
+    pub(super) limit: u64,
+    /// What processes hold or have in use, those included that are gone.
+    pub(super) held: u64,
+    /// What the process that answers may use.
+    pub(super) own: u64,
 }
 
 impl Vendor {
-    fn of(health: Option<VendorHealth>, last: Option<i64>, silent: bool) -> Self {
+    fn of(health: Option<VendorHealth>, shared: &SharedUse, now: Timestamp, last: Option<i64>, silent: bool) -> Self {
         let circuit = health.as_ref().map(|health| if health.circuit_open { "open" } else { "closed" });
         let health = health.unwrap_or_default();
         let last_event_at = last.map(Time::of);
-        Self { calls_today: health.calls_today, limit: health.limit, circuit, last_event_at, silent }
+        let here = health.budget.as_ref();
+        // The others' calls are known here as of the last settlement, our own are known there as of it.
+        let of_today = here.filter(|used| used.day == shared.day).map(|_| shared.calls_today);
+        let calls_today = health.calls_today.max(of_today);
+        // Others may have used up what this process has not called for.
+        let used_up = calls_today.zip(health.limit).is_some_and(|(calls, limit)| calls >= limit);
+        let exhausted = here.and_then(|used| used.exhausted.or(used_up.then_some(used.day_left)));
+        let exhausted = exhausted.and_then(|time| now.checked_add(time).ok());
+        let resumes_at = exhausted.map(Timestamp::as_millisecond).max(shared.exhausted_until);
+        Self {
+            calls_today,
+            limit: health.limit,
+            resumes_at: resumes_at.map(Time::of),
+            circuit,
+            last_event_at,
+            silent,
+            budget: here.map(|used| VendorBudget::of(used, shared)),
+        }
+    }
+}
+
+impl VendorBudget {
+    fn of(used: &BudgetUse, shared: &SharedUse) -> Self {
+        let portion =
+            |of: fn(&Part) -> u64| Portion { limit: of(&used.most), held: of(&shared.held), own: of(&used.part) };
+        Self {
+            replicas: shared.replicas,
+            own_calls_today: used.own_today,
+            concurrency: portion(|part| part.concurrency),
+            window: used.window.map(|_| portion(|part| part.calls)),
+            window_seconds: used.window.map(|span| span.as_secs_f64()),
+        }
     }
 }
 
@@ -128,8 +192,11 @@ impl Stats {
         let pace = api.store.pace().await?;
         let heard = api.store.last_heard().await?;
         let silent = api.store.silences().await?;
+        let of_marketo = api.store.shared_use("marketo").await?;
+        let of_salesforce = api.store.shared_use("salesforce").await?;
         let (marketo, salesforce) = api.vendors.as_ref().map(|gauge| gauge()).unzip();
         let now = api.store.clock().now();
+        let last = |vendor: &str| heard.get(vendor).copied();
         let count = |state: &str| open.count.get(state).copied().unwrap_or(0);
         Ok(Self {
             generated_at: Time::at(now),
@@ -152,8 +219,14 @@ impl Stats {
             drift: api.store.drift().await?.map(|(at, members)| Drift { members, at: Time::of(at) }),
             last_delivery_at: api.store.last_delivery().await?.map(Time::of),
             vendors: Vendors {
-                marketo: Vendor::of(marketo, heard.get("marketo").copied(), silent.contains_key("marketo")),
-                salesforce: Vendor::of(salesforce, heard.get("salesforce").copied(), silent.contains_key("salesforce")),
+                marketo: Vendor::of(marketo, &of_marketo, now, last("marketo"), silent.contains_key("marketo")),
+                salesforce: Vendor::of(
+                    salesforce,
+                    &of_salesforce,
+                    now,
+                    last("salesforce"),
+                    silent.contains_key("salesforce"),
+                ),
             },
         })
     }

@@ -21,6 +21,7 @@ use tokio::sync::Mutex;
 
 use super::StoreError;
 use super::writer::{LOG_PAGES, WriteTx, Writer};
+use crate::domain::clock::Clock;
 
 /// How long a statement waits for SQLite's one writer before it fails.
 const BUSY: Duration = Duration::from_secs(30);
@@ -141,6 +142,16 @@ impl Backend {
         match self {
             Self::Sqlite => "",
             Self::Postgres => "FOR KEY SHARE",
+        }
+    }
+
+    /// The time of all processes on one database, and its arguments after `$1`: on a server the server's, since machines differ.
+    pub(super) fn shared_now(self, clock: &Clock) -> (&'static str, Vec<Arg>) {
+        match (self, clock) {
+            (Self::Postgres, Clock::System(_)) => {
+                ("CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)", vec![])
+            }
+            _ => ("CAST($2 AS BIGINT)", args![clock.now().as_millisecond()]),
         }
     }
 

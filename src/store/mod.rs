@@ -4,6 +4,7 @@
 //! anything that `domain` decides: it keeps what it is told.
 
 pub mod addresses;
+pub mod budgets;
 pub mod campaigns;
 pub mod changes;
 pub mod deliveries;

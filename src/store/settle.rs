@@ -32,7 +32,7 @@ pub enum End {
     Superseded,
     /// The turn of a flow action has not come, before `due_at` (epoch milliseconds): this was no attempt.
     Later { due_at: i64 },
-    /// Another attempt, not before `due_at` (epoch milliseconds).
+    /// Another attempt, not before `due_at` (epoch milliseconds). One for which no call was left (`quota`) was none.
     Retry { due_at: i64, reason: String, error: Option<VendorError> },
     /// Waits for a person, the mapping, or the vendor's configuration.
     Parked { reason: String, error: Option<VendorError> },
@@ -95,7 +95,7 @@ pub(super) async fn settle(store: &Store, tx: &mut Tx, settled: &[Settled]) -> R
                outcome = CASE WHEN r.state = 'retryable' AND y.id IS NOT NULL THEN 'superseded' ELSE r.outcome END,
                completed_at = CASE WHEN r.state = 'retryable' AND y.id IS NOT NULL THEN $2 ELSE r.completed_at END,
                due_at = r.due_at, reason = r.reason, vendor = r.vendor, code = r.code, message = r.message,
-               attempts = CASE WHEN r.state = 'available' THEN outbox.attempts - 1 ELSE outbox.attempts END,
+               attempts = CASE WHEN r.state = 'available' OR r.reason = 'quota' THEN outbox.attempts - 1 ELSE outbox.attempts END,
                payload = CASE WHEN r.state = 'retryable' AND outbox.kind = 'hint' THEN NULL ELSE outbox.payload END
              FROM {rows} JOIN outbox o ON o.id = r.id
              LEFT JOIN outbox y ON y.lane = o.lane AND y.subject = o.subject AND y.kind = 'hint' AND o.kind = 'hint'

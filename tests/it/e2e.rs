@@ -38,6 +38,7 @@ mod poison;
 mod poisoned_vendors;
 mod police;
 mod polling;
+mod replicas;
 mod resolve;
 mod rows;
 mod running;

@@ -3,6 +3,7 @@
 //! Stands on the public methods; looks into the tables only to recount what the store counts by itself.
 
 mod bridge;
+mod budgets;
 mod campaigns;
 mod commands;
 mod deliveries;

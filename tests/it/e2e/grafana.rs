@@ -13,8 +13,19 @@ const ALERTS: &str = include_str!("../../../integrations/grafana/alerts.yaml");
 const PREFIX: &str = "campaign_sync_";
 /// What a name of ours that is no count of things ends with.
 const UNITS: [&str; 4] = ["_seconds", "_total", "_per_second", "_today"];
-const COUNTS: [&str; 7] =
-    ["mappings", "members", "drift_members", "open_changes", "records", "vendor_calls_limit", "vendor_circuit_open"];
+const COUNTS: [&str; 11] = [
+    "mappings",
+    "members",
+    "drift_members",
+    "open_changes",
+    "records",
+    "vendor_calls_limit",
+    "vendor_circuit_open",
+    "vendor_replicas",
+    "vendor_budget_limit",
+    "vendor_budget_held",
+    "vendor_budget_own",
+];
 
 /// The expressions of the dashboard and of the rules.
 fn queries() -> Vec<String> {

@@ -20,7 +20,7 @@ use super::storm::calm_only;
 use super::world::{SOON, TOKEN, World};
 
 /// Changes in each case.
-const CHANGES: usize = 60;
+pub const CHANGES: usize = 60;
 /// A sender tries again after this long without an answer.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -34,7 +34,7 @@ struct Toll {
 }
 
 /// Who tells of changes, and how often it was sent away.
-struct Sender<'a> {
+pub struct Sender<'a> {
     running: &'a Running,
     names: Vec<String>,
     told: Cell<usize>,
@@ -43,7 +43,7 @@ struct Sender<'a> {
 
 impl<'a> Sender<'a> {
     /// People who are only known to Marketo; everybody who joins has to be created in Salesforce.
-    fn new(running: &'a Running, name: &str) -> Self {
+    pub fn new(running: &'a Running, name: &str) -> Self {
         Self::of(running, name, CHANGES)
     }
 
@@ -64,8 +64,11 @@ impl<'a> Sender<'a> {
 
     /// The same, to one door after the other.
     async fn tell(&self, doors: &[&str]) {
-        let doors: Vec<Api> =
-            doors.iter().map(|url| Api::new(url).with_header("authorization", &format!("Bearer {TOKEN}"))).collect();
+        self.tell_at(|n| doors[n % doors.len()].to_owned()).await;
+    }
+
+    /// The same, to the door that is there at the `n`th attempt; it may be gone before it is reached.
+    pub async fn tell_at(&self, door: impl Fn(usize) -> String) {
         for (n, name) in self.names.iter().enumerate() {
             self.running.world.set_in_marketo(name, "Invited");
             let id = self.running.world.marketo_id(name).unwrap();
@@ -73,14 +76,15 @@ impl<'a> Sender<'a> {
                 json!({"event": "program_member.changed", "leadId": id, "programId": self.running.world.program});
             let tries = Cell::new(n);
             eventually("a webhook to be taken", SOON, async || {
-                let door = &doors[tries.get() % doors.len()];
+                let door = Api::new(&door(tries.get())).with_header("authorization", &format!("Bearer {TOKEN}"));
                 tries.set(tries.get() + 1);
-                let sent = door.post_bytes("/webhooks/marketo", body.to_string(), "application/json");
-                let status = tokio::time::timeout(PATIENCE, sent).await.map(|answer| answer.status.as_u16());
-                if status == Ok(200) {
+                let sent = door.try_post_bytes("/webhooks/marketo", body.to_string(), "application/json");
+                let answer = tokio::time::timeout(PATIENCE, sent).await;
+                let status = answer.map(|answer| answer.map(|answer| answer.status.as_u16()));
+                if matches!(status, Ok(Ok(200))) {
                     return Some(());
                 }
-                assert!(matches!(status, Err(_) | Ok(503)), "{status:?}");
+                assert!(matches!(status, Err(_) | Ok(Err(_) | Ok(503))), "{status:?}");
                 self.refused.set(self.refused.get() + 1);
                 None
             })
@@ -90,7 +94,7 @@ impl<'a> Sender<'a> {
     }
 
     /// Waits until so many are told of.
-    async fn has_told(&self, count: usize) {
+    pub async fn has_told(&self, count: usize) {
         eventually("some to be told of", SOON, async || (self.told.get() >= count).then_some(())).await;
     }
 
@@ -100,7 +104,7 @@ impl<'a> Sender<'a> {
     }
 
     /// Waits for the end, and counts.
-    async fn toll(&self, what: &str) {
+    pub async fn toll(&self, what: &str) {
         let running = self.running;
         let there = |name: &String| {
             let wanted = vec!["Invited".to_owned()];
@@ -132,7 +136,7 @@ impl<'a> Sender<'a> {
     }
 }
 
-async fn on(url: &str) -> Running {
+pub async fn on(url: &str) -> Running {
     let world = World::new().await;
     world.bystanders(4);
     let launch = world.launch_on(url);

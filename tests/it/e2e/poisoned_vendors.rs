@@ -18,7 +18,7 @@ const MEMORY: u64 = 512 << 20;
 
 impl World {
     /// Another program and campaign of the same kind.
-    fn another_pair(&self, name: &str) -> (i64, Id) {
+    pub fn another_pair(&self, name: &str) -> (i64, Id) {
         let program = NewProgram { name: name.to_owned(), channel: "Webinar".to_owned(), ..NewProgram::default() };
         let program = self.emulators.marketo.with(|m| m.add_program(program).unwrap());
         let campaign = self.emulators.salesforce.with(|org| {

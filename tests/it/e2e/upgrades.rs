@@ -73,6 +73,42 @@ on_both! {
         }
     }
 
+    async fn an_older_version_goes_on_while_a_newer_one_migrates_under_it(database: TestDatabase) {
+        calm_only!("changes the schema");
+        let running = Running::new(&database).await;
+        goes_on(&running, "Before").await;
+        let names: Vec<String> = (0..30).map(|n| format!("Meanwhile{n}")).collect();
+        names.iter().for_each(|name| _ = running.world.marketo_person(name));
+        let load = async {
+            for name in &names {
+                running.world.set_in_marketo(name, "Invited");
+            }
+            running.both_hold("everybody", |side| names.iter().all(|name| side.contains_key(name))).await;
+        };
+        // What migrations do: columns that may be left out, tables and indexes that nobody knows. And they are noted.
+        let tables = Tables::open(&database.url).await;
+        let migrate = async {
+            for sql in ["ALTER TABLE members ADD COLUMN newer BIGINT", "ALTER TABLE outbox ADD COLUMN newer BIGINT NOT NULL DEFAULT 0",
+                "ALTER TABLE lanes ADD COLUMN newer TEXT", "ALTER TABLE budget_parts ADD COLUMN newer TEXT", "CREATE TABLE newer (id BIGINT)",
+                "CREATE INDEX outbox_newer ON outbox (newer)", "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) VALUES (9999, 'newer', TRUE, '\\x00', 0)"]
+            {
+                tables.execute(sql).await;
+            }
+        };
+        tokio::join!(load, migrate);
+        goes_on(&running, "Under").await;
+        // Started again it refuses to touch a schema that it does not know, says so, and goes on where it is told to leave it alone.
+        let Running { world, service, mapping, api } = running;
+        let (_, stopped) = service.terminate().await;
+        let refused = stopped.command().output().unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{refused:?}");
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("9999"), "{refused:?}");
+        let service = stopped.flag("--no-migrate").start().await;
+        let running = Running { world, service, mapping, api }.again();
+        goes_on(&running, "After").await;
+        running.at_rest().await;
+    }
+
     async fn a_copy_made_under_load_as_the_guide_says_is_restored_and_goes_on(database: TestDatabase) {
         calm_only!("compares what is stored");
         let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/guides/back-up.md");

@@ -34,6 +34,38 @@ on_both! {
         world.recount().await;
     }
 
+    /// By steps and not by time: how many claims are worked off before the few are.
+    async fn ten_wait_for_one_batch_at_the_most_whatever_is_beside_them(database: TestDatabase) {
+        let world = World::new(database).await;
+        let (long, short) = (world.mapped(1).await, world.mapped(2).await);
+        for part in 0..5_u32 {
+            let work: Vec<_> = (1..=1_000).map(|person| world.hint(&long, i64::from(part * 1_000 + person))).collect();
+            world.enqueue(&work).await;
+        }
+        let short_lane = short.campaign_id.to_string();
+        let of_short = |claim: &Claim| claim.changes.iter().filter(|change| change.lane == short_lane).count();
+        // A batch of the long one is in hand when the others come; they come in while it is, and are in the next claim.
+        world.clock.advance(Duration::from_millis(1));
+        let in_hand = world.store.claim("a", LEASE, 1000).await.unwrap();
+        let work: Vec<_> = (1..=10).map(|person| world.hint(&short, person)).collect();
+        world.enqueue(&work).await;
+        // Another worker takes them at once.
+        let beside = world.store.claim("b", LEASE, 1000).await.unwrap();
+        assert_eq!((of_short(&in_hand), of_short(&beside), beside.changes.len()), (0, 10, 10));
+        world.end_all(beside, &End::Applied).await;
+        world.end_all(in_hand, &End::Applied).await;
+        // One worker alone: they share its claims from the first one on, and are behind with it.
+        world.clock.advance(Duration::from_millis(1));
+        let work: Vec<_> = (11..=20).map(|person| world.hint(&short, person)).collect();
+        world.enqueue(&work).await;
+        world.clock.advance(Duration::from_millis(1));
+        let claim = world.store.claim("a", LEASE, 1000).await.unwrap();
+        assert_eq!(of_short(&claim), 10);
+        assert!(claim.changes.len() >= 500, "and the long one is worked off beside them: {}", claim.changes.len());
+        world.end_all(claim, &End::Applied).await;
+        world.recount().await;
+    }
+
     async fn a_long_lane_gives_way_after_a_batch(database: TestDatabase) {
         let world = World::new(database).await;
         let (long, short) = (world.mapped(1).await, world.mapped(2).await);

@@ -107,6 +107,16 @@ impl Api {
         self.try_send(Method::GET, path, None).await
     }
 
+    /// The same with the bytes as they are.
+    pub async fn try_post_bytes(
+        &self,
+        path: &str,
+        body: impl Into<Vec<u8>>,
+        content_type: &str,
+    ) -> Result<Answer, reqwest::Error> {
+        self.try_send(Method::POST, path, Some((body.into(), content_type))).await
+    }
+
     async fn try_send(
         &self,
         method: Method,

@@ -59,6 +59,12 @@ impl Launch {
         self
     }
 
+    /// One more argument that has no value.
+    pub fn flag(mut self, name: &str) -> Self {
+        self.args.push(name.to_owned());
+        self
+    }
+
     /// One environment variable.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
