@@ -6,40 +6,78 @@
 #![expect(clippy::unwrap_used, reason = "a workload that cannot go on has failed")]
 #![expect(clippy::print_stdout, reason = "the figures are the result")]
 
+#[path = "suite/asked.rs"]
+mod asked;
 #[path = "suite/calls.rs"]
 mod calls;
+#[path = "suite/claims.rs"]
+mod claims;
 #[path = "suite/compared.rs"]
 mod compared;
+#[path = "suite/costs.rs"]
+mod costs;
 #[path = "suite/deliveries.rs"]
 mod deliveries;
+#[path = "suite/drain.rs"]
+mod drain;
+#[path = "suite/dup.rs"]
+mod dup;
 #[path = "suite/fanout.rs"]
 mod fanout;
 #[path = "suite/filled.rs"]
 mod filled;
+#[path = "suite/flat.rs"]
+mod flat;
 #[path = "suite/generated.rs"]
 mod generated;
 #[path = "suite/ground.rs"]
 mod ground;
+#[path = "suite/growth.rs"]
+mod growth;
 #[path = "suite/ingest.rs"]
 mod ingest;
+#[path = "suite/known.rs"]
+mod known;
 #[path = "suite/latency.rs"]
 mod latency;
+#[path = "suite/limited.rs"]
+mod limited;
+#[path = "suite/load.rs"]
+mod load;
 #[path = "suite/log.rs"]
 mod log;
+#[path = "suite/memory.rs"]
+mod memory;
+#[path = "suite/naive.rs"]
+mod naive;
+#[path = "suite/open.rs"]
+mod open;
 #[path = "suite/pages.rs"]
 mod pages;
+#[path = "suite/peers.rs"]
+mod peers;
+#[path = "suite/peopled.rs"]
+mod peopled;
 #[path = "suite/reconcile.rs"]
 mod reconcile;
+#[path = "suite/replicas.rs"]
+mod replicas;
+#[path = "suite/restart.rs"]
+mod restart;
+#[path = "suite/same_rows.rs"]
+mod same_rows;
 #[path = "suite/sink.rs"]
 mod sink;
 #[path = "suite/spread.rs"]
 mod spread;
+#[path = "suite/sync_probe.rs"]
+mod sync_probe;
 #[path = "suite/visited.rs"]
 mod visited;
 #[path = "suite/world.rs"]
 mod world;
 
-use ground::Tables;
+use ground::{Launch, Tables};
 use serde_json::{Value, json};
 
 /// A figure with its goal.
@@ -69,6 +107,12 @@ fn main() {
     if wanted("ingest") {
         figures.extend(runtime.block_on(ingest::run()));
     }
+    if wanted("ingest.open") {
+        figures.extend(runtime.block_on(open::run()));
+    }
+    if wanted("ingest.dup") {
+        figures.extend(runtime.block_on(dup::run()));
+    }
     if wanted("calls") {
         figures.extend(runtime.block_on(calls::run()));
     }
@@ -86,6 +130,27 @@ fn main() {
     }
     if wanted("reconcile") {
         figures.extend(runtime.block_on(compared::run()));
+    }
+    if wanted("drain") {
+        figures.extend(runtime.block_on(drain::run()));
+    }
+    if wanted("drain.limited") {
+        figures.extend(runtime.block_on(limited::run()));
+    }
+    if wanted("flat") {
+        figures.extend(runtime.block_on(flat::run()));
+    }
+    if wanted("restart") {
+        figures.extend(runtime.block_on(restart::run()));
+    }
+    if wanted("memory") {
+        figures.extend(runtime.block_on(memory::run()));
+    }
+    if wanted("replicas") {
+        figures.extend(runtime.block_on(replicas::run()));
+    }
+    if wanted("growth") {
+        figures.extend(runtime.block_on(growth::run()));
     }
     println!("\n{:10} {:64} {:>12}  goal", "workload", "what", "value");
     for figure in &figures {

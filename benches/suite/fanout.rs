@@ -1,5 +1,6 @@
 //! What one transaction stores when 200 members have changed: their state, history and events, and a delivery for each
-//! subscription; against plain inserts of as many rows into one table of the same database, in the same rounds.
+//! subscription; against plain inserts of as many rows into one table of the same database, and the same rows put straight into the same
+//! tables, in the same rounds.
 
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use uuid::Uuid;
 use crate::Figure;
 use crate::ground::{Tables, TestDatabase, name_of};
 use crate::log::Log;
+use crate::same_rows::SameRows;
 use crate::spread::Spread;
 
 const CHANGES: usize = 200;
@@ -32,25 +34,29 @@ pub async fn run() -> Vec<Figure> {
     figures
 }
 
-async fn case(database: &TestDatabase, beside: &TestDatabase, subscriptions: usize) -> [Figure; 2] {
+async fn case(database: &TestDatabase, beside: &TestDatabase, subscriptions: usize) -> [Figure; 3] {
     let mut log = Log::new(database, CHANGES).await;
     for n in 0..subscriptions {
         log.subscribe(&format!("https://example.com/{n}"), true).await;
     }
     let mut probe = Probe::new(beside).await;
+    log.change(CHANGES).await;
+    let mut same = SameRows::new(database, beside.fresh().await, CHANGES, subscriptions).await;
     // State, history, event; deliveries.
     let rows = CHANGES * (3 + subscriptions);
-    let (mut ours, mut ratios) = (Vec::new(), Vec::new());
+    let (mut ours, mut ratios, mut to_same) = (Vec::new(), Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let own = rate(rows, async || log.change(CHANGES).await).await;
         let limit = rate(rows, async || probe.insert(rows).await).await;
+        let tables = rate(rows, async || same.change(CHANGES).await).await;
         println!(
-            "fanout {} {subscriptions} round {round}: ours {own:.0} rows/s, {:.0} changes/s; limit {limit:.0} rows/s",
+            "fanout {} {subscriptions} round {round}: ours {own:.0} rows/s, {:.0} changes/s; limit {limit:.0} rows/s; same tables {tables:.0} rows/s",
             name_of(database),
             own / (3 + subscriptions) as f64
         );
         ours.push(own);
         ratios.push(own / limit);
+        to_same.push(own / tables);
     }
     // What was counted is there.
     let tables = Tables::open(&database.url).await;
@@ -71,7 +77,11 @@ async fn case(database: &TestDatabase, beside: &TestDatabase, subscriptions: usi
         value: Spread::of(values).median,
         goal,
     };
-    [figure("rows/s", &ours, None), figure("to the database's row rate", &ratios, Some(("at least", 0.6)))]
+    [
+        figure("rows/s", &ours, None),
+        figure("to the database's row rate", &ratios, Some(("at least", 0.6))),
+        figure("to the same rows put straight into the same tables", &to_same, None),
+    ]
 }
 
 /// Rows a second over one round.

@@ -5,12 +5,15 @@
 mod database;
 #[path = "../../tests/it/support/postgres.rs"]
 mod postgres;
+#[path = "../../tests/it/support/process.rs"]
+mod process;
 #[path = "../../tests/it/support/tables.rs"]
 mod tables;
 #[path = "../../tests/it/support/wait.rs"]
 mod wait;
 
 pub use database::TestDatabase;
+pub use process::Launch;
 pub use tables::Tables;
 pub use wait::eventually;
 

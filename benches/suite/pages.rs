@@ -47,7 +47,7 @@ pub async fn run() -> Vec<Figure> {
 }
 
 /// Each of them, told.
-async fn measured(database: &TestDatabase, size: Size) -> Vec<Timed> {
+pub async fn measured(database: &TestDatabase, size: Size) -> Vec<Timed> {
     println!("pages {}: {size:?}", name_of(database));
     let timed = visited::measured(&database.url, size, ROUNDS).await;
     for one in &timed {

@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use campaign_sync::app::{self, Options, Role, Service};
 use campaign_sync::config::Config;
-use campaign_sync::sandbox::marketo::{
-    NewChannel, NewPerson, NewProgram, ProgressionStatus, SmartCampaign, Trigger, Webhook,
-};
+use campaign_sync::sandbox::marketo::{NewChannel, NewPerson, NewProgram, ProgressionStatus};
 use campaign_sync::sandbox::salesforce::Id;
 use campaign_sync::sandbox::{EmulateOptions, Emulators, start};
 use campaign_sync::worker::points::Points;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 pub const TOKEN: &str = "marketo-token-of-the-benchmark";
+/// Of Salesforce's signatures.
+pub const SALESFORCE_SECRET: &str = "whsec_MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIz";
 pub const KEY: &str = "bootstrap-key-of-the-benchmark";
 const STATUSES: [(&str, i64); 3] = [("Invited", 10), ("Registered", 20), ("Attended", 30)];
 
@@ -24,18 +23,10 @@ pub struct Bench {
     pub campaign: Id,
     pub people: Vec<i64>,
     pub http: reqwest::Client,
-    _dir: Option<TempDir>,
 }
 
 impl Bench {
-    /// `people` are members of both sides beforehand, linked by the first sync.
-    pub async fn new(people: usize, role: Role) -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let url = format!("sqlite://{}", dir.path().join("bench.db").display());
-        Self { _dir: Some(dir), ..Self::over(people, role, &url).await }
-    }
-
-    /// The same on a database of somebody else's.
+    /// On a database; `people` are members of both sides beforehand, linked by the first sync.
     pub async fn over(people: usize, role: Role, database: &str) -> Self {
         let mut options = EmulateOptions::default();
         options.marketo.rate_limit = None;
@@ -44,28 +35,10 @@ impl Bench {
         options.salesforce.daily_calls = 100_000_000;
         let emulators = start(options).await.unwrap();
         let (program, campaign, people) = seed(&emulators, people).await;
-        let set = |section: &str, value: &str| (format!("CAMPAIGN_SYNC__{section}"), value.to_owned());
-        let env = [
-            set("MARKETO__BASE_URL", &emulators.marketo_url),
-            set("MARKETO__CLIENT_ID", &emulators.marketo_client_id),
-            set("MARKETO__CLIENT_SECRET", &emulators.marketo_client_secret),
-            set("SALESFORCE__LOGIN_URL", &emulators.salesforce_url),
-            set("SALESFORCE__CLIENT_ID", &emulators.salesforce_client_id),
-            set("SALESFORCE__CLIENT_SECRET", &emulators.salesforce_client_secret),
-            set("WEBHOOKS__MARKETO_TOKENS", TOKEN),
-            set("AUTH__BOOTSTRAP_KEY", KEY),
-            set("DATABASE__URL", database),
-            set("SERVER__LISTEN", "127.0.0.1:0"),
-            set("LIMITS__INBOUND_PER_SECOND", "0"),
-            set("LIMITS__REQUESTS_PER_SECOND", "0"),
-            set("LIMITS__MARKETO__CALLS_PER_WINDOW", "1000000"),
-            set("LIMITS__MARKETO__DAILY_CALLS", "100000000"),
-            set("LIMITS__SALESFORCE__DAILY_SHARE", "1"),
-        ];
-        let config = Config::load(None, env.into_iter()).unwrap();
+        let config = Config::load(None, settings(&emulators, database).into_iter()).unwrap();
         let options = Options { role, migrate: true, announce: false, points: Points::default() };
         let service = app::start(&config, options).await.unwrap();
-        Self { emulators, service, program, campaign, people, http: reqwest::Client::new(), _dir: None }
+        Self { emulators, service, program, campaign, people, http: reqwest::Client::new() }
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -111,31 +84,29 @@ impl Bench {
         let answer = http.post(self.url("/login")).header("cookie", visit).form(&fields).send().await.unwrap();
         cookie(&answer, "session")
     }
+}
 
-    /// A smart campaign that calls our webhook whenever a program status changes.
-    pub fn webhooks(&self) {
-        let url = self.url("/webhooks/marketo");
-        let program = self.program;
-        self.emulators.marketo.with(|world| {
-            world.add_webhook(Webhook {
-                name: "sync".to_owned(),
-                url,
-                method: "POST".to_owned(),
-                template: r#"{"v":1,"event":"program_member.changed","leadId":{{lead.Id}},"programId":{{program.id}}}"#
-                    .to_owned(),
-                encoding: Default::default(),
-                headers: [("Authorization".to_owned(), format!("Bearer {TOKEN}"))].into(),
-            });
-            world.add_campaign(SmartCampaign {
-                id: 0,
-                name: "changed".to_owned(),
-                program_id: Some(program),
-                trigger: Some(Trigger::StatusChanged { new_status: None }),
-                active: true,
-                webhook: Some("sync".to_owned()),
-            });
-        });
-    }
+/// What the service is told of these vendors: no limits of its own.
+pub fn settings(emulators: &Emulators, database: &str) -> Vec<(String, String)> {
+    let set = |section: &str, value: &str| (format!("CAMPAIGN_SYNC__{section}"), value.to_owned());
+    vec![
+        set("MARKETO__BASE_URL", &emulators.marketo_url),
+        set("MARKETO__CLIENT_ID", &emulators.marketo_client_id),
+        set("MARKETO__CLIENT_SECRET", &emulators.marketo_client_secret),
+        set("SALESFORCE__LOGIN_URL", &emulators.salesforce_url),
+        set("SALESFORCE__CLIENT_ID", &emulators.salesforce_client_id),
+        set("SALESFORCE__CLIENT_SECRET", &emulators.salesforce_client_secret),
+        set("WEBHOOKS__MARKETO_TOKENS", TOKEN),
+        set("WEBHOOKS__SALESFORCE_SECRETS", SALESFORCE_SECRET),
+        set("AUTH__BOOTSTRAP_KEY", KEY),
+        set("DATABASE__URL", database),
+        set("SERVER__LISTEN", "127.0.0.1:0"),
+        set("LIMITS__INBOUND_PER_SECOND", "0"),
+        set("LIMITS__REQUESTS_PER_SECOND", "0"),
+        set("LIMITS__MARKETO__CALLS_PER_WINDOW", "1000000"),
+        set("LIMITS__MARKETO__DAILY_CALLS", "100000000"),
+        set("LIMITS__SALESFORCE__DAILY_SHARE", "1"),
+    ]
 }
 
 #[expect(clippy::disallowed_methods, reason = "a benchmark waits in real time")]

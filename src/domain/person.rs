@@ -188,6 +188,12 @@ pub struct Record {
     pub is_deleted: bool,
 }
 
+impl Record {
+    fn leads_to(&self) -> Option<&SalesforceId> {
+        self.master_record_id.as_ref().filter(|_| self.is_deleted).or(self.converted_contact_id.as_ref())
+    }
+}
+
 /// Where a person is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Followed {
@@ -207,14 +213,24 @@ pub fn follow<'a>(start: &SalesforceId, read: impl Fn(&SalesforceId) -> Option<&
     let mut id = start.clone();
     while visited.insert(id.clone()) {
         let Some(record) = read(&id) else { return Followed::Unread(id) };
-        let next = record.master_record_id.as_ref().filter(|_| record.is_deleted);
-        match next.or(record.converted_contact_id.as_ref()) {
+        match record.leads_to() {
             Some(next) => id = next.clone(),
             None if record.is_deleted => return Followed::Gone,
             None => return Followed::Living(id),
         }
     }
     Followed::Gone
+}
+
+/// The records that merges and conversions lead through from `start` to `end`, which is where they lead; both are left out.
+pub fn between<'a>(
+    start: &SalesforceId,
+    end: &SalesforceId,
+    read: impl Fn(&SalesforceId) -> Option<&'a Record>,
+) -> Vec<SalesforceId> {
+    let next = |id: &SalesforceId| read(id).and_then(Record::leads_to).cloned();
+    let mut way = BTreeSet::new();
+    std::iter::successors(next(start), next).take_while(|id| id != end && way.insert(id.clone())).collect()
 }
 
 #[cfg(test)]

@@ -3,9 +3,12 @@
 //! Owns the few columns that a comparison needs, so that a member of whom nothing has changed costs a step of a range read and
 //! nothing else. Must not know what a page shows.
 
+use serde::{Deserialize, Serialize};
+
 use super::dialect::{Rows, Tx, args};
 use super::lanes::{Lease, hold};
 use super::members::{MEMBER, Member, MemberRow, members};
+use super::script::Script;
 use super::{Store, StoreError};
 use crate::domain::ids::{MarketoId, SalesforceId};
 
@@ -24,7 +27,9 @@ pub struct Listed<K> {
 /// Whether a comparison may pass a member by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Is decided by a run in any case, or is in neither.
+    /// Was in neither, or left where it is: a run does not decide it unless it is shown.
+    Closed,
+    /// Is decided by a run in any case.
     Open,
     /// Called in sync, and something about it is not settled.
     Unsettled,
@@ -33,13 +38,22 @@ pub enum Standing {
 }
 
 /// Members whom a listing should have shown, and has not, or has with another status.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Doubted {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub marketo: Vec<MarketoId>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub salesforce: Vec<SalesforceId>,
 }
 
 impl Doubted {
+    /// These as well.
+    pub fn append(&mut self, mut others: Self) {
+        self.marketo.append(&mut others.marketo);
+        self.salesforce.append(&mut others.salesforce);
+    }
+
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -53,7 +67,7 @@ impl Doubted {
     }
 }
 
-const STANDING: &str = "CASE WHEN m.sync_state <> 'in_sync' THEN 0
+const STANDING: &str = "CASE WHEN m.sync_state = 'closed' THEN 3 WHEN m.sync_state <> 'in_sync' THEN 0
     WHEN m.marketo > '' AND m.salesforce > '' AND m.base_marketo = m.marketo AND m.base_salesforce = m.salesforce AND m.sent IS NULL
       AND m.resolution IS NULL AND m.would IS NULL AND NOT m.after_merge AND NOT m.frozen THEN 2 ELSE 1 END";
 
@@ -65,7 +79,8 @@ fn listed<K>((key, marketo, salesforce, shown, standing): Row<K>) -> Listed<K> {
     let standing = match standing {
         0 => Standing::Open,
         1 => Standing::Unsettled,
-        _ => Standing::Rests,
+        2 => Standing::Rests,
+        _ => Standing::Closed,
     };
     Listed { key, marketo, salesforce, shown, standing }
 }
@@ -106,7 +121,7 @@ impl Store {
     pub async fn note_doubted(&self, lease: &Lease, doubted: &Doubted) -> Result<(), StoreError> {
         let mut tx = self.db.begin().await?;
         if !hold(&mut tx, std::slice::from_ref(lease)).await?.is_empty() {
-            store_doubted(self, &mut tx, &lease.lane, doubted).await?;
+            doubt(self, &tx, &lease.lane, doubted)?.run(&mut tx).await?;
         }
         tx.commit().await
     }
@@ -139,24 +154,20 @@ impl Store {
 }
 
 /// Who rests waits to be decided from now on; everybody else is decided anyway.
-pub(super) async fn store_doubted(
-    store: &Store,
-    tx: &mut Tx,
-    campaign_id: &str,
-    doubted: &Doubted,
-) -> Result<(), StoreError> {
+pub(super) fn doubt(store: &Store, tx: &Tx, campaign_id: &str, doubted: &Doubted) -> Result<Script, StoreError> {
     // `IN`, and no join: SQLite would go through everybody who is in sync for each row.
     let set = "UPDATE members SET sync_state = 'pending', reason = 'waiting', updated_at = $3
                WHERE campaign_id = $2 AND sync_state = 'in_sync' AND";
+    let mut script = Script::default();
     if !doubted.marketo.is_empty() {
         let rows: Vec<_> = doubted.marketo.iter().map(|id| (id,)).collect();
         let sql = format!("{set} program_member_id IN (SELECT r.key FROM {{rows}})");
-        tx.execute_rows(&sql, &Rows::new("key int", &rows)?, args![campaign_id, store.now()]).await?;
+        script = script.over(tx, &sql, &Rows::new("key int", &rows)?, args![campaign_id, store.now()]);
     }
     if !doubted.salesforce.is_empty() {
         let rows: Vec<_> = doubted.salesforce.iter().map(|id| (id.as_str(),)).collect();
         let sql = format!("{set} campaign_member_id IN (SELECT r.key FROM {{rows}})");
-        tx.execute_rows(&sql, &Rows::new("key text", &rows)?, args![campaign_id, store.now()]).await?;
+        script = script.over(tx, &sql, &Rows::new("key text", &rows)?, args![campaign_id, store.now()]);
     }
-    Ok(())
+    Ok(script)
 }

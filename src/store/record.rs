@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::dialect::{Rows, Tx, args};
 use super::fan_out::{Telling, fan_out};
 use super::lanes::{Lease, give_back, hold};
-use super::listings::{Doubted, store_doubted};
+use super::listings::{Doubted, doubt};
 use super::mappings::Mapping;
 use super::members::{Member, write_base, write_seen};
 use super::outbox::{Kind, NewWork, Subject, enqueue};
@@ -92,7 +92,7 @@ impl Store {
         let rows = self.store_members(&mut tx, &members).await?;
         let (mut members, gone): (Vec<_>, Vec<_>) = members.into_iter().partition(|r| rows.contains(&r.member.id));
         for (lane, doubted) in batch.doubted.iter().filter(|(lane, _)| ours.contains(lane.as_str())) {
-            store_doubted(self, &mut tx, lane, doubted).await?;
+            doubt(self, &tx, lane, doubted)?.run(&mut tx).await?;
         }
         let told = members.iter().any(|r| !r.events.is_empty());
         let settled: Vec<_> = batch.settled.into_iter().filter(|s| ours.contains(s.lane.as_str())).collect();

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::dialect::{Arg, Rows, Tx, args};
 use super::lanes::{Lease, lock_lanes};
-use super::listings::{Doubted, store_doubted};
+use super::listings::{Doubted, doubt};
 use super::record::Batch;
 use super::settings::SYNC_IS_OFF;
 use super::{Store, StoreError, read_json, write_json};
@@ -37,6 +37,8 @@ pub struct Run {
     pub counts: Counts,
     /// What it has found different: side, reason, how many.
     pub differences: Differences,
+    /// Whom its pages doubt, and who are not put down to be decided yet.
+    pub doubted: Doubted,
     /// The plan that it applies.
     pub plan_id: Option<String>,
     /// Grows when the run is begun anew.
@@ -107,6 +109,7 @@ struct RunRow {
     last_shown: Option<String>,
     counts: String,
     differences: String,
+    doubted: String,
     plan_id: Option<String>,
     generation: i64,
     attempts: i64,
@@ -116,7 +119,7 @@ struct RunRow {
     completed_at: Option<i64>,
 }
 
-const RUN: &str = "id, lane, mapping_id, kind, state, stage, cursor, last_shown, counts, differences, plan_id, generation, attempts, due_at, message, created_at, completed_at";
+const RUN: &str = "id, lane, mapping_id, kind, state, stage, cursor, last_shown, counts, differences, doubted, plan_id, generation, attempts, due_at, message, created_at, completed_at";
 
 impl TryFrom<RunRow> for Run {
     type Error = StoreError;
@@ -126,6 +129,7 @@ impl TryFrom<RunRow> for Run {
             stage: Stage::parse(&row.stage)?,
             counts: read_json("runs.counts", &row.counts)?,
             differences: read_json("runs.differences", &row.differences)?,
+            doubted: read_json("runs.doubted", &row.doubted)?,
             plan_id: row.plan_id,
             id: row.id,
             lane: row.lane,
@@ -187,17 +191,17 @@ impl Store {
         let mut args = saved(run)?;
         args.extend(args![&lease.lane, lease.fence]);
         let lock = self.db.backend().for_update();
-        let ours = format!("SELECT 1 FROM lanes WHERE id = $13 AND fence = $14 AND lease_owner IS NOT NULL {lock}");
+        let ours = format!("SELECT 1 FROM lanes WHERE id = $14 AND fence = $15 AND lease_owner IS NOT NULL {lock}");
         let sql = format!("{SAVE} AND EXISTS ({ours})");
         if doubted.is_none_or(Doubted::is_empty) {
             return Ok(self.db.execute_lazily(&sql, args).await? > 0);
         }
         let mut tx = self.db.begin_lazily().await?;
-        let kept = tx.execute(&sql, args).await? > 0;
-        if let Some(doubted) = doubted.filter(|_| kept) {
-            store_doubted(self, &mut tx, &lease.lane, doubted).await?;
+        let kept = !tx.fetch::<(String,)>(&format!("{sql} RETURNING id"), args).await?.is_empty();
+        match doubted.filter(|_| kept) {
+            Some(doubted) => doubt(self, &tx, &lease.lane, doubted)?.commit(tx).await?,
+            None => tx.commit().await?,
         }
-        tx.commit().await?;
         Ok(kept)
     }
 
@@ -253,7 +257,7 @@ pub(super) async fn start_run(
     let now = store.now();
     lock_lanes(tx, [lane]).await?;
     let sql =
-        "UPDATE runs SET stage = 'salesforce', cursor = NULL, last_shown = NULL, counts = '{}', differences = '{}', message = NULL, due_at = $2, attempts = 0, generation = generation + 1
+        "UPDATE runs SET stage = 'salesforce', cursor = NULL, last_shown = NULL, counts = '{}', differences = '{}', doubted = '{}', message = NULL, due_at = $2, attempts = 0, generation = generation + 1
                WHERE mapping_id = $1 AND state = 'running' AND kind <> 'undo' RETURNING id";
     let going_on: Vec<(String,)> = tx.fetch(sql, args![mapping_id, now]).await?;
     let id = match going_on.into_iter().next() {
@@ -294,7 +298,7 @@ pub(super) async fn save_run(tx: &mut Tx, run: &Run) -> Result<bool, StoreError>
 
 const SAVE: &str =
     "UPDATE runs SET state = $2, stage = $3, cursor = $4, counts = $5, attempts = $6, due_at = $7, message = $8,
-       completed_at = $9, differences = $11, last_shown = $12 WHERE id = $1 AND generation = $10";
+       completed_at = $9, differences = $11, last_shown = $12, doubted = $13 WHERE id = $1 AND generation = $10";
 
 fn saved(run: &Run) -> Result<Vec<Arg>, StoreError> {
     Ok(args![
@@ -309,6 +313,7 @@ fn saved(run: &Run) -> Result<Vec<Arg>, StoreError> {
         run.completed_at,
         run.generation,
         write_json("runs.differences", &run.differences)?,
-        run.last_shown.clone()
+        run.last_shown.clone(),
+        write_json("runs.doubted", &run.doubted)?
     ])
 }

@@ -38,6 +38,11 @@ impl Script {
         }
     }
 
+    /// Runs them, where none returns any.
+    pub(super) async fn run(self, tx: &mut Tx) -> Result<(), StoreError> {
+        self.fetch::<(i64,)>(tx).await.map(drop)
+    }
+
     /// Runs them, and commits.
     pub(super) async fn commit(self, mut tx: Tx) -> Result<(), StoreError> {
         match tx {

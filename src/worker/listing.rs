@@ -25,6 +25,8 @@ pub(super) struct Beside<'a, K> {
     found: Option<Found>,
     /// Positions of those whose status alone is another one.
     moved: Vec<usize>,
+    /// Positions of those who are asked for by name in any case.
+    open: Vec<usize>,
     /// Positions of those who have to be looked at.
     pub look: Vec<usize>,
     /// Those recorded who rest, and of whom the page says otherwise: they are to be decided by what both sides say by name.
@@ -36,11 +38,12 @@ pub(super) struct Beside<'a, K> {
 enum Found {
     Agrees,
     Moved,
+    Open,
     Unclear,
 }
 
-/// One of so many in a page whose status alone is another one is asked for by name, like whoever is not shown. Where there are more, as
-/// after a status was renamed, what the page shows of each is recorded: a page costs less than its members by name.
+/// One of so many in a page whose status alone is another one is asked for by name, like whoever is not shown and who is open. Where there
+/// are more, as after a status was renamed, what the page shows of each is recorded: a page costs less than its members by name.
 const FEW: usize = 20;
 
 /// So many who are doubted are not kept in memory until the page is recorded.
@@ -48,7 +51,8 @@ const MANY: usize = 2_000;
 
 impl<'a, K: Ord + Clone> Beside<'a, K> {
     pub(super) fn new(side: Side, map: &'a StatusMap, shown: &'a [Shown<'a, K>]) -> Self {
-        Self { side, map, shown, at: 0, found: None, moved: Vec::new(), look: Vec::new(), doubted: Vec::new() }
+        let (moved, open, look, doubted) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { side, map, shown, at: 0, found: None, moved, open, look, doubted }
     }
 
     /// The next one recorded, in the order of ids.
@@ -63,7 +67,7 @@ impl<'a, K: Ord + Clone> Beside<'a, K> {
                 self.found = Some(Found::Unclear);
                 self.doubted.push(listed.key.clone());
             }
-            None if listed.standing == Standing::Open => {}
+            None if matches!(listed.standing, Standing::Open | Standing::Closed) => {}
             None => self.doubted.push(listed.key.clone()),
         }
     }
@@ -78,10 +82,11 @@ impl<'a, K: Ord + Clone> Beside<'a, K> {
         while self.at < self.shown.len() {
             self.pass();
         }
-        if self.moved.len() * FEW <= self.shown.len() {
+        if (self.moved.len() + self.open.len()) * FEW <= self.shown.len() {
             self.doubted.extend(self.moved.iter().map(|at| self.shown[*at].key.clone()));
         } else {
             self.look.append(&mut self.moved);
+            self.look.append(&mut self.open);
             self.look.sort_unstable();
         }
         (self.look, self.doubted)
@@ -91,12 +96,16 @@ impl<'a, K: Ord + Clone> Beside<'a, K> {
         match self.found.take() {
             Some(Found::Agrees) => {}
             Some(Found::Moved) => self.moved.push(self.at),
+            Some(Found::Open) => self.open.push(self.at),
             Some(Found::Unclear) | None => self.look.push(self.at),
         }
         self.at += 1;
     }
 
     fn compare(&self, shown: &Shown<'_, K>, listed: &Listed<K>) -> Found {
+        if listed.standing == Standing::Open && listed.shown == Some(shown.print) {
+            return Found::Open;
+        }
         let (Some(marketo), Some(salesforce)) = (listed.marketo.as_deref(), listed.salesforce.as_deref()) else {
             return Found::Unclear;
         };
@@ -183,6 +192,29 @@ mod tests {
             let mut beside = Beside::new(Side::Salesforce, &map, &page);
             (0..40).for_each(|key| beside.recorded(&listed(key, "In", Standing::Rests)));
             assert_eq!(beside.end(), expected);
+        }
+    }
+
+    #[test]
+    fn a_few_who_are_open_are_neither_recorded_nor_put_down() {
+        let map = StatusMap::exact(&["In"], &["In"]);
+        let page: Vec<_> =
+            (0..40).map(|key| Shown { key, status: "In", print: if key == 39 { 8 } else { 7 } }).collect();
+        for (standing, keys, expected) in [
+            (Standing::Open, vec![0, 1], vec![]),
+            (Standing::Open, vec![0, 1, 2], vec![0, 1, 2]),
+            (Standing::Closed, vec![0, 1], vec![0, 1]),
+            // Shown with another address.
+            (Standing::Open, vec![1, 39], vec![39]),
+        ] {
+            let mut beside = Beside::new(Side::Marketo, &map, &page);
+            for shown in &page {
+                let here = keys.contains(&shown.key);
+                let print = if here { 7 } else { shown.print };
+                let standing = if here { standing } else { Standing::Rests };
+                beside.recorded(&Listed { shown: Some(print), ..listed(shown.key, "In", standing) });
+            }
+            assert_eq!(beside.end(), (expected, vec![]), "{standing:?} {keys:?}");
         }
     }
 

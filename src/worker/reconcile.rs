@@ -24,6 +24,8 @@ use crate::store::runs::{Run, Stage};
 
 /// Members decided in one step.
 pub(super) const PAGE: i64 = 500;
+/// Whom pages doubt is kept with the place of the run until there are so many: to put them down costs as much as to compare a page.
+const DOUBTED: usize = 200;
 /// The longest that one run goes on at a time.
 const STINT: Duration = Duration::from_millis(500);
 /// How long it goes on without looking whether somebody waits.
@@ -148,6 +150,9 @@ impl Worker {
         if !(listing && self.goes_on(&run, stint).await?) {
             return self.end_page(batch, run).await;
         }
+        if !batch.members.is_empty() || run.doubted.len() >= DOUBTED {
+            put_down(&mut batch, &mut run);
+        }
         batch.keep.insert(run.lane.clone());
         batch.runs.push(run.clone());
         if batch.place().is_none() {
@@ -173,7 +178,8 @@ impl Worker {
     }
 
     /// The end of a turn: the lane is given back.
-    async fn end_page(&self, mut batch: Batch, run: Run) -> Result<Option<Run>, PassError> {
+    async fn end_page(&self, mut batch: Batch, mut run: Run) -> Result<Option<Run>, PassError> {
+        put_down(&mut batch, &mut run);
         batch.runs.push(run);
         self.points.reach(super::points::Point::Unrecorded)?;
         self.store.record(batch).await?;
@@ -292,6 +298,14 @@ impl Worker {
         batch.work.extend(std::mem::take(&mut pass.stale).into_iter().map(|lane| self.store.read_again(lane)));
         run.cursor = Some(last);
         Ok(Ok(()))
+    }
+}
+
+/// Those whom its pages doubt so far are to be decided.
+fn put_down(batch: &mut Batch, run: &mut Run) {
+    let doubted = std::mem::take(&mut run.doubted);
+    if !doubted.is_empty() {
+        batch.doubted.push((run.lane.clone(), doubted));
     }
 }
 

@@ -229,7 +229,7 @@ impl Worker {
         if !is_ordered(run, Side::Salesforce) && !rows.is_empty() && known == rows.len() {
             return Ok(Err(circle(Side::Salesforce)));
         }
-        batch.doubted.push((run.lane.clone(), doubted));
+        run.doubted.append(doubted);
         run.cursor = page.next;
         if run.cursor.is_none() {
             (run.stage, run.last_shown) = (Stage::Marketo, None);
@@ -289,7 +289,7 @@ impl Worker {
         if !is_ordered(run, Side::Marketo) && shown > 0 && known == shown {
             return Ok(Err(circle(Side::Marketo)));
         }
-        batch.doubted.push((run.lane.clone(), doubted));
+        run.doubted.append(doubted);
         run.cursor = page.next;
         if run.cursor.is_none() {
             (run.stage, run.last_shown) = (Stage::Decide, None);

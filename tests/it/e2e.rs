@@ -43,6 +43,7 @@ mod resolve;
 mod rows;
 mod running;
 mod scans;
+mod second_records;
 mod silent;
 mod statuses_later;
 mod storm;

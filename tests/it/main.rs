@@ -12,9 +12,12 @@ mod clients;
 #[cfg(feature = "sandbox")]
 mod demo;
 #[cfg(feature = "sandbox")]
+mod drains;
+#[cfg(feature = "sandbox")]
 mod e2e;
 mod harness;
 mod histories;
+mod kafka;
 mod openapi;
 #[cfg(feature = "sandbox")]
 mod pages;

@@ -18,6 +18,7 @@ mod polls;
 mod record;
 mod retention;
 mod schedule;
+mod soak;
 mod statements;
 mod together;
 mod told;

@@ -173,6 +173,19 @@ fn merges_and_conversions_lead_to_who_lives() {
 }
 
 #[test]
+fn the_way_to_who_lives_leaves_out_both_ends() {
+    let records = [
+        record("00Q000000000001", Some("00Q000000000002"), None, true),
+        record("00Q000000000002", None, Some("003000000000003"), false),
+        record("003000000000003", None, None, false),
+    ];
+    let way = |start: &str, end: &str| between(&id(start), &id(end), |id| records.iter().find(|r| r.id == *id));
+    assert_eq!(way("00Q000000000001", "003000000000003"), [id("00Q000000000002")]);
+    assert!(way("00Q000000000002", "003000000000003").is_empty());
+    assert!(way("003000000000003", "003000000000003").is_empty());
+}
+
+#[test]
 fn records_that_lead_to_each_other_lead_nowhere() {
     let records = [record(LEAD, Some(OTHER_LEAD), None, true), record(OTHER_LEAD, Some(LEAD), None, true)];
     assert_eq!(followed(LEAD, &records), Followed::Gone);

@@ -56,7 +56,7 @@ pub(in crate::worker) fn made(campaign: &SalesforceId, label: &str) -> CampaignM
     CampaignMemberStatus { id: campaign.clone(), label, has_responded: false, is_default: false, sort_order: 0 }
 }
 
-fn has(person: &Person, half: &Half) -> bool {
+pub(super) fn has(person: &Person, half: &Half) -> bool {
     match half {
         Half::Marketo(id) => person.marketo_id == Some(*id),
         Half::Salesforce(id) => person.salesforce_id.as_ref() == Some(id),

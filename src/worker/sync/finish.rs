@@ -58,7 +58,15 @@ impl Worker {
                         let (lane, person) = (&item.member.campaign_id, item.member.person.id.clone());
                         finished.work.push(self.look_again(lane, person));
                     }
-                    finished.members.push(self.record_of(item, detected_by, &end));
+                    let comes_again = !item.causes.is_empty() && matches!(end, End::Retry { .. } | End::Later { .. });
+                    let row = item.member.campaign_member_id.clone();
+                    let recorded = self.record_of(item, detected_by, &end);
+                    let member = &recorded.member;
+                    if comes_again && row.is_some() && row != member.campaign_member_id {
+                        // A change that names the row that was will not find this member again.
+                        finished.work.push(self.look_again(&member.campaign_id, member.person.id.clone()));
+                    }
+                    finished.members.push(recorded);
                 }
             }
         }

@@ -6,11 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
+use super::dry::has;
 use super::{Fate, Pass};
-use crate::connector::{CampaignMember, ConnectorError};
+use crate::connector::{CampaignMember, ConnectorError, SalesforcePerson};
 use crate::domain::ids::{MarketoId, SalesforceId};
 use crate::domain::merge::{Reading, Reason};
-use crate::domain::person;
+use crate::domain::person::{self, Record};
 use crate::domain::trigger::Seen;
 use crate::store::StoreError;
 use crate::store::people::{Half, Person};
@@ -127,6 +128,44 @@ impl Worker {
             }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The person's record is `now` by now, over those of `people`. Whoever is known by one on the way there is who it is
+    /// of: what is on record of them goes on, and this person is led to them.
+    pub(super) async fn move_along(
+        &self,
+        pass: &mut Pass,
+        n: usize,
+        now: SalesforceId,
+        people: &HashMap<SalesforceId, (SalesforcePerson, Record)>,
+    ) -> Result<bool, PassError> {
+        let person = pass.items[n].member.person.clone();
+        let read = |id: &SalesforceId| people.get(id).map(|p| &p.1);
+        let way = person.salesforce_id.as_ref().map(|id| person::between(id, &now, read)).unwrap_or_default();
+        let to = Half::Salesforce(now);
+        let halves: Vec<Half> = way.into_iter().map(Half::Salesforce).collect();
+        if halves.is_empty() || !self.holders(pass, std::slice::from_ref(&to)).await?.is_empty() {
+            return self.move_to(pass, n, to).await;
+        }
+        let own = if pass.dry.is_some() { pass.items[n].member.id.clone() } else { person.id.clone() };
+        let met = self.holders(pass, &halves).await?;
+        let nearest = halves.iter().rev().find_map(|half| met.iter().find(|p| p.id != own && has(p, half)));
+        match nearest {
+            Some(other) if pass.dry.is_some() && are_two(other, &person, &to) => {
+                second_record(pass, n, &to);
+                return Ok(false);
+            }
+            Some(other) if pass.dry.is_none() => {
+                pass.moved = true;
+                match self.store.follow(&other.id, &to).await {
+                    // Somebody was faster: the next look sees who it is.
+                    Ok(_) | Err(StoreError::Conflict(_)) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            _ => {}
+        }
+        self.move_to(pass, n, to).await
     }
 
     /// The id of the far side that both people have by now, when they were merged there as well.

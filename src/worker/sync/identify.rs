@@ -142,7 +142,7 @@ impl Worker {
                 continue;
             };
             if now != id {
-                if !self.move_to(pass, n, Half::Salesforce(now.clone())).await? {
+                if !self.move_along(pass, n, now.clone(), &people).await? {
                     continue;
                 }
                 if pass.items[n].member.person.marketo_id.is_some() {

@@ -161,7 +161,7 @@ impl Worker {
                 }
                 Followed::Living(now) => {
                     let merged = people.get(&id).is_some_and(|p| p.0.master_record_id.is_some());
-                    if self.move_to(pass, n, Half::Salesforce(now)).await? {
+                    if self.move_along(pass, n, now, &people).await? {
                         pass.items[n].member.after_merge |= merged;
                         again.push(n);
                     }
@@ -180,7 +180,9 @@ impl Worker {
         let mut programs: BTreeMap<ProgramId, Vec<usize>> = BTreeMap::new();
         for n in items {
             let item = &pass.items[*n];
-            let wanted = item.is_open() && item.order.is_none();
+            // Of a second record it is shown what Marketo says, and a merge there is followed.
+            let second = item.fate == Fate::Parked { reason: Reason::SecondRecord, error: None };
+            let wanted = (item.is_open() || second) && item.order.is_none();
             if let Some(mapping) = pass.mappings.get(&item.member.campaign_id).filter(|_| wanted) {
                 programs.entry(mapping.program_id).or_default().push(*n);
             }

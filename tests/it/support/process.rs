@@ -137,6 +137,15 @@ impl Service {
         Some(line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()? * 1024)
     }
 
+    /// What it has used of a processor so far, all of its threads together.
+    pub fn processor_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        // The name, in brackets, may hold spaces. Time in the program and in the kernel, in hundredths of a second.
+        let rest = stat.rsplit_once(')').unwrap().1;
+        let ticks: u64 = rest.split_whitespace().skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 10)
+    }
+
     /// Any signal, by its name: `STOP`, `CONT`.
     ///
     /// # Panics
