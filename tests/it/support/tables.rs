@@ -4,9 +4,9 @@
 
 use std::str::FromStr as _;
 
-use sqlx::postgres::{PgConnectOptions, PgPool};
+use sqlx::postgres::PgPool;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, Row};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Row};
 
 /// A connection of the tests' own.
 #[derive(Clone, Debug)]
@@ -18,11 +18,10 @@ pub enum Tables {
 impl Tables {
     /// Of a database whose schema is there.
     pub async fn open(url: &str) -> Self {
-        // Not to be taken for statements of the store.
         if url.starts_with("postgres") {
-            let options = PgConnectOptions::from_str(url).unwrap().disable_statement_logging();
-            Self::Server(PgPool::connect_with(options).await.unwrap())
+            Self::Server(PgPool::connect(url).await.unwrap())
         } else {
+            // Not to be taken for a statement of the store.
             let options = SqliteConnectOptions::from_str(url).unwrap().disable_statement_logging();
             Self::File(SqlitePool::connect_with(options).await.unwrap())
         }
@@ -84,27 +83,6 @@ impl Tables {
         let sql = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
         let rows = sqlx::query(sql).fetch_all(pool).await?;
         Ok(rows.iter().map(|row| (row.get("parent"), row.get("detail"))).collect())
-    }
-
-    /// The tables that a server would read from one end to the other for a statement although it was told not to where there is any other
-    /// way: whatever the arguments are and however little is in them. Nothing of a file.
-    pub async fn read_whole(&self, sql: &str) -> Result<Vec<String>, sqlx::Error> {
-        let Self::Server(pool) = self else { return Ok(Vec::new()) };
-        let is_digit = |c: char| c.is_ascii_digit();
-        let number = |rest: &str| rest.split(|c| !is_digit(c)).next().and_then(|digits| digits.parse::<usize>().ok());
-        let count = sql.split('$').skip(1).filter_map(number).max().unwrap_or(0);
-        let arguments = if count == 0 { String::new() } else { format!("({})", vec!["NULL"; count].join(", ")) };
-        // Of a connection of its own, which goes away with what was set and prepared.
-        let mut connection = pool.acquire().await?.detach();
-        connection.execute("SET enable_seqscan = off; SET plan_cache_mode = force_generic_plan").await?;
-        connection.execute(sqlx::raw_sql(AssertSqlSafe(format!("PREPARE looked_at AS {sql}")))).await?;
-        let explain = sqlx::raw_sql(AssertSqlSafe(format!("EXPLAIN EXECUTE looked_at{arguments}")));
-        let lines = connection.fetch_all(explain).await?;
-        let table = |line: String| {
-            let (_, rest) = line.split_once("Seq Scan on ")?;
-            rest.split_whitespace().next().map(str::to_owned)
-        };
-        Ok(lines.iter().filter_map(|row| table(row.get::<String, _>(0))).collect())
     }
 
     /// The tables that a statement with these arguments would read from one end to the other.
