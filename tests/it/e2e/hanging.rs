@@ -5,8 +5,6 @@ use std::time::Duration;
 
 use campaign_sync::domain::clock::Clock;
 use serde_json::json;
-use sqlx::postgres::PgConnection;
-use sqlx::{AssertSqlSafe, Connection as _};
 
 use crate::support::{Api, OwnServer, Wire, eventually};
 
@@ -57,9 +55,7 @@ async fn tables_that_another_session_has_locked_hang_nobody() {
     let Some(server) = OwnServer::start("").await else { return };
     let running = on(&server.url()).await;
     let body = joins(&running, "Locked");
-    let mut other = PgConnection::connect(&server.url()).await.unwrap();
-    let lock = "BEGIN; LOCK TABLE outbox, inbox, lanes, members IN ACCESS EXCLUSIVE MODE";
-    sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut other).await.unwrap();
+    let other = server.lock_tables("outbox, inbox, lanes, members").await;
     assert_eq!(tell(&running, &body).await, (503, true), "a webhook waits for the lock and no longer");
     let api = Api::new(running.service.url()).with_key(KEY);
     let asked = tokio::time::timeout(ANSWERED_WITHIN, api.get("changes")).await.expect("an answer in time");
@@ -67,7 +63,7 @@ async fn tables_that_another_session_has_locked_hang_nobody() {
     assert!(asked.headers.contains_key("retry-after"));
     // The database is there, and all others go on: it is asked nothing that is locked.
     running.api.get("/readyz").await.expect(200);
-    sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
+    drop(other);
     goes_on(&running, "Locked", &body).await;
 }
 
