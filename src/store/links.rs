@@ -20,8 +20,6 @@ pub struct Link {
     pub salesforce: SalesforceId,
     /// A record that was deleted: whoever is linked to it still is free to be linked to this one.
     pub instead_of: Option<SalesforceId>,
-    /// A person who was deleted in Marketo: whoever is linked to them still is free as well. What was agreed with them is void.
-    pub in_place_of: Option<MarketoId>,
 }
 
 /// Lane and person of members who are being looked at anyway.
@@ -50,7 +48,7 @@ impl Store {
                 |p: &&Person| p.marketo_id == Some(link.marketo) || p.salesforce_id.as_ref() == Some(&link.salesforce);
             let others: Vec<&Person> = holders.iter().filter(|p| p.id != link.person_id).filter(is_other).collect();
             let fits = |p: &Person| {
-                p.marketo_id.is_none_or(|id| id == link.marketo || link.in_place_of == Some(id))
+                p.marketo_id.is_none_or(|id| id == link.marketo)
                     && p.salesforce_id
                         .as_ref()
                         .is_none_or(|id| *id == link.salesforce || link.instead_of.as_ref() == Some(id))
@@ -69,8 +67,7 @@ impl Store {
                 known_by.extend(halves.map(|half| (half, link)));
                 for other in &others {
                     taken.insert(&other.id, link);
-                    let departed = link.in_place_of.is_some() && other.marketo_id == link.in_place_of;
-                    joins.push((other.id.clone(), person.id.clone(), departed));
+                    joins.push((other.id.clone(), person.id.clone(), false));
                 }
                 updates.insert(&person.id, (link.marketo, link.salesforce.as_str()));
             }

@@ -158,7 +158,7 @@ impl Store {
         salesforce: &SalesforceId,
     ) -> Result<Person, StoreError> {
         let person_id = person_id.to_owned();
-        let link = Link { person_id, marketo, salesforce: salesforce.clone(), instead_of: None, in_place_of: None };
+        let link = Link { person_id, marketo, salesforce: salesforce.clone(), instead_of: None };
         let linked = self.link_all(&[link], &InHand::new()).await?.pop().flatten();
         linked.ok_or_else(|| {
             StoreError::Conflict(format!("{salesforce} or {marketo} is linked to somebody else, or the person is gone"))

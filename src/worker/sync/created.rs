@@ -38,13 +38,7 @@ impl Worker {
             let person = &pass.items[n].member.person;
             match pair(person, &half) {
                 Some((marketo, salesforce)) => {
-                    links.push(Link {
-                        person_id: person.id.clone(),
-                        marketo,
-                        salesforce,
-                        instead_of: None,
-                        in_place_of: None,
-                    });
+                    links.push(Link { person_id: person.id.clone(), marketo, salesforce, instead_of: None });
                     linked.push((n, intent.clone()));
                     halves.push(half);
                 }

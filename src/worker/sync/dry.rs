@@ -108,7 +108,6 @@ impl Worker {
                 marketo: *marketo,
                 salesforce: salesforce.clone(),
                 instead_of: pass.departed.get(marketo).cloned(),
-                in_place_of: pass.departed_people.get(salesforce).copied(),
             })
             .collect();
         let in_hand: InHand =
@@ -143,7 +142,6 @@ impl Worker {
                 continue;
             }
             let departed = pass.departed.get(&marketo).cloned();
-            let departed_person = pass.departed_people.get(&salesforce).copied();
             let Some(dry) = &mut pass.dry else { continue };
             let now = |p: &Person| dry.found.get(&p.id).unwrap_or(p).clone();
             let others: Vec<Person> = holders
@@ -154,7 +152,7 @@ impl Worker {
                 .filter(|p| p.marketo_id == Some(marketo) || p.salesforce_id.as_ref() == Some(&salesforce))
                 .collect();
             let fits = |p: &Person| {
-                p.marketo_id.is_none_or(|id| id == marketo || departed_person == Some(id))
+                p.marketo_id.is_none_or(|id| id == marketo)
                     && p.salesforce_id.as_ref().is_none_or(|id| *id == salesforce || departed.as_ref() == Some(id))
             };
             if !others.iter().all(fits) {
@@ -177,9 +175,6 @@ impl Worker {
             item.member.person.email = person.email;
             for other in others {
                 self.take_over(pass, n, &other.id, stored).await?;
-                if departed_person.is_some() && other.marketo_id == departed_person {
-                    (pass.items[n].member.base, pass.items[n].member.after_merge) = (None, true);
-                }
             }
         }
         Ok(())

@@ -104,11 +104,7 @@ impl Worker {
         };
         self.give_what_was_made(pass, Side::Salesforce, self.perhaps_made_leads(&found)).await?;
         let halves: Vec<_> = found.records.keys().cloned().map(Half::Salesforce).collect();
-        let mut holders = self.holders(pass, &halves).await?;
-        let asked = people.iter().map(|person| person.id).collect();
-        if let Err(error) = self.let_records_go(pass, &mut holders, &asked).await {
-            return Ok(Err(error));
-        }
+        let holders = self.holders(pass, &halves).await?;
         let of = |person: &MarketoPerson| {
             let taken = |id: &SalesforceId| {
                 let holder = holders.iter().find(|p| p.salesforce_id.as_ref() == Some(id)).and_then(|p| p.marketo_id);
@@ -231,30 +227,6 @@ impl Worker {
             if gone && !living.contains(&id) {
                 holder.salesforce_id = None;
                 pass.departed.insert(marketo, id);
-            }
-        }
-        Ok(())
-    }
-
-    /// Who was deleted in Marketo holds no record any more: of two people of one human the second may stay alone. `living` were read.
-    async fn let_records_go(
-        &self,
-        pass: &mut Pass,
-        holders: &mut [Person],
-        living: &BTreeSet<MarketoId>,
-    ) -> Result<(), ConnectorError> {
-        let others: Vec<MarketoId> =
-            holders.iter().filter_map(|p| p.marketo_id).filter(|id| !living.contains(id)).collect();
-        if others.is_empty() {
-            return Ok(());
-        }
-        // Who was merged is somebody else now, and holds what is theirs.
-        let now = self.now_in_marketo(&others).await?;
-        for holder in holders.iter_mut() {
-            let Some((marketo, record)) = holder.marketo_id.zip(holder.salesforce_id.clone()) else { continue };
-            if !living.contains(&marketo) && !now.contains_key(&marketo) {
-                holder.marketo_id = None;
-                pass.departed_people.insert(record, marketo);
             }
         }
         Ok(())

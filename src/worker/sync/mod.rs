@@ -250,8 +250,6 @@ pub(super) struct Pass {
     pub were_joined: BTreeSet<String>,
     /// People of Marketo whose record in Salesforce was deleted, with that record: free to be linked to another one.
     pub departed: BTreeMap<MarketoId, SalesforceId>,
-    /// Records of Salesforce whose person in Marketo was deleted, with that person: the same the other way round.
-    pub departed_people: BTreeMap<SalesforceId, MarketoId>,
     /// Lanes whose campaign has other statuses than its mapping knows of: the mapping is to be read again.
     pub stale: BTreeSet<String>,
     /// How the changes that are found came to be noticed.
@@ -287,7 +285,6 @@ impl Pass {
             joined: BTreeSet::new(),
             were_joined: BTreeSet::new(),
             departed: BTreeMap::new(),
-            departed_people: BTreeMap::new(),
             stale: BTreeSet::new(),
             detected_by,
             heard: Vec::new(),

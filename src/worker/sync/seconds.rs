@@ -1,6 +1,6 @@
 //! Second records: who is held since another record of the same human was there first.
 //!
-//! Owns the moment at which they are decided again: when that other record is found deleted, on either side, not only at the next
+//! Owns the moment at which they are decided again: when that other record is found deleted in Salesforce, not only at the next
 //! comparison. Must not decide who they are; the pass that follows asks both sides.
 
 use super::Pass;
@@ -12,7 +12,7 @@ impl Worker {
     /// Another look at the members whom a deletion that this pass has found may set free.
     pub(in crate::worker) async fn set_free(&self, pass: &Pass) -> Result<Vec<NewWork>, PassError> {
         let known = Some(Reason::PersonDeleted.as_str());
-        let found = pass.items.iter().filter(|item| item.salesforce == Reading::Gone || item.marketo == Reading::Gone);
+        let found = pass.items.iter().filter(|item| item.salesforce == Reading::Gone);
         let fresh = found.filter(|item| item.member.reason.as_deref() != known);
         let deleted: Vec<_> =
             fresh.map(|item| (item.member.campaign_id.clone(), item.member.person.id.clone())).collect();

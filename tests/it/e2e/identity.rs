@@ -267,38 +267,6 @@ on_both! {
         running.ledger_balances().await;
     }
 
-    async fn a_second_person_is_decided_as_soon_as_the_first_is_deleted_in_marketo(database: TestDatabase) {
-        let world = World::new().await;
-        world.bystanders(8);
-        let running = Running::start(world, &database).await;
-        let world = &running.world;
-        let email = address("human");
-        let lead = world.lead_with("TheLead", &email);
-        // Marketo names the lead for the first; the second shares no more than the address.
-        let fields = json!({"firstName": "Ada", "lastName": "First", "company": "Acme", "email": email, "sfdcLeadId": lead});
-        let fields = fields.as_object().unwrap().clone().into_iter().collect();
-        let first = world.emulators.marketo.with(|m| m.add_person(NewPerson { id: None, fields }));
-        let second = world.marketo_person_with("Second", &email);
-        world.set_in_marketo("First", "Registered");
-        eventually("the first to be the lead", SOON, async || (running.stands("the lead", lead).await == (json!(first), "in_sync".to_owned())).then_some(())).await;
-        world.set_in_marketo("Second", "Attended");
-        running.has_state("Second", "parked", "second_record").await;
-        running.comes_to_rest().await;
-        running.has_state("Second", "parked", "second_record").await;
-        // Nobody compares, and nobody tells of the second: the deletion is what sets it free.
-        world.emulators.marketo.with(|m| m.delete_person(first).unwrap());
-        eventually("the lead to be the second", SOON, async || {
-            let stands = running.stands("the lead", lead).await;
-            (stands == (json!(second), "in_sync".to_owned())).then_some(())
-        })
-        .await;
-        eventually("its status in Salesforce", SOON, async || (world.in_salesforce().get("TheLead") == Some(&vec!["Attended".to_owned()])).then_some(())).await;
-        assert_eq!((world.leads("Second"), world.leads("First"), world.people("TheLead")), (0, 0, 0), "somebody was made");
-        running.comes_to_rest().await;
-        assert_eq!(world.in_marketo().get("Second"), Some(&vec!["Attended".to_owned()]));
-        running.ledger_balances().await;
-    }
-
     async fn who_names_another_record_is_not_known_by_an_address(database: TestDatabase) {
         let world = World::new().await;
         world.bystanders(8);

@@ -97,7 +97,6 @@ on_both! {
             marketo: m,
             salesforce: lead(s),
             instead_of: None,
-            in_place_of: None,
         };
         let mut links: Vec<Link> = (1..=498).map(|n| link(n, u32::try_from(n).unwrap())).collect();
         // Twice the same is once, a second one for the same lead is none.
