@@ -115,8 +115,8 @@ impl Service {
 /// # Errors
 /// When it is not there.
 pub async fn connect(config: &Config, clock: Clock) -> anyhow::Result<Store> {
-    let url = config.database.url.expose_secret();
-    let store = Store::connect(url, config.database.max_connections, clock).await;
+    let own = &config.database;
+    let store = Store::connect_within(own.url.expose_secret(), own.max_connections, own.statement_timeout, clock).await;
     store.context("the database of database.url cannot be used")
 }
 
@@ -158,7 +158,7 @@ pub async fn start(config: &Config, options: Options) -> anyhow::Result<Service>
     match options.role {
         Role::Worker => router = router.merge(http::health_router(api)),
         Role::All | Role::Http => {
-            let (ingest, waiting) = Ingest::channel();
+            let (ingest, waiting) = Ingest::channel(config.database.statement_timeout);
             let writer = store.clone();
             tasks.spawn(async move { writer.write_deliveries(waiting).await });
             let pages = dashboard(config, &store, http::router(api.clone()), clock.clone(), stop.clone()).await?;

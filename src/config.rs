@@ -56,6 +56,8 @@ pub struct Database {
     #[serde(serialize_with = "values::without_password")]
     pub url: SecretString,
     pub max_connections: u32,
+    #[serde(with = "values::duration")]
+    pub statement_timeout: Duration,
 }
 
 /// `[salesforce]`

@@ -137,7 +137,7 @@ impl Generated {
             rows.extend(side[at].map(|status| one(at, status)));
             at += 1;
         }
-        Page { rows, next: (at < side.len()).then(|| at.to_string()), total: None }
+        Page { rows, next: (at < side.len()).then(|| at.to_string()), total: None, unreadable: 0 }
     }
 
     fn set(side: &Side, n: usize, status: Option<&str>) {

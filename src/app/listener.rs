@@ -34,6 +34,8 @@ use crate::door::Proxies;
 const LONGEST_HEAD: u16 = 32 * 1024;
 /// Headers of a request.
 const MOST_HEADERS: usize = 100;
+/// Requests at the same time on one connection that multiplexes.
+const STREAMS: u32 = 32;
 /// How often a connection that multiplexes is asked whether somebody is still there.
 const ALIVE: Duration = Duration::from_secs(20);
 /// Pause after the system had no more sockets for us.
@@ -143,7 +145,7 @@ async fn hold(stream: TcpStream, door: Door, stop: CancellationToken) {
     let longest = usize::from(LONGEST_HEAD);
     builder.http1().timer(TokioTimer::new()).header_read_timeout(idle).max_buf_size(longest).max_headers(MOST_HEADERS);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(ALIVE).keep_alive_timeout(ALIVE);
-    builder.http2().max_header_list_size(LONGEST_HEAD.into());
+    builder.http2().max_header_list_size(LONGEST_HEAD.into()).max_concurrent_streams(STREAMS);
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(door)));
     let (mut seen, mut told) = (0, false);
     loop {

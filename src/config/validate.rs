@@ -4,6 +4,7 @@
 //! A message never repeats a secret.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use secrecy::ExposeSecret;
 use url::Url;
@@ -65,6 +66,8 @@ fn server(config: &Config, checks: &mut Checks) {
     let database = ["sqlite:", "postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
     checks.must("database.url", database, "must begin with sqlite:, postgres:// or postgresql://");
     checks.at_least_one("database.max_connections", config.database.max_connections);
+    let enough = config.database.statement_timeout >= Duration::from_millis(100);
+    checks.must("database.statement_timeout", enough, "must be at least 100ms");
     let key = config.auth.bootstrap_key.expose_secret();
     let long = key.is_empty() || key.chars().count() >= 20;
     checks.must("auth.bootstrap_key", long, "must have 20 characters or more");

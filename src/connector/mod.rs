@@ -133,6 +133,8 @@ pub struct Page<T> {
     pub next: Option<String>,
     /// How many rows the vendor says there are in all, where it does.
     pub total: Option<u64>,
+    /// How many more rows the page has that could not be read. Nobody is known to be absent for want of one of them.
+    pub unreadable: usize,
 }
 
 /// A lead or contact, deleted and converted ones included.

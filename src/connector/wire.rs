@@ -6,6 +6,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
+use crate::domain::ids::SalesforceId;
+
 /// A time as either vendor writes it: `2020-01-08T18:10:26Z`, `2021-12-02T18:23:39.000+0000` (no colon), an offset with a
 /// colon. None for anything else: no decision rests on these times alone.
 pub(super) fn time(text: &str) -> Option<Timestamp> {
@@ -20,6 +22,31 @@ pub(super) fn time(text: &str) -> Option<Timestamp> {
 
 pub(super) fn optional_time<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Timestamp>, D::Error> {
     Ok(Option::<String>::deserialize(input)?.as_deref().and_then(time))
+}
+
+/// The rows of a listing that can be read, and how many cannot: one of them says nothing about the others. Where none of several can,
+/// it is not they, but the answer has a form that is not known.
+pub(super) fn readable<T, R, E>(rows: Vec<R>, read: impl Fn(R) -> Result<T, E>) -> Result<(Vec<T>, usize), E> {
+    let all = rows.len();
+    let (mut good, mut bad) = (Vec::with_capacity(all), None);
+    for row in rows {
+        match read(row) {
+            Ok(row) => good.push(row),
+            Err(error) => bad = Some(error),
+        }
+    }
+    match bad {
+        Some(error) if good.is_empty() && all > 1 => Err(error),
+        _ => {
+            let unreadable = all - good.len();
+            Ok((good, unreadable))
+        }
+    }
+}
+
+/// An id that only says more about a record: one that is none is as good as none.
+pub(super) fn lenient_id<'de, D: Deserializer<'de>>(input: D) -> Result<Option<SalesforceId>, D::Error> {
+    Ok(Option::<String>::deserialize(input)?.and_then(|id| id.parse().ok()))
 }
 
 #[derive(Deserialize)]
@@ -106,6 +133,15 @@ mod tests {
             assert_eq!(serde_json::from_str::<String>(&cleaned(text)).unwrap(), expected, "{text}");
         }
         assert_eq!(cleaned("\\u000"), "\\u000");
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_read_says_nothing_about_the_others() {
+        let read = |rows: &[&str]| readable(rows.to_vec(), str::parse::<i64>).map_err(|_| ());
+        assert_eq!(read(&["1", "x", "3"]), Ok((vec![1, 3], 1)));
+        assert_eq!(read(&["x"]), Ok((vec![], 1)));
+        assert_eq!(read(&[]), Ok((vec![], 0)));
+        assert_eq!(read(&["x", "y"]), Err(()), "no row at all is another form, and not an empty page");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use axum::extract::Path;
 use axum::http::Method;
 use serde_json::{Map, Value, json};
 
-use super::listing::{Asked, Choice, Pager, choices};
+use super::listing::{Asked, Choice, Pager, Sorted, choices};
 use super::names::Names;
 use super::view::{View, thousands};
 use super::visitor::{Fields, Flash, Submitted, Visitor};
@@ -30,16 +30,20 @@ struct List {
     filter: String,
     filtered: bool,
     names: Names,
+    sorted: Sorted,
+    sort: String,
 }
 
 pub(super) async fn list(visitor: Visitor, asked: Asked) -> Page {
     let filter = asked.query(&FILTERS);
-    let list = visitor.get(&format!("/changes?{}", asked.query(&["state", "kind", "mapping_id", "cursor"]))).await?;
+    let list = visitor.get(&format!("/changes?{}", asked.query(&[&FILTERS[..], &["sort", "cursor"]].concat()))).await?;
     let of_one = visitor.dashboard.api.view(json!({"mapping_id": asked.get("mapping_id")}));
     let names = Names::of(&visitor, &[list.each("data"), vec![of_one.clone()]].concat()).await;
     let page = List {
         frame: visitor.live("Changes", "changes"),
-        pager: Pager::of(&list, "/changes", &filter, &asked),
+        pager: Pager::of(&list, "/changes", &asked.query(&[&FILTERS[..], &["sort"]].concat()), &asked),
+        sorted: Sorted::of("/changes", &filter, &asked, "created_at"),
+        sort: asked.get("sort").to_owned(),
         states: choices(STATES, asked.get("state")),
         kinds: choices(KINDS, asked.get("kind")),
         mapping_id: asked.get("mapping_id").to_owned(),

@@ -50,6 +50,37 @@ impl Pager {
     }
 }
 
+/// The order of a table: the headings that lead to another one.
+pub(super) struct Sorted {
+    path: &'static str,
+    /// What is filtered by, with an ampersand behind it.
+    filter: String,
+    order: String,
+}
+
+impl Sorted {
+    /// Of a list at `path` with what is filtered by; `usual` is its order when none is asked for.
+    pub(super) fn of(path: &'static str, filter: &str, asked: &Asked, usual: &str) -> Self {
+        let given = asked.get("sort");
+        let order = if given.is_empty() { usual } else { given };
+        let filter = if filter.is_empty() { String::new() } else { format!("{filter}&") };
+        Self { path, filter, order: order.to_owned() }
+    }
+
+    /// A heading: the order that it leads to is the other way round where the table is in its order already.
+    pub(super) fn heading(&self, column: &str, title: &str) -> String {
+        let (state, mark, next) = match self.order.strip_prefix('-') {
+            _ if self.order == column => (" aria-sort=\"ascending\"", "▲", format!("-{column}")),
+            Some(order) if order == column => (" aria-sort=\"descending\"", "▼", column.to_owned()),
+            _ => ("", "", column.to_owned()),
+        };
+        let href = super::view::escaped(&format!("{}?{}sort={next}", self.path, self.filter));
+        format!(
+            "<th scope=\"col\"{state}><a class=\"sort\" href=\"{href}\">{title}<span aria-hidden=\"true\">{mark}</span></a></th>"
+        )
+    }
+}
+
 /// One choice of a filter.
 pub(super) struct Choice {
     pub value: String,
@@ -61,4 +92,25 @@ pub(super) struct Choice {
 pub(super) fn choices(codes: impl IntoIterator<Item = impl Into<String>>, chosen: &str) -> Vec<Choice> {
     let choice = |code: String| Choice { label: super::words::label(&code), chosen: code == chosen, value: code };
     codes.into_iter().map(|code| choice(code.into())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sorted(order: &str) -> Sorted {
+        let asked = Asked(Fields(vec![("sort".to_owned(), order.to_owned())]));
+        Sorted::of("/mappings", "q=a%26b", &asked, "created_at")
+    }
+
+    #[test]
+    fn a_heading_leads_to_its_order_and_then_to_the_other_way_round() {
+        let plain = sorted("").heading("program_name", "Program");
+        assert!(plain.contains("href=\"/mappings?q=a%26b&amp;sort=program_name\"") && !plain.contains("aria-sort"));
+        let up = sorted("program_name").heading("program_name", "Program");
+        assert!(up.contains("aria-sort=\"ascending\"") && up.contains("sort=-program_name\""), "{up}");
+        let down = sorted("-program_name").heading("program_name", "Program");
+        assert!(down.contains("aria-sort=\"descending\"") && down.contains("sort=program_name\""), "{down}");
+        assert!(sorted("").heading("created_at", "Made").contains("ascending"), "its usual order");
+    }
 }

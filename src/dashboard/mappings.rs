@@ -6,7 +6,7 @@ use axum::http::Method;
 use futures_util::future::join4;
 use serde_json::json;
 
-use super::listing::{Asked, Choice, Pager, choices};
+use super::listing::{Asked, Choice, Pager, Sorted, choices};
 use super::names::Names;
 use super::view::{View, thousands};
 use super::visitor::{Flash, Submitted, Visitor};
@@ -24,16 +24,21 @@ struct List {
     q: String,
     states: Vec<Choice>,
     filtered: bool,
+    sorted: Sorted,
+    sort: String,
 }
 
+const FILTERS: [&str; 4] = ["state", "q", "program_id", "campaign_id"];
+
 pub(super) async fn list(visitor: Visitor, asked: Asked) -> Page {
-    let filter = asked.query(&["state", "q", "program_id", "campaign_id"]);
-    let list = visitor
-        .get(&format!("/mappings?{}", asked.query(&["state", "q", "program_id", "campaign_id", "cursor"])))
-        .await?;
+    let filter = asked.query(&FILTERS);
+    let asked_for = asked.query(&[&FILTERS[..], &["sort", "cursor"]].concat());
+    let list = visitor.get(&format!("/mappings?{asked_for}")).await?;
     let page = List {
         frame: visitor.frame("Mappings", "mappings"),
-        pager: Pager::of(&list, "/mappings", &filter, &asked),
+        pager: Pager::of(&list, "/mappings", &asked.query(&[&FILTERS[..], &["sort"]].concat()), &asked),
+        sorted: Sorted::of("/mappings", &filter, &asked, "created_at"),
+        sort: asked.get("sort").to_owned(),
         q: asked.get("q").to_owned(),
         states: choices(STATES, asked.get("state")),
         filtered: !filter.is_empty(),

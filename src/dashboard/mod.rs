@@ -32,6 +32,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, header};
 use axum::middleware;
 use axum::response::{Html, IntoResponse, Redirect, Response};
@@ -46,6 +47,9 @@ pub use lost::lost;
 use session::Seal;
 pub use session::{NoSeal, SECRET_BYTES};
 use view::View;
+
+/// Bytes of a form: that of a status map with hundreds of rows is far below. Anybody may send one to the page for logging in.
+const LONGEST_FORM: usize = 256 * 1024;
 
 /// What pages need; cheap to clone.
 #[derive(Clone)]
@@ -109,6 +113,7 @@ impl Dashboard {
             .route("/settings/switch", post(settings::switch))
             .route("/settings/keys", post(settings::create_key))
             .route("/settings/keys/{id}/revoke", post(settings::revoke_key))
+            .layer(DefaultBodyLimit::max(LONGEST_FORM))
             .layer(middleware::map_response(guard::protected))
             .layer(CompressionLayer::new());
         let streams = Router::new().route("/live", get(live::stream)).layer(middleware::map_response(guard::protected));

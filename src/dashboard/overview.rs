@@ -24,7 +24,7 @@ pub(super) struct Chart {
     pub title: &'static str,
     pub about: &'static str,
     pub unit: &'static str,
-    pub lines: Vec<&'static str>,
+    pub lines: Vec<String>,
     /// Time, and a value for each line.
     pub rows: Vec<(View, Vec<View>)>,
     /// Nothing but zeros and gaps: there is nothing to draw.
@@ -49,6 +49,12 @@ const CHARTS: &[Drawn] = &[
         "From acceptance to the end of the opposite write",
         "ms",
         &[("latency_p50_ms", "Median"), ("latency_p95_ms", "95 %")],
+    ),
+    (
+        "Where the time goes",
+        "Of an applied change, on average: until it is stored, until it is taken up, reading and writing",
+        "ms",
+        &[("receive_avg_ms", "Receive"), ("queue_avg_ms", "Queue"), ("call_avg_ms", "Call")],
     ),
     ("Backlog", "Changes that wait to be worked off", "", &[("backlog_depth", "Waiting")]),
     (
@@ -236,7 +242,7 @@ fn floor(share: f64) -> f64 {
 pub(super) async fn charts(visitor: &Visitor, from: &str) -> Vec<Chart> {
     let api = &visitor.dashboard.api;
     let now = visitor.dashboard.clock.now();
-    let (back, step) = if from == "1h" { (3600, "1m") } else { (86_400, "15m") };
+    let (back, step, span) = if from == "1h" { (3600, "1m", "last hour") } else { (86_400, "15m", "last day") };
     let since = now - jiff::SignedDuration::from_secs(back);
     let charts = CHARTS.iter().map(async |(title, about, unit, lines)| {
         let lines: Vec<_> = lines.iter().filter(|(metric, _)| api.has_series(metric)).collect();
@@ -254,10 +260,32 @@ pub(super) async fn charts(visitor: &Visitor, from: &str) -> Vec<Chart> {
         };
         let rows: Vec<_> = (0..times).filter_map(row).filter(|(_, values)| values.len() == points.len()).collect();
         let empty = rows.iter().flat_map(|(_, values)| values).all(|value: &View| value.number("") == 0);
-        let lines = lines.iter().map(|(_, name)| *name).collect();
-        Chart { title, about, unit, lines, rows, empty, span: if from == "1h" { "last hour" } else { "last day" } }
+        let lines = lines.iter().map(|(_, name)| (*name).to_owned()).collect();
+        Chart { title, about, unit, lines, rows, empty, span }
     });
-    join_all(charts).await.into_iter().filter(|chart| !chart.rows.is_empty()).collect()
+    let errors = format!("/stats/errors?from={since}&to={now}&step={step}");
+    let (charts, errors) = join(join_all(charts), visitor.maybe(&errors)).await;
+    let errors = errors_by_code(&errors.each("codes"), span);
+    charts.into_iter().filter(|chart| !chart.rows.is_empty()).chain([errors]).collect()
+}
+
+/// What vendors said to attempts, a line for each code.
+fn errors_by_code(codes: &[View], span: &'static str) -> Chart {
+    let name = |code: &View| [code.text("vendor"), code.text("code")].join(" ").trim().to_owned();
+    let points: Vec<Vec<View>> = codes.iter().map(|code| code.each("points")).collect();
+    let row = |at: usize| {
+        let of = |line: &Vec<View>, part: usize| line.get(at).and_then(|point| point.each("").into_iter().nth(part));
+        Some((of(points.first()?, 0)?, points.iter().filter_map(|line| of(line, 1)).collect()))
+    };
+    Chart {
+        title: "Errors by code",
+        about: "What the vendors said to attempts, also to those that went well later",
+        unit: "",
+        lines: codes.iter().map(name).collect(),
+        rows: (0..points.first().map_or(0, Vec::len)).filter_map(row).collect(),
+        empty: codes.is_empty(),
+        span,
+    }
 }
 
 /// What is open, by reason and what the vendor said.

@@ -8,6 +8,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// In no registry, and answered within Azure alone, by the platform: what it says of a machine is for that machine.
+/// Source: Microsoft, "What is IP address 168.63.129.16?".
+const AZURE: Ipv4Addr = Ipv4Addr::new(168, 63, 129, 16);
+
 /// Whether an address belongs to the public internet.
 #[must_use]
 pub fn is_public(address: IpAddr) -> bool {
@@ -27,6 +31,9 @@ pub fn is_local_name(name: &str) -> bool {
 
 fn is_public_v4(address: Ipv4Addr) -> bool {
     let [a, b, c, _] = address.octets();
+    if address == AZURE {
+        return false;
+    }
     let special = match (a, b, c) {
         // "This network", private, loopback, multicast and reserved.
         (0 | 10 | 127 | 224.., ..) => true,
@@ -87,6 +94,8 @@ mod tests {
             "224.0.0.1",
             "240.0.0.1",
             "255.255.255.255",
+            "168.63.129.16",
+            "::ffff:168.63.129.16",
             "::",
             "::1",
             "::ffff:127.0.0.1",
@@ -120,6 +129,7 @@ mod tests {
             "192.0.1.1",
             "192.167.1.1",
             "198.17.0.1",
+            "168.63.129.17",
             "223.255.255.255",
             "::ffff:8.8.8.8",
             "64:ff9b::8.8.8.8",

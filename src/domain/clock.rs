@@ -14,8 +14,17 @@ use jiff::Timestamp;
 pub enum Clock {
     /// The machine's.
     System(Instant),
-    /// Milliseconds since the epoch, moved by hand; wall and monotonic time are the same.
-    Manual(Arc<AtomicI64>),
+    /// Moved by hand.
+    Manual(Arc<ByHand>),
+}
+
+/// A clock that is moved by hand.
+#[derive(Debug)]
+pub struct ByHand {
+    /// Milliseconds since the epoch, never backwards.
+    monotonic: AtomicI64,
+    /// By how many of them the wall clock was set back.
+    set_back: AtomicI64,
 }
 
 impl Clock {
@@ -29,13 +38,21 @@ impl Clock {
     /// A clock that stands still until it is moved.
     #[must_use]
     pub fn manual(start: Timestamp) -> Self {
-        Self::Manual(Arc::new(AtomicI64::new(start.as_millisecond())))
+        let (monotonic, set_back) = (AtomicI64::new(start.as_millisecond()), AtomicI64::new(0));
+        Self::Manual(Arc::new(ByHand { monotonic, set_back }))
     }
 
     /// Moves a manual clock forward; the machine's clock does not care.
     pub fn advance(&self, by: Duration) {
-        if let Self::Manual(now) = self {
-            now.fetch_add(by.as_millis().try_into().unwrap_or(i64::MAX), Ordering::SeqCst);
+        if let Self::Manual(hands) = self {
+            hands.monotonic.fetch_add(by.as_millis().try_into().unwrap_or(i64::MAX), Ordering::SeqCst);
+        }
+    }
+
+    /// Sets the wall clock of a manual clock, as somebody does who finds it wrong; what is measured goes on as it was.
+    pub fn show(&self, at: Timestamp) {
+        if let Self::Manual(hands) = self {
+            hands.set_back.store(hands.monotonic.load(Ordering::SeqCst) - at.as_millisecond(), Ordering::SeqCst);
         }
     }
 
@@ -45,7 +62,7 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         let millis = match self {
             Self::System(_) => Timestamp::now().as_millisecond(),
-            Self::Manual(now) => now.load(Ordering::SeqCst),
+            Self::Manual(hands) => hands.monotonic.load(Ordering::SeqCst) - hands.set_back.load(Ordering::SeqCst),
         };
         Timestamp::from_millisecond(millis).unwrap_or(Timestamp::UNIX_EPOCH)
     }
@@ -55,7 +72,24 @@ impl Clock {
     pub fn monotonic(&self) -> Duration {
         match self {
             Self::System(start) => start.elapsed(),
-            Self::Manual(now) => Duration::from_millis(now.load(Ordering::SeqCst).try_into().unwrap_or(0)),
+            Self::Manual(hands) => {
+                Duration::from_millis(hands.monotonic.load(Ordering::SeqCst).try_into().unwrap_or(0))
+            }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_back_measures_on() {
+        let clock = Clock::manual("2026-11-23T20:05:01Z".parse().unwrap());
+        let (wall, measured) = (clock.now(), clock.monotonic());
+        clock.advance(Duration::from_secs(5));
+        clock.show(clock.now() - jiff::SignedDuration::from_secs(3600));
+        assert_eq!(clock.now(), wall - jiff::SignedDuration::from_secs(3595));
+        assert_eq!(clock.monotonic(), measured + Duration::from_secs(5));
     }
 }

@@ -21,6 +21,7 @@ use crate::store::changes::{Change, ChangeFilter, Decision};
 use crate::store::outbox::ROUTER;
 
 const STATES: [&str; 6] = ["available", "running", "retryable", "completed", "parked", "discarded"];
+const ORDERS: [&str; 2] = ["created_at", "-created_at"];
 const KINDS: [&str; 2] = ["hint", "flow_action"];
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -122,10 +123,11 @@ impl Table for ChangeBody {
         ("state" = Option<Vec<String>>, Query, description = "Only those in one of these states"),
         ("mapping_id" = Option<uuid::Uuid>, Query, description = "Only those of this mapping"),
         ("kind" = Option<String>, Query, description = "`hint` or `flow_action`"),
+        ("sort" = Option<String>, Query, description = "`created_at`, in the order they came, which it is unless given; `-created_at`, the last first"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, 50 unless given"),
         ("cursor" = Option<String>, Query, min_length = 1, description = "`next_cursor` of the page before"),
     ),
-    responses((status = 200, description = "In the order they came", content((List<ChangeBody> = "application/json"), (String = "text/csv"))))
+    responses((status = 200, description = "A page of them", content((List<ChangeBody> = "application/json"), (String = "text/csv"))))
 )]
 async fn list(State(api): State<ApiState>, headers: HeaderMap, mut given: Parameters) -> Answer<Response> {
     let again = given.without_cursor();
@@ -133,6 +135,7 @@ async fn list(State(api): State<ApiState>, headers: HeaderMap, mut given: Parame
         states: given.all_of("state", &STATES)?,
         mapping_id: given.uuid("mapping_id")?,
         kind: given.one_of("kind", &KINDS)?,
+        newest_first: given.one_of("sort", &ORDERS)?.is_some_and(|order| order == ORDERS[1]),
     };
     let page = given.page()?;
     given.end()?;
@@ -252,6 +255,7 @@ async fn bulk(
         states: known("filter.state", bulk.filter.state, &STATES)?.into_iter().collect(),
         mapping_id: bulk.filter.mapping_id.map(|id| id.to_string()),
         kind: known("filter.kind", bulk.filter.kind, &KINDS)?,
+        newest_first: false,
     };
     let decision = match bulk.action {
         BulkAction::Retry => Decision::Retry,

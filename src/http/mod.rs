@@ -11,6 +11,7 @@ mod changes;
 mod diagnostics;
 mod document;
 mod erase;
+mod error_series;
 mod events;
 mod extract;
 mod filter;
@@ -198,6 +199,7 @@ fn operations() -> (OpenApiRouter<ApiState>, OpenApiRouter<ApiState>) {
         .merge(filter::routes())
         .merge(stats::routes())
         .merge(timeseries::routes())
+        .merge(error_series::routes())
         .merge(diagnostics::routes());
     (operations, administration::routes().merge(erase::routes()))
 }

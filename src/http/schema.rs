@@ -20,6 +20,7 @@ use crate::domain::subscription::SubscriptionState;
 use crate::domain::trigger::{DetectedBy, Origin, TransitionKind};
 use crate::domain::warning::{Warning, WarningCode};
 use crate::store::figures::Metric;
+use crate::store::mappings::MappingOrder;
 
 macro_rules! lists {
     ($($list:ty),+ $(,)?) => {$(
@@ -49,6 +50,7 @@ lists!(
     SubscriptionState,
     WarningCode,
     Metric,
+    MappingOrder,
     TransitionKind,
     Origin,
     DetectedBy

@@ -45,6 +45,8 @@ pub struct ChangeFilter {
     pub states: Vec<String>,
     pub mapping_id: Option<String>,
     pub kind: Option<String>,
+    /// The last that came first.
+    pub newest_first: bool,
 }
 
 impl ChangeFilter {
@@ -85,7 +87,7 @@ pub enum Decision {
 }
 
 impl Store {
-    /// Changes in the order they came, after the id `after`.
+    /// Changes in the order they came, or the other way round, after the id `after`.
     pub async fn changes(
         &self,
         filter: &ChangeFilter,
@@ -93,10 +95,15 @@ impl Store {
         limit: i64,
     ) -> Result<Vec<Change>, StoreError> {
         let (condition, mut args) = filter.sql();
-        args.push(Arg::from(after.unwrap_or("")));
+        // Ids have no letter behind f.
+        args.push(Arg::from(after.unwrap_or(if filter.newest_first { "g" } else { "" })));
         args.push(Arg::from(limit));
         let n = args.len();
-        let sql = format!("SELECT {CHANGE} FROM outbox WHERE {condition} AND id > ${} ORDER BY id LIMIT ${n}", n - 1);
+        let (than, way) = if filter.newest_first { ("<", " DESC") } else { (">", "") };
+        let sql = format!(
+            "SELECT {CHANGE} FROM outbox WHERE {condition} AND id {than} ${} ORDER BY id{way} LIMIT ${n}",
+            n - 1
+        );
         self.db.fetch(&sql, args).await
     }
 

@@ -327,7 +327,7 @@ impl Store {
     /// there may be more.
     pub async fn prune_deliveries(&self, done: i64, answered: i64, most: i64) -> Result<bool, StoreError> {
         let old = "SELECT id FROM deliveries WHERE completed_at <= $1 ORDER BY completed_at LIMIT $2";
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin_patiently().await?;
         let old: Vec<(String,)> = tx.fetch(old, args![done, most]).await?;
         let rows = Rows::new("id text", &old)?;
         if !old.is_empty() {

@@ -2,17 +2,13 @@
 //!
 //! One SQL text with `$1` runs on both. The differences that a text cannot hide are named here: a set of rows as a
 //! parameter, row locks, and reads that take the first few rows of each group. Must not know any table.
-//!
-//! Rows travel as one JSON parameter: one statement for any number of rows, the same text each time, so that it is
-//! prepared once, and no limit on the number of parameters.
 
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow};
+use sqlx::postgres::PgRow;
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
 };
@@ -20,16 +16,14 @@ use sqlx::{AssertSqlSafe, ConnectOptions, FromRow};
 use tokio::sync::Mutex;
 
 use super::StoreError;
+use super::pool::{Held, Pool};
+pub(super) use super::rows::{Rows, with_rows};
 use super::writer::{LOG_PAGES, WriteTx, Writer};
 use crate::domain::clock::Clock;
 
 /// How long a statement waits for SQLite's one writer before it fails.
 const BUSY: Duration = Duration::from_secs(30);
 const SQLITE_READERS: u32 = 4;
-/// A process that stands still, or whose network swallows everything, in the middle of a transaction keeps its locks no longer than
-/// this: the server ends it. No transaction waits for anybody but the database. Not a parameter of the connection's start, which
-/// poolers refuse.
-const LET_GO: &str = "SET idle_in_transaction_session_timeout = '15s'";
 /// Prepared statements that a SQLite connection keeps: all that there are.
 const STATEMENTS: usize = 500;
 
@@ -63,49 +57,6 @@ macro_rules! args {
     ($($value:expr),* $(,)?) => { vec![$($crate::store::dialect::Arg::from($value)),*] };
 }
 pub(super) use args;
-
-/// A set of rows as one parameter, always the first: `{rows}` in the SQL text becomes a table with these columns.
-pub(super) struct Rows {
-    /// Names and types: `id text, due_at int, removed bool`.
-    columns: &'static str,
-    json: String,
-}
-
-impl Rows {
-    /// Each row is a tuple in the order of `columns`.
-    pub(super) fn new<T: Serialize>(columns: &'static str, rows: &[T]) -> Result<Self, StoreError> {
-        let json = serde_json::to_string(rows).map_err(|e| StoreError::Corrupt(format!("rows of {columns}: {e}")))?;
-        if has_nul(&json) {
-            // Postgres keeps no NUL, and SQLite would keep what it has no functions for.
-            return Err(StoreError::Corrupt(format!("a text among rows of {columns} contains NUL")));
-        }
-        Ok(Self { columns, json })
-    }
-
-    fn table(&self, backend: Backend) -> String {
-        let columns = self.columns.split(',').enumerate().map(|(n, column)| {
-            let (name, kind) = column.trim().split_once(' ').unwrap_or((column, "text"));
-            match (backend, kind) {
-                (Backend::Sqlite, _) => format!("json_extract(value, '$[{n}]') AS {name}"),
-                (Backend::Postgres, "int") => format!("(value->>{n})::bigint AS {name}"),
-                (Backend::Postgres, "bool") => format!("(value->>{n})::boolean AS {name}"),
-                (Backend::Postgres, _) => format!("value->>{n} AS {name}"),
-            }
-        });
-        let columns = columns.collect::<Vec<_>>().join(", ");
-        match backend {
-            // The binary form: a row is not written out and parsed again for each of its columns.
-            Backend::Sqlite => format!("(SELECT {columns} FROM jsonb_each($1)) AS r"),
-            Backend::Postgres => format!("(SELECT {columns} FROM jsonb_array_elements($1::jsonb)) AS r"),
-        }
-    }
-}
-
-/// Whether a JSON text has an escaped NUL; an escaped backslash before `u0000` makes it plain text.
-fn has_nul(json: &str) -> bool {
-    let backslashes = |before: &str| before.bytes().rev().take_while(|byte| *byte == b'\\').count();
-    json.match_indices("\\u0000").any(|(at, _)| backslashes(&json[..at]).is_multiple_of(2))
-}
 
 /// Whether a statement failed for its values, and not for the database's state.
 pub(super) fn is_of_the_content(error: &sqlx::Error) -> bool {
@@ -178,18 +129,18 @@ impl Backend {
 #[derive(Clone, Debug)]
 pub(super) enum Db {
     Sqlite { write: Arc<Mutex<Writer>>, read: SqlitePool },
-    Postgres(PgPool),
+    Postgres(Pool),
 }
 
 /// One writing transaction. Dropped without `commit`, it is rolled back.
 pub(super) enum Tx {
     Sqlite(WriteTx),
-    Postgres(sqlx::Transaction<'static, sqlx::Postgres>),
+    Postgres(Held),
 }
 
-/// Binds the arguments and runs one statement: the same tokens for either driver.
-macro_rules! run {
-    ($query:expr, $args:expr, $method:ident, $executor:expr) => {{
+/// Binds the arguments: the same tokens for either driver.
+macro_rules! bound {
+    ($query:expr, $args:expr) => {{
         let mut query = $query;
         for arg in $args {
             query = match arg {
@@ -198,19 +149,32 @@ macro_rules! run {
                 Arg::Bool(v) => query.bind(v),
             };
         }
-        query.$method($executor).await.map_err(StoreError::from)
+        query
+    }};
+}
+
+/// Binds the arguments and runs one statement.
+macro_rules! run {
+    ($query:expr, $args:expr, $method:ident, $executor:expr) => {
+        bound!($query, $args).$method($executor).await.map_err(StoreError::from)
+    };
+}
+
+/// The same on a connection to Postgres, for no longer than its statements may take.
+macro_rules! run_held {
+    ($query:expr, $args:expr, $method:ident, $held:expr) => {{
+        let held: &mut Held = $held;
+        let limit = held.limit;
+        let answer = tokio::time::timeout(limit, bound!($query, $args).$method(held.busy()?)).await;
+        held.answered(answer).map_err(StoreError::from)
     }};
 }
 
 impl Db {
-    pub(super) async fn connect(url: &str, max_connections: u32) -> Result<Self, StoreError> {
+    /// With the longest that one statement may take on a server.
+    pub(super) async fn connect(url: &str, max_connections: u32, limit: Duration) -> Result<Self, StoreError> {
         if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-            let options = PgConnectOptions::from_str(url)?.application_name("campaign-sync");
-            let pool = PgPoolOptions::new().max_connections(max_connections).acquire_timeout(Duration::from_secs(10));
-            let pool = pool.after_connect(|connection, _| {
-                Box::pin(async move { sqlx::query(LET_GO).execute(connection).await.map(drop) })
-            });
-            return Ok(Self::Postgres(pool.connect_with(options).await?));
+            return Ok(Self::Postgres(Pool::connect(url, max_connections, limit).await?));
         }
         let options = SqliteConnectOptions::from_str(url)?
             .create_if_missing(true)
@@ -240,7 +204,9 @@ impl Db {
             Self::Sqlite { write, .. } => {
                 sqlx::migrate!("migrations/sqlite").run(write.lock().await.connection()).await?
             }
-            Self::Postgres(pool) => sqlx::migrate!("migrations/postgres").run(pool).await?,
+            Self::Postgres(pool) => {
+                sqlx::migrate!("migrations/postgres").run(&mut *pool.take_unbounded().await?).await?
+            }
         }
         Ok(())
     }
@@ -252,6 +218,14 @@ impl Db {
             Self::Sqlite { write, .. } => Tx::Sqlite(WriteTx::begin(write, true).await?),
             Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
         })
+    }
+
+    /// The same for statements that may take long, which nobody waits for.
+    pub(super) async fn begin_patiently(&self) -> Result<Tx, StoreError> {
+        match self {
+            Self::Sqlite { .. } => self.begin().await,
+            Self::Postgres(pool) => Ok(Tx::Postgres(pool.begin_patiently().await?)),
+        }
     }
 
     /// The same, committed without waiting for the disk: a process that is killed loses nothing, a machine that loses its power may
@@ -287,7 +261,9 @@ impl Db {
     pub(super) async fn fetch<T: Record>(&self, sql: &str, args: Vec<Arg>) -> Result<Vec<T>, StoreError> {
         match self {
             Self::Sqlite { read, .. } => run!(sqlx::query_as(AssertSqlSafe(sql)), args, fetch_all, read),
-            Self::Postgres(pool) => run!(sqlx::query_as(AssertSqlSafe(sql)), args, fetch_all, pool),
+            Self::Postgres(pool) => {
+                run_held!(sqlx::query_as(AssertSqlSafe(sql)), args, fetch_all, &mut pool.take().await?)
+            }
         }
     }
 
@@ -325,13 +301,6 @@ impl Db {
     }
 }
 
-pub(super) fn with_rows(backend: Backend, sql: &str, rows: &Rows, args: Vec<Arg>) -> (String, Vec<Arg>) {
-    let mut all = Vec::with_capacity(args.len() + 1);
-    all.push(Arg::Text(Some(rows.json.clone())));
-    all.extend(args);
-    (sql.replace("{rows}", &rows.table(backend)), all)
-}
-
 impl Tx {
     pub(super) fn backend(&self) -> Backend {
         match self {
@@ -347,7 +316,7 @@ impl Tx {
                 let (connection, sql) = tx.with(sql)?;
                 run!(sqlx::query_as(AssertSqlSafe(&*sql)), args, fetch_all, connection)
             }
-            Self::Postgres(tx) => run!(sqlx::query_as(AssertSqlSafe(sql)), args, fetch_all, &mut **tx),
+            Self::Postgres(held) => run_held!(sqlx::query_as(AssertSqlSafe(sql)), args, fetch_all, held),
         }
     }
 
@@ -358,8 +327,8 @@ impl Tx {
                 let connection = tx.connection().await?;
                 run!(sqlx::query(AssertSqlSafe(sql)), args, execute, connection).map(|r| r.rows_affected())
             }
-            Self::Postgres(tx) => {
-                run!(sqlx::query(AssertSqlSafe(sql)), args, execute, &mut **tx).map(|r| r.rows_affected())
+            Self::Postgres(held) => {
+                run_held!(sqlx::query(AssertSqlSafe(sql)), args, execute, held).map(|r| r.rows_affected())
             }
         }
     }
@@ -392,7 +361,7 @@ impl Tx {
     pub(super) async fn commit(self) -> Result<(), StoreError> {
         match self {
             Self::Sqlite(tx) => tx.commit().await?,
-            Self::Postgres(tx) => tx.commit().await?,
+            Self::Postgres(held) => held.commit().await?,
         }
         Ok(())
     }

@@ -123,7 +123,7 @@ impl Store {
         self.forget_answers(&erased.people.clone(), dry, &mut erased).await?;
         self.forget_shown(&erased.people.clone(), dry, &mut erased).await?;
         if !dry {
-            let mut tx = self.db.begin().await?;
+            let mut tx = self.db.begin_patiently().await?;
             let whom = if erased.people.is_empty() { "nobody known".to_owned() } else { erased.people.join(" ") };
             let detail = format!("{} values", erased.total());
             audit(self, &mut tx, actor, "person.erased", &whom, &detail).await?;
@@ -205,7 +205,7 @@ impl Store {
             marketo.or_else(|| person.salesforce_id.as_ref().map(|id| format!("salesforce:{id}")))
         });
         let named = named.unwrap_or_else(|| "person:erased".to_owned());
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin_patiently().await?;
         tx.execute("UPDATE outbox SET subject = $2 WHERE subject = $1 AND state <> 'running'", args![&subject, named])
             .await?;
         for (key, _) in &intents {
@@ -226,7 +226,7 @@ impl Store {
         if dry || count == 0 {
             return Ok(());
         }
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin_patiently().await?;
         let sql = format!("UPDATE delivery_attempts SET body = NULL WHERE {theirs}");
         tx.execute_rows(&sql, &rows, vec![]).await?;
         tx.commit().await
@@ -244,7 +244,7 @@ impl Store {
         if dry || count == 0 {
             return Ok(());
         }
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin_patiently().await?;
         let sql = format!("UPDATE members SET marketo_shown = NULL, salesforce_shown = NULL WHERE {theirs}");
         tx.execute_rows(&sql, &rows, vec![]).await?;
         tx.commit().await
@@ -293,7 +293,7 @@ impl Store {
                     "UPDATE {table} SET {column} = r.value FROM {{rows}} WHERE {table}.{} = r.k1{second}",
                     one.0
                 );
-                let mut tx = self.db.begin().await?;
+                let mut tx = self.db.begin_patiently().await?;
                 tx.execute_rows(&sql, &Rows::new(columns, &rows)?, vec![]).await?;
                 tx.commit().await?;
             }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::dialect::{Rows, args};
+use super::spent::Part;
 use super::{Store, StoreError};
 use crate::domain::closed_list::closed_list;
 
@@ -51,6 +52,12 @@ closed_list! {
         LatencyP50 = "latency_p50_ms",
         /// The same for 95 of 100.
         LatencyP95 = "latency_p95_ms",
+        /// Milliseconds until a delivery was stored, on average.
+        ReceiveTime = "receive_avg_ms",
+        /// Milliseconds from there until somebody took the change up, on average of those that were applied.
+        QueueTime = "queue_avg_ms",
+        /// Milliseconds of reading, writing and recording, on average of the same.
+        CallTime = "call_avg_ms",
         /// Changes that waited at the end of the minute.
         BacklogDepth = "backlog_depth",
         /// Age of the oldest of them in seconds.
@@ -63,6 +70,17 @@ impl Metric {
     #[must_use]
     pub fn adds_up(self) -> bool {
         !matches!(self, Self::LatencyP50 | Self::LatencyP95 | Self::BacklogDepth | Self::BacklogAge)
+            && self.part().is_none()
+    }
+
+    /// The part of the latency that it is.
+    fn part(self) -> Option<Part> {
+        match self {
+            Self::ReceiveTime => Some(Part::Receive),
+            Self::QueueTime => Some(Part::Queue),
+            Self::CallTime => Some(Part::Call),
+            _ => None,
+        }
     }
 }
 
@@ -138,6 +156,9 @@ impl Store {
 
     /// Values of a metric by the minute, from `from` up to `to`; minutes without one are left out.
     pub async fn figures(&self, metric: Metric, from: i64, to: i64) -> Result<BTreeMap<i64, i64>, StoreError> {
+        if let Some(part) = metric.part() {
+            return self.averages(part, from, to).await;
+        }
         let sql = "SELECT minute, value FROM figures WHERE metric = $1 AND minute >= $2 AND minute < $3";
         let stored: Vec<(i64, i64)> = self.db.fetch(sql, args![metric.as_str(), from, to]).await?;
         let mut values: BTreeMap<i64, i64> = stored.into_iter().collect();
@@ -251,8 +272,11 @@ impl Store {
     }
 }
 
+/// Adds to what is there.
+pub(super) const ADD: &str =
+    "INSERT INTO figures (minute, metric, value) SELECT minute, metric, value FROM {rows} WHERE true
+                              ON CONFLICT (metric, minute) DO UPDATE SET value = figures.value + excluded.value";
+
 async fn add(tx: &mut super::dialect::Tx, rows: &[(i64, &str, i64)]) -> Result<(), StoreError> {
-    let sql = "INSERT INTO figures (minute, metric, value) SELECT minute, metric, value FROM {rows} WHERE true
-               ON CONFLICT (metric, minute) DO UPDATE SET value = figures.value + excluded.value";
-    tx.execute_rows(sql, &Rows::new("minute int, metric text, value int", rows)?, vec![]).await.map(drop)
+    tx.execute_rows(ADD, &Rows::new("minute int, metric text, value int", rows)?, vec![]).await.map(drop)
 }

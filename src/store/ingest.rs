@@ -4,13 +4,16 @@
 //! same transaction each record finds its lane, or is found to concern nobody.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 
 use super::dialect::{Rows, Tx, args};
 use super::outbox::{Kind, NewWork, ROUTER, Subject, add};
 use super::script::Script;
+use super::spent::{Part, Spent};
 use super::{Store, StoreError, write_json};
 use crate::domain::hint::{DeliveredHint, Delivery, Hint, Receipt, Source};
 
@@ -20,11 +23,16 @@ const QUEUE: usize = 4096;
 const GROUP: usize = 512;
 /// Turns of the scheduler without a new delivery after which a group is whole.
 const TURNS: usize = 3;
+/// How often it is written down how long deliveries took.
+const KEPT: Duration = Duration::from_secs(10);
+/// The longest that a sender waits for the commit: Salesforce gives up on a call after that, and tries again.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The door for deliveries; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Ingest {
     queue: mpsc::Sender<Waiting>,
+    patience: Duration,
 }
 
 /// A delivery and where its answer goes.
@@ -42,42 +50,75 @@ pub enum IngestError {
 }
 
 impl Ingest {
-    /// The door and the queue behind it, for the writer.
+    /// The door and the queue behind it, for the writer. `statement` is the longest that a statement may take.
     #[must_use]
-    pub fn channel() -> (Self, mpsc::Receiver<Waiting>) {
+    pub fn channel(statement: Duration) -> (Self, mpsc::Receiver<Waiting>) {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        (Self { queue }, waiting)
+        (Self { queue, patience: PATIENCE.min(statement) }, waiting)
     }
 
     /// Stores a delivery; returns after the commit.
     ///
     /// # Errors
-    /// When too many are waiting, or the commit failed. Nothing was stored then, or it is recognised by its delivery id.
+    /// When too many are waiting, or the commit failed or takes too long. Nothing was stored then, or it is recognised by its
+    /// delivery id, or it is a hint too many.
     pub async fn accept(&self, delivery: Delivery) -> Result<Receipt, IngestError> {
         let (answer, receipt) = oneshot::channel();
         self.queue.try_send((delivery, answer)).map_err(|_| IngestError::Busy)?;
-        receipt.await.map_err(|_| IngestError::NotStored)
+        let receipt = timeout(self.patience, receipt).await.map_err(|_| IngestError::NotStored)?;
+        receipt.map_err(|_| IngestError::NotStored)
     }
 }
 
 impl Store {
     /// Stores what comes through the door until the last sender is gone.
     pub async fn write_deliveries(&self, mut queue: mpsc::Receiver<Waiting>) {
-        while let Some(first) = queue.recv().await {
-            let group = gather(first, &mut queue).await;
+        let (mut spent, mut kept) = (Spent::default(), self.clock.monotonic());
+        loop {
+            // What the last ones took is written down, whether others come or not.
+            let next = if spent.is_empty() { Ok(queue.recv().await) } else { timeout(KEPT, queue.recv()).await };
+            let began = self.clock.monotonic();
+            if !matches!(next, Ok(Some(_))) || began >= kept + KEPT {
+                kept = began;
+                self.keep_collected(&mut spent).await;
+            }
+            let first = match next {
+                Ok(Some(first)) => first,
+                Ok(None) => return,
+                Err(_) => continue,
+            };
+            let mut group = gather(first, &mut queue).await;
+            // Whoever was told to come back comes back.
+            group.retain(|(_, sender)| !sender.is_closed());
             let (deliveries, answers): (Vec<_>, Vec<_>) = group.into_iter().unzip();
+            if deliveries.is_empty() {
+                continue;
+            }
             match self.ingest(&deliveries).await {
-                Ok(receipts) => answer(answers, receipts),
+                Ok(receipts) => {
+                    spent.took(Part::Receive, self.clock.monotonic().saturating_sub(began), receipts.len());
+                    answer(answers, receipts);
+                }
                 Err(error) if deliveries.len() > 1 => {
                     tracing::warn!(%error, "a group of deliveries was not stored; storing them one by one");
-                    for (delivery, sender) in deliveries.iter().zip(answers) {
-                        match self.ingest(std::slice::from_ref(delivery)).await {
-                            Ok(receipts) => answer(vec![sender], receipts),
-                            Err(error) => tracing::error!(%error, "a delivery was not stored"),
-                        }
-                    }
+                    self.write_apart(&deliveries, answers).await;
                 }
                 Err(error) => tracing::error!(%error, "a delivery was not stored"),
+            }
+        }
+    }
+
+    /// Stores each by itself, for as long as the database is there: what one may wait for it, all others wait as well.
+    async fn write_apart(&self, deliveries: &[Delivery], answers: Vec<oneshot::Sender<Receipt>>) {
+        for (delivery, sender) in deliveries.iter().zip(answers) {
+            match self.ingest(std::slice::from_ref(delivery)).await {
+                Ok(receipts) => answer(vec![sender], receipts),
+                Err(error) => {
+                    tracing::error!(%error, "a delivery was not stored");
+                    if !error.is_of_the_content() {
+                        return;
+                    }
+                }
             }
         }
     }

@@ -5,9 +5,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::campaigns::refuse_while_created;
-use super::dialect::{Arg, Rows, Tx, args};
+use super::dialect::{Rows, Tx, args};
 use super::fan_out::tell;
 use super::lanes::lock_lanes;
+pub use super::mapping_list::{MappingFilter, MappingOrder};
 use super::replays::end_finds_of;
 use super::runs::start_run;
 use super::{Store, StoreError, read_json, write_json};
@@ -65,7 +66,7 @@ pub struct Mapping {
 }
 
 #[derive(sqlx::FromRow)]
-struct MappingRow {
+pub(super) struct MappingRow {
     id: String,
     program_id: i64,
     campaign_id: String,
@@ -84,7 +85,7 @@ struct MappingRow {
     updated_at: i64,
 }
 
-const MAPPING: &str = "m.id, m.program_id, m.campaign_id, m.program_name, m.campaign_name, m.state, m.reason, m.status_map, \
+pub(super) const MAPPING: &str = "m.id, m.program_id, m.campaign_id, m.program_name, m.campaign_name, m.state, m.reason, m.status_map, \
     m.custom_map, m.steps, m.policies, m.options, m.found, m.version, m.created_at, m.updated_at";
 
 impl TryFrom<MappingRow> for Mapping {
@@ -113,7 +114,7 @@ impl TryFrom<MappingRow> for Mapping {
     }
 }
 
-fn mappings(rows: Vec<MappingRow>) -> Result<Vec<Mapping>, StoreError> {
+pub(super) fn mappings(rows: Vec<MappingRow>) -> Result<Vec<Mapping>, StoreError> {
     rows.into_iter().map(Mapping::try_from).collect()
 }
 
@@ -125,18 +126,6 @@ pub enum Created {
     New { mapping: Mapping, run_id: String },
     /// The program or the campaign is in this mapping.
     AlreadyMapped { mapping_id: String },
-}
-
-/// Which mappings are listed.
-#[derive(Clone, Debug, Default)]
-pub struct MappingFilter {
-    pub state: Option<String>,
-    pub program_id: Option<ProgramId>,
-    pub campaign_id: Option<String>,
-    /// Part of either name.
-    pub q: Option<String>,
-    /// Any of these; all when there are none.
-    pub ids: Vec<String>,
 }
 
 impl Store {
@@ -217,39 +206,6 @@ impl Store {
         let sql =
             format!("SELECT {MAPPING} FROM {{rows}} JOIN mappings m ON m.program_id = r.id AND m.deleted_at IS NULL");
         mappings(self.db.fetch_rows(&sql, &Rows::new("id int", &rows)?, vec![]).await?)
-    }
-
-    /// Mappings in the order they were made, after the id `after`.
-    pub async fn list_mappings(
-        &self,
-        filter: &MappingFilter,
-        after: &str,
-        limit: i64,
-    ) -> Result<Vec<Mapping>, StoreError> {
-        let mut args = args![after, limit];
-        let mut sql = format!("SELECT {MAPPING} FROM mappings m WHERE m.deleted_at IS NULL AND m.id > $1");
-        let mut add = |condition: &str, value: Option<Arg>| {
-            if let Some(value) = value {
-                args.push(value);
-                sql += &condition.replace("$?", &format!("${}", args.len()));
-            }
-        };
-        add(" AND m.state = $?", filter.state.as_ref().map(Arg::from));
-        add(" AND m.program_id = $?", filter.program_id.map(Arg::from));
-        add(" AND m.campaign_id = $?", filter.campaign_id.as_ref().map(Arg::from));
-        add(
-            " AND (REPLACE(LOWER(m.program_name), LOWER($?), '') <> LOWER(m.program_name)
-               OR REPLACE(LOWER(m.campaign_name), LOWER($?), '') <> LOWER(m.campaign_name))",
-            filter.q.as_ref().filter(|q| !q.is_empty()).map(Arg::from),
-        );
-        if !filter.ids.is_empty() {
-            let first = args.len() + 1;
-            args.extend(filter.ids.iter().map(Arg::from));
-            let marks: Vec<_> = (first..=args.len()).map(|n| format!("${n}")).collect();
-            sql += &format!(" AND m.id IN ({})", marks.join(", "));
-        }
-        sql += " ORDER BY m.id LIMIT $2";
-        mappings(self.db.fetch(&sql, args).await?)
     }
 
     /// Stores a changed mapping if it is still at the version that was read; the run that a change of what is decided starts.

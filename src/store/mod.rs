@@ -24,6 +24,7 @@ pub mod lanes;
 pub mod links;
 pub mod listings;
 pub mod looks;
+mod mapping_list;
 pub mod mappings;
 pub mod members;
 pub mod outbox;
@@ -32,17 +33,21 @@ pub mod plan_rows;
 pub mod plans;
 mod polled;
 pub mod polls;
+mod pool;
 pub mod record;
 pub mod replays;
 pub mod reports;
 pub mod resolutions;
 pub mod retention;
+mod rows;
 pub mod runs;
 pub mod schedule;
 mod script;
+mod set_back;
 pub mod settings;
 mod settle;
 pub mod silence;
+pub mod spent;
 pub mod subscriptions;
 mod tallies;
 pub mod triggers;
@@ -50,6 +55,7 @@ pub mod undo;
 mod writer;
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::Notify;
@@ -57,6 +63,9 @@ use uuid::{ContextV7, Uuid};
 
 use crate::domain::clock::Clock;
 use dialect::Db;
+
+/// The longest that a statement may take where nobody says otherwise.
+const STATEMENT: Duration = Duration::from_secs(30);
 
 /// Why the store did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -116,7 +125,20 @@ impl Store {
     /// # Errors
     /// When the URL names no database that is there (SQLite creates its file).
     pub async fn connect(url: &str, max_connections: u32, clock: Clock) -> Result<Self, StoreError> {
-        let db = Db::connect(url, max_connections).await?;
+        Self::connect_within(url, max_connections, STATEMENT, clock).await
+    }
+
+    /// The same with the longest that one statement may take on a server.
+    ///
+    /// # Errors
+    /// When the URL names no database that is there (SQLite creates its file).
+    pub async fn connect_within(
+        url: &str,
+        max_connections: u32,
+        limit: Duration,
+        clock: Clock,
+    ) -> Result<Self, StoreError> {
+        let db = Db::connect(url, max_connections, limit).await?;
         let ids = Arc::new(Mutex::new(ContextV7::new()));
         let [work, events, commands, plans, deliveries] = std::array::from_fn(|_| Arc::default());
         Ok(Self { db, clock, actor: None, ids, work, events, commands, plans, deliveries })

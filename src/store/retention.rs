@@ -118,7 +118,7 @@ impl Store {
     }
 
     async fn delete(&self, sql: &str, args: Vec<Arg>) -> Result<i64, StoreError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin_patiently().await?;
         let deleted = tx.execute(sql, args).await?;
         tx.commit().await?;
         Ok(i64::try_from(deleted).unwrap_or(i64::MAX))
@@ -133,7 +133,7 @@ impl Store {
             return Ok(false);
         }
         let rows = Rows::new("id text", &old)?;
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin_patiently().await?;
         for sql in [
             "DELETE FROM run_kept WHERE run_id IN (SELECT r.id FROM {rows})",
             "DELETE FROM runs WHERE id IN (SELECT r.id FROM {rows})",
@@ -157,7 +157,7 @@ impl Store {
         let people: Vec<(i64, Option<String>)> = self.db.fetch(sql, args![&id, most]).await?;
         let rows = Rows::new("position int, change_id text", &people)?;
         let last = i64::try_from(people.len()).unwrap_or(i64::MAX) < most;
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin_patiently().await?;
         tx.execute_rows("DELETE FROM outbox WHERE id IN (SELECT r.change_id FROM {rows})", &rows, vec![]).await?;
         let sql =
             "DELETE FROM flow_action_people WHERE flow_action_id = $2 AND position IN (SELECT r.position FROM {rows})";

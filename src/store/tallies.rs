@@ -23,7 +23,7 @@ impl Store {
     }
 
     async fn compact_members(&self) -> Result<usize, StoreError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin_patiently().await?;
         // What others add meanwhile is not deleted, since it is not returned; what is returned is what is put back.
         let sql = "DELETE FROM member_tallies WHERE campaign_id IN (SELECT campaign_id FROM member_tallies
                      GROUP BY campaign_id, in_marketo, in_salesforce, sync_state, reason HAVING COUNT(*) > 1 LIMIT $1)
@@ -52,7 +52,7 @@ impl Store {
     }
 
     async fn compact_ledger(&self) -> Result<usize, StoreError> {
-        let mut tx = self.db.begin().await?;
+        let mut tx = self.db.begin_patiently().await?;
         let counters = COUNTERS.join(", ");
         let parts = COUNTERS.map(|counter| format!("CAST({counter} AS TEXT)")).join(" || ' ' || ");
         let sql = format!(

@@ -21,6 +21,7 @@ use axum::response::Response;
 use axum::routing::{MethodRouter, post};
 use axum::{Extension, Router};
 use futures_util::StreamExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 pub use answer::Refusal;
 use verify::{Keys, Signed, Tokens, bearer};
@@ -33,6 +34,9 @@ use crate::door::{Attempts, Client, Fingerprint, Pace, fingerprint, presented};
 use crate::problem;
 use crate::store::ingest::Ingest;
 
+/// So many bodies of the greatest length are kept at the same time: a connection may carry many requests, and most of what a stranger
+/// sends is known to be a stranger's only when all of it is there.
+const BODIES: usize = 64;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What the endpoints need; cheap to clone.
@@ -47,6 +51,8 @@ struct Shared {
     certificates: Option<(HeaderName, Vec<Fingerprint>)>,
     organization: Option<SalesforceId>,
     most_bytes: usize,
+    /// Of bodies that are kept at the same time, in bytes.
+    room: Arc<Semaphore>,
     pace: Pace,
     attempts: Arc<Attempts>,
     ingest: Ingest,
@@ -61,13 +67,16 @@ impl WebhookState {
         let fingerprints: Vec<_> =
             webhooks.salesforce_certificates.iter().filter_map(|text| fingerprint(text)).collect();
         let header = HeaderName::try_from(&webhooks.certificate_header).ok();
+        let most_bytes = usize::try_from(config.limits.max_body_bytes).unwrap_or(usize::MAX);
+        let room = most_bytes.saturating_mul(BODIES).min(Semaphore::MAX_PERMITS);
         Self(Arc::new(Shared {
             marketo_tokens: Tokens::new(&webhooks.marketo_tokens),
             salesforce_keys: Keys::new(&webhooks.salesforce_secrets, webhooks.tolerance),
             salesforce_paths: Tokens::new(&webhooks.salesforce_path_tokens),
             certificates: header.filter(|_| !fingerprints.is_empty()).map(|header| (header, fingerprints)),
             organization: config.salesforce.organization_id.clone(),
-            most_bytes: usize::try_from(config.limits.max_body_bytes).unwrap_or(usize::MAX),
+            most_bytes,
+            room: Arc::new(Semaphore::new(room)),
             pace: Pace::new(config.limits.inbound_per_second),
             attempts,
             ingest,
@@ -75,25 +84,29 @@ impl WebhookState {
         }))
     }
 
-    /// Reads a body up to the limit, whatever length it claims to have.
-    async fn read(&self, headers: &HeaderMap, body: Body) -> Result<Vec<u8>, Refusal> {
+    /// Reads a body up to the limit, whatever length it claims to have. One that is nobody's is counted and not kept; of those that are
+    /// kept, whoever sent them, there are so many bytes at the same time.
+    async fn read(&self, headers: &HeaderMap, body: Body, keep: bool) -> Result<Kept, Refusal> {
         let limit = self.0.most_bytes;
         let claimed =
             headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
         if claimed.is_some_and(|length| length > limit) {
             return Err(Refusal::TooLarge { limit });
         }
-        let mut read = Vec::new();
+        let (mut read, mut kept) = (0, Kept::default());
         let mut chunks = body.into_data_stream();
         while let Some(chunk) = chunks.next().await {
             let chunk =
                 chunk.map_err(|_| Refusal::Malformed("the body ended too early, or came too slowly".to_owned()))?;
-            if read.len() + chunk.len() > limit {
+            read += chunk.len();
+            if read > limit {
                 return Err(Refusal::TooLarge { limit });
             }
-            read.extend_from_slice(&chunk);
+            if keep {
+                kept.add(&self.0.room, &chunk)?;
+            }
         }
-        Ok(read)
+        Ok(kept)
     }
 
     /// Whoever has failed too often is not looked at.
@@ -118,7 +131,10 @@ impl WebhookState {
     /// Whether Salesforce's certificate was shown, where one is asked for.
     fn certified(&self, headers: &HeaderMap) -> bool {
         self.0.certificates.as_ref().is_none_or(|(name, known)| {
-            let shown = headers.get(name).and_then(|value| presented(value.to_str().ok()?));
+            // Where there are two, one is what the client wrote: which one cannot be told.
+            let mut lines = headers.get_all(name).into_iter();
+            let only = lines.next().filter(|_| lines.next().is_none());
+            let shown = only.and_then(|value| presented(value.to_str().ok()?));
             shown.is_some_and(|shown| known.contains(&shown))
         })
     }
@@ -129,6 +145,26 @@ impl WebhookState {
             return Err(Refusal::Unavailable("too many deliveries per second".to_owned()));
         }
         self.0.ingest.accept(delivery).await.map_err(|error| Refusal::Unavailable(error.to_string()))
+    }
+}
+
+/// A body, and the room that it takes.
+#[derive(Default)]
+struct Kept {
+    bytes: Vec<u8>,
+    room: Option<OwnedSemaphorePermit>,
+}
+
+impl Kept {
+    fn add(&mut self, room: &Arc<Semaphore>, chunk: &[u8]) -> Result<(), Refusal> {
+        let taken = u32::try_from(chunk.len()).ok().and_then(|n| room.clone().try_acquire_many_owned(n).ok());
+        let taken = taken.ok_or_else(|| Refusal::Unavailable("too many bodies at the same time".to_owned()))?;
+        match &mut self.room {
+            Some(held) => held.merge(taken),
+            room => *room = Some(taken),
+        }
+        self.bytes.extend_from_slice(chunk);
+        Ok(())
     }
 }
 
@@ -180,12 +216,12 @@ async fn from_marketo(
     let answered = async {
         let client = from(client);
         state.knocks(client)?;
-        let body = state.read(&headers, body).await?;
         let given = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
         let presented = [given("authorization").and_then(bearer), given("x-webhook-token")];
         let proved = presented.into_iter().flatten().any(|token| state.0.marketo_tokens.admit(token));
+        let body = state.read(&headers, body, proved).await?;
         state.admit(client, proved, "a valid token is needed, as Authorization: Bearer or X-Webhook-Token")?;
-        state.store(marketo::parse(&body)?).await
+        state.store(marketo::parse(&body.bytes)?).await
     };
     answered.await.map_or_else(|refusal| refusal.problem(&id), answer::marketo)
 }
@@ -200,16 +236,17 @@ async fn from_salesforce(
     let answered = async {
         let client = from(client);
         state.knocks(client)?;
-        let body = state.read(&headers, body).await?;
+        let kept = state.read(&headers, body, true).await?;
+        let body = &kept.bytes;
         let given = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let signed = Signed {
             id: given("webhook-id"),
             timestamp: given("webhook-timestamp"),
             signature: given("webhook-signature"),
         };
-        let proved = state.certified(&headers) && state.0.salesforce_keys.admit(signed, &body, state.0.clock.now());
+        let proved = state.certified(&headers) && state.0.salesforce_keys.admit(signed, body, state.0.clock.now());
         state.admit(client, proved, "a valid signature is needed, and a webhook-timestamp near our time")?;
-        state.store(salesforce::parse(&body, signed.id, state.0.organization.as_ref())?).await
+        state.store(salesforce::parse(body, signed.id, state.0.organization.as_ref())?).await
     };
     answered.await.map_or_else(|refusal| refusal.problem(&id), answer::salesforce)
 }
@@ -224,11 +261,12 @@ async fn from_outbound_message(
     let answered = async {
         let client = from(client);
         state.knocks(client)?;
-        let body = state.read(&headers, body).await?;
         // What is not even UTF-8 is an unknown token, and lets nobody in.
         let known = token.is_ok_and(|Path(token)| state.0.salesforce_paths.admit(token.as_bytes()));
-        state.admit(client, known && state.certified(&headers), "the token in the path is not known")?;
-        let delivery = soap::parse(&body, state.0.organization.as_ref())?;
+        let proved = known && state.certified(&headers);
+        let body = state.read(&headers, body, proved).await?;
+        state.admit(client, proved, "the token in the path is not known")?;
+        let delivery = soap::parse(&body.bytes, state.0.organization.as_ref())?;
         // A message of objects that we do not handle is taken, and is nothing.
         if !delivery.records.is_empty() {
             state.store(delivery).await?;

@@ -5,6 +5,7 @@ mod mutated;
 mod templates;
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::http::{Method, StatusCode};
@@ -46,7 +47,7 @@ fn settings(more: &str) -> Config {
 }
 
 fn doorway(config: &Config, receipt: Option<Receipt>) -> Doorway {
-    let (ingest, mut waiting) = Ingest::channel();
+    let (ingest, mut waiting) = Ingest::channel(Duration::from_secs(5));
     let stored = Arc::new(Mutex::new(Vec::new()));
     let kept = Arc::clone(&stored);
     tokio::spawn(async move {
@@ -250,6 +251,37 @@ async fn a_body_without_a_length_is_counted() {
 }
 
 #[tokio::test]
+async fn what_strangers_send_is_kept_up_to_a_bound_and_not_at_all_where_that_is_known_before() {
+    let door = Arc::new(doorway(&settings("[limits]\nmax_body_bytes = 100\n"), ONE));
+    let endless = || {
+        let begun = futures_util::stream::iter([Ok::<_, std::io::Error>(vec![b' '; 100])]);
+        Body::from_stream(begun.chain(futures_util::stream::pending()))
+    };
+    let mut held = tokio::task::JoinSet::new();
+    let hold = |call: Call, held: &mut tokio::task::JoinSet<()>| {
+        let (door, body) = (door.clone(), endless());
+        held.spawn(async move { drop(door.send(Method::POST, call, body).await) });
+    };
+    // Without the token, nothing of it is kept, however many there are.
+    for _ in 0..BODIES * 2 {
+        hold(marketo("x-webhook-token", "guess", ""), &mut held);
+        hold(soap("/webhooks/salesforce/outbound-message/guess", ""), &mut held);
+    }
+    tokio::task::yield_now().await;
+    let short = r#"{"event":"person.deleted","leadId":7}"#;
+    assert_eq!(door.post(marketo("x-webhook-token", "new", short)).await.0, StatusCode::OK);
+    // Whose a signed one is, is known when all of it is there.
+    for _ in 0..BODIES {
+        hold(signed(SECRET, NOW, ""), &mut held);
+    }
+    tokio::task::yield_now().await;
+    let (status, headers, body) = door.post(marketo("x-webhook-token", "new", short)).await;
+    assert_eq!((status, headers.contains_key("retry-after")), (StatusCode::SERVICE_UNAVAILABLE, true), "{body}");
+    held.shutdown().await;
+    assert_eq!(door.post(marketo("x-webhook-token", "new", short)).await.0, StatusCode::OK);
+}
+
+#[tokio::test]
 async fn nobody_comes_in_while_nothing_is_configured() {
     let door = doorway(&config(""), ONE);
     door.check(marketo("x-webhook-token", "", MARKETO_BODY), 401, "unauthorized").await;
@@ -261,7 +293,7 @@ async fn nobody_comes_in_while_nothing_is_configured() {
 #[tokio::test]
 async fn senders_are_told_to_come_back() {
     // Nobody reads the queue: it fills up, and the next one is turned away at once.
-    let (ingest, waiting) = Ingest::channel();
+    let (ingest, waiting) = Ingest::channel(Duration::from_secs(5));
     let clock = Clock::manual(Timestamp::from_second(NOW).unwrap());
     let unlimited = settings("[limits]\ninbound_per_second = 0\n");
     let router = router(WebhookState::new(&unlimited, Arc::new(Attempts::new(3)), ingest.clone(), clock.clone()));

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use super::halves::Halves;
 use super::sync::settle;
 use super::sync::{Item, Missing, Order};
 use super::{PassError, Worker};
@@ -62,6 +63,7 @@ impl Worker {
         let finished = self.finish(&mut pass, &commands);
         settled.extend(finished.settled);
         spans.extend(spans::gathered(|| trace::ends(&settled, &commands, claimed, self.store.now())));
+        self.collect(&settled, &commands, claimed);
         self.points.reach(Point::Unrecorded)?;
         let leases = std::mem::take(&mut claim.leases);
         (claim.leases, claim.deadline) =
@@ -194,32 +196,45 @@ impl Worker {
         Ok(commands.iter().map(found).collect())
     }
 
+    /// Everybody in Marketo with one of these addresses, and everybody in Salesforce with one that nobody has there.
+    async fn read_by_address(
+        &self,
+        addresses: &[String],
+    ) -> Result<(Vec<MarketoPerson>, Vec<SalesforcePerson>), ConnectorError> {
+        let marketo = self.marketo.people_by(PersonKey::Email, addresses).await?;
+        let known: BTreeSet<_> = marketo.iter().filter_map(|p| p.email.as_ref()).map(|e| e.to_lowercase()).collect();
+        let unknown: Vec<String> = addresses.iter().filter(|email| !known.contains(*email)).cloned().collect();
+        let salesforce = match unknown.is_empty() {
+            true => Vec::new(),
+            false => self.salesforce.people_by_email(&unknown).await?,
+        };
+        Ok((marketo, salesforce))
+    }
+
     /// Whoever has an address: the one person in Marketo, else the one contact, else the one lead in Salesforce, else somebody
     /// whom neither knows.
     async fn people_by_address(&self, emails: &BTreeMap<&str, &Claimed>) -> Result<Found, PassError> {
         let addresses: Vec<String> = emails.keys().map(|email| (*email).to_owned()).collect();
-        let read = async {
-            let marketo = self.marketo.people_by(PersonKey::Email, &addresses).await?;
-            let known: BTreeSet<_> =
-                marketo.iter().filter_map(|p| p.email.as_ref()).map(|e| e.to_lowercase()).collect();
-            let unknown: Vec<String> = addresses.iter().filter(|email| !known.contains(*email)).cloned().collect();
-            let salesforce = match unknown.is_empty() {
-                true => Vec::new(),
-                false => self.salesforce.people_by_email(&unknown).await?,
-            };
-            Ok::<_, ConnectorError>((marketo, salesforce))
-        };
-        let (marketo, salesforce) = match read.await {
-            Ok(read) => read,
-            Err(error) => {
-                let end = |command: &&Claimed| Err(self.later(command, &error));
-                return Ok(emails.iter().map(|(email, command)| ((*email).to_owned(), end(command))).collect());
+        let (mut marketo, mut salesforce, mut halves) = (Vec::new(), Vec::new(), Halves::of(&addresses));
+        while let Some(part) = halves.next() {
+            match self.read_by_address(part).await {
+                Ok((people, records)) => {
+                    halves.answered();
+                    marketo.extend(people);
+                    salesforce.extend(records);
+                }
+                Err(error) => halves.failed(part, &error),
             }
-        };
+        }
+        let failed = halves.end();
         let mut found = Found::new();
+        for (email, failure) in &failed {
+            let end = emails.get(email.as_str()).map(|command| self.unread(command, failure));
+            found.extend(end.map(|end| (email.clone(), Err(end))));
+        }
         let mut halves: HashMap<String, Half> = HashMap::new();
         let mut nobody = Vec::new();
-        for email in addresses {
+        for email in addresses.into_iter().filter(|email| !failed.contains_key(email)) {
             match owner(&email, &marketo, &salesforce) {
                 Owner::Nobody => nobody.push(email),
                 Owner::One(half) => drop(halves.insert(email, half)),

@@ -43,6 +43,14 @@ impl Maintenance {
             return;
         }
         while !stop.is_cancelled() {
+            match self.store.mind_the_clock().await {
+                Ok(None) => {}
+                Ok(Some(by)) => tracing::warn!(
+                    seconds = by / 1000,
+                    "the clock was set back: what was due by the old one is due by the new one, and all mappings are compared"
+                ),
+                Err(error) => tracing::warn!(%error, "it was not looked whether the clock was set back"),
+            }
             let pause = match self.step().await {
                 Ok(true) => BREATH,
                 Ok(false) => ROUND / 4,

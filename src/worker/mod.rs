@@ -9,6 +9,7 @@ pub mod deliver;
 mod figures;
 mod forecast;
 mod gather;
+mod halves;
 mod listing;
 pub mod maintenance;
 mod narrow;
@@ -96,6 +97,7 @@ pub struct Worker {
     user: Arc<OnceLock<SalesforceId>>,
     fields: refresh::KnownFields,
     told: Arc<figures::Told>,
+    spent: Arc<figures::Collected>,
     suspects: Arc<Suspects>,
     narrow: Arc<Narrow>,
 }
@@ -121,8 +123,23 @@ impl Worker {
         points: Points,
     ) -> Self {
         let owner = store.new_id();
-        let (user, fields, told, suspects, narrow) = Default::default();
-        Self { store, marketo, salesforce, settings, others: None, owner, points, user, fields, told, suspects, narrow }
+        let (user, fields, told, spent, suspects, narrow) = Default::default();
+        let others = None;
+        Self {
+            store,
+            marketo,
+            salesforce,
+            settings,
+            others,
+            owner,
+            points,
+            user,
+            fields,
+            told,
+            spent,
+            suspects,
+            narrow,
+        }
     }
 
     /// With the vendors as flow actions call them, before all others, and as whole reads do, behind all others.
@@ -266,6 +283,7 @@ impl Worker {
         settled.extend(finished.settled);
         let heard = std::mem::take(&mut pass.heard).into_iter().chain(finished.heard).collect();
         spans.extend(spans::gathered(|| trace::ends(&settled, &claim.changes, claimed, self.store.now())));
+        self.collect(&settled, &claim.changes, claimed);
         self.points.reach(Point::Unrecorded)?;
         // What the pass renewed, and the lanes that go on with a run.
         let leases = std::mem::take(&mut claim.leases);

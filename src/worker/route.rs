@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use super::Worker;
-use super::sync::{may_be_one, settle};
+use super::halves::{Failure, Halves};
+use super::sync::settle;
 use super::{PassError, sync::fate_of};
 use crate::connector::{CampaignMember, ConnectorError};
 use crate::domain::hint::Source;
@@ -15,21 +16,10 @@ use crate::store::outbox::{Kind, NewWork, ROUTER, Subject};
 use crate::store::people::Half;
 use crate::store::record::{End, Settled};
 
-/// Calls in a row that brought nothing, after which it is not one of the ids that they fail for.
-const IN_VAIN: usize = 12;
-
 /// What was read of many, and what was not.
-#[derive(Default)]
 struct Apart {
     found: HashMap<SalesforceId, CampaignMember>,
     failed: HashMap<SalesforceId, Failure>,
-}
-
-/// Why somebody could not be read, and whether that was they alone.
-#[derive(Clone)]
-pub(super) struct Failure {
-    error: ConnectorError,
-    alone: bool,
 }
 
 impl Worker {
@@ -134,30 +124,17 @@ impl Worker {
     /// Members by their ids. What a call fails for as a whole is asked for in halves at once, until who spoils it stands alone, or
     /// nothing is answered.
     async fn members_apart(&self, ids: &[SalesforceId]) -> Apart {
-        let mut apart = Apart::default();
-        let mut parts = if ids.is_empty() { Vec::new() } else { vec![ids] };
-        let mut in_vain = 0;
-        while let Some(part) = parts.pop() {
+        let (mut found, mut halves) = (HashMap::new(), Halves::of(ids));
+        while let Some(part) = halves.next() {
             match self.salesforce.members_by_id(part).await {
                 Ok(rows) => {
-                    in_vain = 0;
-                    apart.found.extend(rows.into_iter().map(|row| (row.id.clone(), row)));
+                    halves.answered();
+                    found.extend(rows.into_iter().map(|row| (row.id.clone(), row)));
                 }
-                Err(error) => {
-                    in_vain += 1;
-                    if part.len() > 1 && in_vain < IN_VAIN && may_be_one(&error) {
-                        let (first, second) = part.split_at(part.len() / 2);
-                        parts.extend([second, first]);
-                        continue;
-                    }
-                    let failure = Failure { alone: part.len() == 1, error };
-                    apart.failed.extend(part.iter().map(|id| (id.clone(), failure.clone())));
-                }
+                Err(error) => halves.failed(part, &error),
             }
         }
-        let answered = !apart.found.is_empty();
-        apart.failed.values_mut().for_each(|failure| failure.alone &= answered);
-        apart
+        Apart { found, failed: halves.end() }
     }
 
     /// Whom members of Salesforce, named by their own ids alone, are: known from the store, else read.

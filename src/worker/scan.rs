@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::listing::{goes_up, print};
-use super::reconcile::{add, scan_name};
+use super::reconcile::{add, scan_name, size};
 use super::stretch::{Stretches, chosen, salesforce_print};
 use super::{PassError, Worker};
 use crate::connector::{CampaignMember, ConnectorError, MarketoPerson, Page, ProgramMember};
@@ -78,12 +78,17 @@ pub(super) fn circle(side: Side) -> Trouble {
 
 /// Counts what a page brought, and refuses one that is empty once too often.
 fn counted<T>(counts: &mut Counts, side: Side, page: Page<T>) -> Result<Page<T>, Trouble> {
-    *counts.entry(format!("{side}_read")).or_default() += i64::try_from(page.rows.len()).unwrap_or(i64::MAX);
+    // Who cannot be read was shown all the same.
+    let shown = page.rows.len() + page.unreadable;
+    *counts.entry(format!("{side}_read")).or_default() += size(shown);
+    if page.unreadable > 0 {
+        *counts.entry(format!("{side}_unreadable")).or_default() += size(page.unreadable);
+    }
     if let Some(total) = page.total.and_then(|total| i64::try_from(total).ok()) {
         counts.insert(format!("{side}_expected"), total);
     }
     let empty = format!("{side}_empty_pages");
-    if !page.rows.is_empty() || page.next.is_none() {
+    if shown > 0 || page.next.is_none() {
         counts.remove(&empty);
         return Ok(page);
     }

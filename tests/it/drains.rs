@@ -7,7 +7,7 @@ mod claims;
 mod costs;
 #[expect(dead_code, reason = "the benchmark fills more")]
 #[path = "../../benches/suite/filled.rs"]
-mod filled;
+pub mod filled;
 #[path = "../../benches/suite/known.rs"]
 mod known;
 #[expect(dead_code, reason = "the benchmark asks for more")]
@@ -15,7 +15,7 @@ mod known;
 mod peopled;
 #[expect(dead_code, reason = "other workloads use more of it")]
 #[path = "../../benches/suite/world.rs"]
-mod world;
+pub mod world;
 
 use claims::{Claims, ROWS};
 use costs::{Cost, of_changes, of_echoes, of_flapping};

@@ -1,17 +1,12 @@
 //! The pages and figures of the benchmark, small: each of them over a database as it is after years, and what they say of it.
 
-#[expect(dead_code, reason = "the benchmark fills more")]
-#[path = "../../benches/suite/filled.rs"]
-mod filled;
 #[expect(dead_code, reason = "the benchmark tells more")]
 #[path = "../../benches/suite/spread.rs"]
 mod spread;
 #[path = "../../benches/suite/visited.rs"]
 mod visited;
-#[expect(dead_code, reason = "other workloads use more of it")]
-#[path = "../../benches/suite/world.rs"]
-mod world;
 
+use crate::drains::{filled, world};
 use crate::support::{Tables, on_both, statements};
 
 on_both! {

@@ -106,7 +106,7 @@ impl MarketoClient {
         };
         let mut query = vec![("nextPageToken", token), ("batchSize", "300")];
         query.extend(types.map(|types| ("activityTypeIds", types)));
-        let page = self.get::<Vec<Row>>(endpoint, path, &query).await?;
+        let page = self.get::<Vec<Value>>(endpoint, path, &query).await?;
         let more = page.more_result == Some(true);
         let rows = match (page.result, page.more_result) {
             (Some(rows), _) => rows,
@@ -114,6 +114,11 @@ impl MarketoClient {
             (None, Some(_)) => Vec::new(),
             (None, None) => return Err(broken(false, "the answer has no result")),
         };
+        let (rows, unreadable) = wire::readable(rows, serde_json::from_value::<Row>)
+            .map_err(|error| broken(false, format!("rows of an unknown form ({error})")))?;
+        if unreadable > 0 {
+            tracing::warn!(endpoint, unreadable, "rows of the log of Marketo could not be read");
+        }
         match page.next_page_token.filter(|token| !token.is_empty()) {
             Some(next) => Ok(Rows { rows, next, more }),
             None => Err(broken(false, "the log came without a token to go on with")),

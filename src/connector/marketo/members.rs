@@ -134,8 +134,11 @@ impl MarketoClient {
         query.extend(cursor.map(|token| ("nextPageToken", token)));
         let envelope = self.with_person_fields("members_of_program", &path, &query).await?;
         let next = envelope.next(cursor)?;
-        let rows = envelope.rows()?.into_iter().filter_map(|row| self.listed(row).transpose());
-        Ok(Page { rows: rows.collect::<Result<_, _>>()?, next, total: None })
+        let (rows, unreadable) = wire::readable(envelope.rows()?, |row| self.listed(row))?;
+        if unreadable > 0 {
+            tracing::warn!(unreadable, "rows of a listing of Marketo could not be read");
+        }
+        Ok(Page { rows: rows.into_iter().flatten().collect(), next, total: None, unreadable })
     }
 
     fn listed(&self, mut row: Map<String, Value>) -> Result<Option<(MarketoPerson, ProgramMember)>, ConnectorError> {

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use reqwest::Method;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::super::changes::{ChangedCampaign, Deletable, Deletions, DepartedPerson, SalesforceLog};
 use super::super::client::Call;
@@ -51,7 +52,7 @@ struct PersonRow {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct DeletedAnswer {
-    deleted_records: Vec<DeletedRow>,
+    deleted_records: Vec<Value>,
     #[serde(default, deserialize_with = "wire::optional_time")]
     earliest_date_available: Option<Timestamp>,
     #[serde(default, deserialize_with = "wire::optional_time")]
@@ -88,7 +89,8 @@ impl SalesforceLog for SalesforceClient {
         let soql =
             format!("SELECT {MEMBER} FROM CampaignMember WHERE {of} AND SystemModstamp >= {} {ORDER}", literal(since));
         let page: Page<MemberRow> = self.page("changed_members", Rows::All, &soql, cursor).await?;
-        Ok(Page { rows: self.as_members(Rows::All, page.rows).await?, next: page.next, total: page.total })
+        let Page { rows, next, total, unreadable } = page;
+        Ok(Page { rows: self.as_members(Rows::All, rows).await?, next, total, unreadable })
     }
 
     async fn changed_campaigns(
@@ -109,7 +111,8 @@ impl SalesforceLog for SalesforceClient {
             last_modified: row.last_modified_date,
             system_modstamp: row.system_modstamp,
         };
-        Ok(Page { rows: page.rows.into_iter().map(read).collect(), next: page.next, total: page.total })
+        let Page { rows, next, total, unreadable } = page;
+        Ok(Page { rows: rows.into_iter().map(read).collect(), next, total, unreadable })
     }
 
     async fn departed_people(
@@ -136,7 +139,8 @@ impl SalesforceLog for SalesforceClient {
             converted_contact_id: row.converted_contact_id.filter(|_| row.is_converted),
             system_modstamp: row.system_modstamp,
         };
-        Ok(Page { rows: page.rows.into_iter().map(read).collect(), next: page.next, total: page.total })
+        let Page { rows, next, total, unreadable } = page;
+        Ok(Page { rows: rows.into_iter().map(read).collect(), next, total, unreadable })
     }
 
     async fn deleted(&self, of: Deletable, from: Timestamp, to: Timestamp) -> Result<Deletions, ConnectorError> {
@@ -150,8 +154,13 @@ impl SalesforceLog for SalesforceClient {
         let answer: DeletedAnswer = self.ask(Call::read("deleted"), Method::GET, &target, None).await?;
         let covered = answer.latest_date_covered.ok_or_else(|| broken(false, "it is not said what was covered"))?;
         let row = |row: DeletedRow| (row.id, row.deleted_date.unwrap_or(covered));
+        let rows = wire::readable(answer.deleted_records, serde_json::from_value);
+        let (rows, unreadable) = rows.map_err(|error| broken(false, format!("rows of an unknown form ({error})")))?;
+        if unreadable > 0 {
+            tracing::warn!(object, unreadable, "rows of the log of deletions of Salesforce could not be read");
+        }
         Ok(Deletions {
-            rows: answer.deleted_records.into_iter().map(row).collect(),
+            rows: rows.into_iter().map(row).collect(),
             // An organisation that does not say has not purged what it was asked for, or it would have refused.
             earliest: answer.earliest_date_available.unwrap_or(from),
             covered,

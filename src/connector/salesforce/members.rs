@@ -64,7 +64,8 @@ impl SalesforceClient {
         let campaign = quoted(campaign.as_str());
         let soql = format!("SELECT {MEMBER} FROM CampaignMember WHERE CampaignId = {campaign} ORDER BY Id");
         let page: Page<MemberRow> = self.page("members_of_campaign", Rows::Living, &soql, cursor).await?;
-        Ok(Page { rows: self.as_members(Rows::Living, page.rows).await?, next: page.next, total: page.total })
+        let Page { rows, next, total, unreadable } = page;
+        Ok(Page { rows: self.as_members(Rows::Living, rows).await?, next, total, unreadable })
     }
 
     pub(super) async fn read_member_counts(

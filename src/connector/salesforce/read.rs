@@ -14,11 +14,12 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::super::client::Call;
-use super::super::{Campaign, ConnectorError, ListedCampaign, Page, SalesforcePerson};
+use super::super::client::{Answer, Call};
+use super::super::errors::Fault;
+use super::super::{Campaign, ConnectorError, ListedCampaign, Page, SalesforcePerson, wire};
 use super::records::{CONTACT, CampaignRow, LEAD, PersonRow, STATUS, StatusRow};
 use super::soql::{ROOM, any_of, has, quoted, runs};
-use super::{SalesforceClient, broken, refused_with};
+use super::{SalesforceClient, broken, read_json, refused_with};
 use crate::domain::ids::{PersonType, SalesforceId};
 
 #[derive(Deserialize)]
@@ -44,13 +45,16 @@ impl SalesforceClient {
         rows: Rows,
         soql: &str,
     ) -> Result<QueryAnswer<T>, ConnectorError> {
+        self.ask(Call::read(endpoint), Method::GET, &self.query_address(rows, soql), None).await
+    }
+
+    fn query_address(&self, rows: Rows, soql: &str) -> String {
         let resource = match rows {
             Rows::Living => "query",
             Rows::All => "queryAll",
         };
         let query: String = url::form_urlencoded::Serializer::new(String::new()).append_pair("q", soql).finish();
-        let target = format!("{}?{query}", self.data_path(resource));
-        self.ask(Call::read(endpoint), Method::GET, &target, None).await
+        format!("{}?{query}", self.data_path(resource))
     }
 
     pub(super) async fn query<T: DeserializeOwned>(
@@ -159,7 +163,8 @@ impl SalesforceClient {
         Ok(rows.into_iter().map(CampaignRow::listed).collect())
     }
 
-    /// One page of a query, the first or the one that a cursor names: the number of rows so far and the address of the next ones.
+    /// One page of a query, the first or the one that a cursor names: the number of rows so far and the address of the next ones. A row
+    /// that cannot be read is left out of it, and counted.
     pub(super) async fn page<T: DeserializeOwned>(
         &self,
         endpoint: &'static str,
@@ -167,20 +172,25 @@ impl SalesforceClient {
         soql: &str,
         cursor: Option<&str>,
     ) -> Result<Page<T>, ConnectorError> {
-        let (before, page): (u64, QueryAnswer<T>) = match cursor {
-            None => (0, self.first_page(endpoint, rows, soql).await?),
+        let (before, target) = match cursor {
+            None => (0, self.query_address(rows, soql)),
             Some(cursor) => {
                 let (before, next) = cursor.split_once(' ').unwrap_or(("0", cursor));
-                let page = self.ask(Call::read(endpoint), Method::GET, next, None).await?;
-                (before.parse().unwrap_or(0), page)
+                (before.parse().unwrap_or(0), next.to_owned())
             }
         };
-        let so_far = before + page.records.len() as u64;
+        let request = |session: &_| self.request(session, &Method::GET, &target, None);
+        let (page, unreadable) = self.call(Call::read(endpoint), request, read_page::<T>).await?;
+        if unreadable > 0 {
+            tracing::warn!(endpoint, unreadable, "rows of a listing of Salesforce could not be read");
+        }
+        let here = page.records.len() + unreadable;
+        let so_far = before + here as u64;
         let next = page.following(so_far)?.map(|next| format!("{so_far} {next}"));
-        if next.is_some() && page.records.is_empty() {
+        if next.is_some() && here == 0 {
             return Err(broken(false, "a page without rows says that there are more"));
         }
-        Ok(Page { rows: page.records, next, total: Some(page.total_size) })
+        Ok(Page { rows: page.records, next, total: Some(page.total_size), unreadable })
     }
 
     pub(super) async fn read_people(&self, ids: &[SalesforceId]) -> Result<Vec<SalesforcePerson>, ConnectorError> {
@@ -269,6 +279,22 @@ impl SalesforceClient {
             Ok((key, row.read(person)))
         };
         rows.into_iter().map(read).collect()
+    }
+}
+
+/// A page of a listing, and how many of its rows cannot be read. Row by row only where one of them cannot: that takes twice as long.
+fn read_page<T: DeserializeOwned>(answer: &Answer) -> Result<(QueryAnswer<T>, usize), Fault> {
+    let whole = match read_json::<QueryAnswer<T>>(answer) {
+        Ok(page) => return Ok((page, 0)),
+        Err(fault) => fault,
+    };
+    let Ok(QueryAnswer { total_size, done, next_records_url, records }) = read_json::<QueryAnswer<Value>>(answer)
+    else {
+        return Err(whole);
+    };
+    match wire::readable(records, serde_json::from_value::<T>) {
+        Ok((records, unreadable)) => Ok((QueryAnswer { total_size, done, next_records_url, records }, unreadable)),
+        Err(_) => Err(whole),
     }
 }
 

@@ -66,6 +66,7 @@ pub(super) struct MemberRow {
     lead_id: Option<SalesforceId>,
     contact_id: Option<SalesforceId>,
     status: Option<String>,
+    #[serde(default, deserialize_with = "wire::lenient_id")]
     last_modified_by_id: Option<SalesforceId>,
     #[serde(default, deserialize_with = "wire::optional_time")]
     system_modstamp: Option<Timestamp>,
@@ -86,6 +87,7 @@ struct Address {
 #[serde(rename_all = "PascalCase")]
 pub(super) struct AccountRow {
     pub id: SalesforceId,
+    #[serde(default, deserialize_with = "wire::lenient_id")]
     pub account_id: Option<SalesforceId>,
 }
 
@@ -126,6 +128,7 @@ pub(super) struct PersonRow {
     master_record_id: Option<SalesforceId>,
     #[serde(default)]
     is_deleted: bool,
+    #[serde(default, deserialize_with = "wire::lenient_id")]
     created_by_id: Option<SalesforceId>,
     #[serde(default, deserialize_with = "wire::optional_time")]
     created_date: Option<Timestamp>,

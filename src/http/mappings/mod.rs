@@ -22,7 +22,7 @@ use super::extract::{Id, Json, List, Parameters};
 use super::plans::{draft_of, planned};
 use super::refusal::{Answer, Refusal};
 use crate::domain::mapping::MappingState;
-use crate::store::mappings::{Created, Mapping, MappingFilter};
+use crate::store::mappings::{Created, Mapping, MappingFilter, MappingOrder};
 use shown::{MappingAnswer, MappingBody, MappingDetail, MappingListed, MappingPatch, NewMapping, Planned, RunStarted};
 
 pub(super) fn routes() -> OpenApiRouter<ApiState> {
@@ -124,14 +124,17 @@ async fn create(
         ("campaign_id" = Option<String>, Query, description = "Only the mapping of this campaign"),
         ("q" = Option<String>, Query, description = "Part of the program's or the campaign's name"),
         ("id" = Option<Vec<uuid::Uuid>>, Query, description = "Only these, at most 500"),
+        ("sort" = Option<MappingOrder>, Query, description = "In this order, `-` from the end; in the order they were made unless given"),
         ("limit" = Option<u32>, Query, minimum = 1, maximum = 500, description = "1 to 500, 50 unless given"),
         ("cursor" = Option<String>, Query, min_length = 1, description = "`next_cursor` of the page before"),
     ),
-    responses((status = 200, description = "In the order they were made", body = List<MappingListed>))
+    responses((status = 200, description = "A page of them", body = List<MappingListed>))
 )]
 async fn list(State(api): State<ApiState>, mut given: Parameters) -> Answer<Json<List<MappingListed>>> {
     let states: Vec<_> = MappingState::ALL.iter().map(|state| state.as_str()).collect();
+    let orders: Vec<_> = MappingOrder::ALL.iter().map(|order| order.as_str()).collect();
     let filter = MappingFilter {
+        order: given.one_of("sort", &orders)?.and_then(|order| order.parse().ok()),
         state: given.one_of("state", &states)?,
         program_id: given.parsed("program_id", "a number")?,
         campaign_id: given.salesforce_id("campaign_id")?,

@@ -6,7 +6,7 @@ use campaign_sync::sandbox::marketo::NewPerson;
 use campaign_sync::sandbox::salesforce::{Cell, Id, Object, Webhooks};
 use serde_json::{Value, json};
 
-use crate::support::{Tables, eventually, on_both};
+use crate::support::{Tables, TestDatabase, eventually, on_both};
 
 use super::running::Running;
 use super::storm::calm_only;
@@ -38,6 +38,31 @@ impl Running {
     async fn is_in_salesforce(&self, name: &str, status: &str) {
         eventually(name, SOON, async || (self.world.in_salesforce().get(name)? == &[status.to_owned()]).then_some(()))
             .await;
+    }
+}
+
+/// One person in Marketo, of whom Salesforce has a contact, who is linked, and a lead, who is held as the second record.
+struct TwoRecords {
+    running: Running,
+    lead: Id,
+    contact: Id,
+    /// Who the contact is in Marketo, and how it stands.
+    human: (Value, String),
+}
+
+impl TwoRecords {
+    /// The lead with this status.
+    async fn of_one_human(database: &TestDatabase, status: &str) -> Self {
+        let running = Running::new(database).await;
+        let (world, email) = (&running.world, address("human"));
+        let lead = world.lead_with("TheLead", &email);
+        let contact = world.emulators.salesforce.with(|org| org.add_contact("Ada", "TheContact", &email).unwrap());
+        let human = (json!(world.marketo_person_with("Human", &email)), "in_sync".to_owned());
+        world.add_in_salesforce(contact, "Registered");
+        assert_eq!(running.stands("the contact", contact).await, human);
+        world.add_in_salesforce(lead, status);
+        assert_eq!(running.stands("the lead", lead).await, (Value::Null, "second_record".to_owned()));
+        Self { running, lead, contact, human }
     }
 }
 
@@ -194,18 +219,8 @@ on_both! {
     }
 
     async fn a_second_record_takes_the_place_of_the_first_once_that_is_deleted(database: TestDatabase) {
-        let world = World::new().await;
-        world.bystanders(8);
-        let running = Running::start(world, &database).await;
-        let world = &running.world;
-        let email = address("human");
-        let (lead, contact) = (world.lead_with("TheLead", &email), world.emulators.salesforce.with(|org| org.add_contact("Ada", "TheContact", &email).unwrap()));
-        let human = (json!(world.marketo_person_with("Human", &email)), "in_sync".to_owned());
-        let second = (Value::Null, "second_record".to_owned());
-        world.add_in_salesforce(contact, "Registered");
-        assert_eq!(running.stands("the contact", contact).await, human);
-        world.add_in_salesforce(lead, "Invited");
-        assert_eq!(running.stands("the lead", lead).await, second);
+        let TwoRecords { running, lead, contact, human } = TwoRecords::of_one_human(&database, "Invited").await;
+        let (world, second) = (&running.world, (Value::Null, "second_record".to_owned()));
         // As long as the contact is there, comparing changes nothing.
         running.comes_to_rest().await;
         assert_eq!(running.stands("the lead", lead).await, second);
@@ -237,17 +252,8 @@ on_both! {
     }
 
     async fn a_second_record_is_decided_as_soon_as_the_first_is_deleted(database: TestDatabase) {
-        let world = World::new().await;
-        world.bystanders(8);
-        let running = Running::start(world, &database).await;
+        let TwoRecords { running, lead, contact, human } = TwoRecords::of_one_human(&database, "Attended").await;
         let world = &running.world;
-        let email = address("human");
-        let (lead, contact) = (world.lead_with("TheLead", &email), world.emulators.salesforce.with(|org| org.add_contact("Ada", "TheContact", &email).unwrap()));
-        let human = (json!(world.marketo_person_with("Human", &email)), "in_sync".to_owned());
-        world.add_in_salesforce(contact, "Registered");
-        assert_eq!(running.stands("the contact", contact).await, human);
-        world.add_in_salesforce(lead, "Attended");
-        assert_eq!(running.stands("the lead", lead).await, (Value::Null, "second_record".to_owned()));
         world.delete_in_salesforce(contact);
         // Nobody compares: the deletion is what sets it free.
         eventually("the lead to be the human", SOON, async || (running.stands("the lead", lead).await == human).then_some(())).await;

@@ -99,7 +99,7 @@ impl SalesforceLog for Worlds {
             rows.retain(|row| cursor.is_none_or(|cursor| place(row).as_str() > cursor));
             let last = rows.get(PAGE - 1).filter(|_| rows.len() > PAGE).map(place);
             rows.truncate(PAGE);
-            Page { rows, next: last, total: None }
+            Page { rows, next: last, total: None, unreadable: 0 }
         })
     }
 
@@ -109,7 +109,7 @@ impl SalesforceLog for Worlds {
         _: Timestamp,
         _: Option<&str>,
     ) -> Result<Page<ChangedCampaign>, ConnectorError> {
-        Ok(Page { rows: Vec::new(), next: None, total: Some(0) })
+        Ok(Page { rows: Vec::new(), next: None, total: Some(0), unreadable: 0 })
     }
 
     async fn departed_people(

@@ -25,7 +25,7 @@ pub fn show(seed: u64) {
     set_hook(Box::new(|_| {}));
     let shortest = (0..MOST).find_map(|most| {
         LIMIT.set(Some(most));
-        let outcome = catch_unwind(AssertUnwindSafe(|| play_all(seed..seed + 1, |_| {})));
+        let outcome = catch_unwind(AssertUnwindSafe(|| play_all(seed..seed + 1, false, |_| {})));
         LIMIT.set(None);
         match outcome {
             Ok(Err((_, said))) => Some((most, said)),

@@ -26,7 +26,7 @@ pub fn page<T>(rows: Vec<T>, cursor: Option<&str>) -> Page<T> {
     let total = rows.len();
     let rows: Vec<T> = rows.into_iter().skip(from).take(PAGE).collect();
     let end = from + rows.len();
-    Page { rows, next: (end < total).then(|| end.to_string()), total: u64::try_from(total).ok() }
+    Page { rows, next: (end < total).then(|| end.to_string()), total: u64::try_from(total).ok(), unreadable: 0 }
 }
 
 fn person_m(world: &World, id: MarketoId) -> Option<MarketoPerson> {

@@ -29,7 +29,8 @@ impl History {
 
     /// What is left of them passes.
     pub fn two_weeks_since(&mut self, begun: Timestamp) {
-        let gone = u64::try_from(self.clock.now().as_second() - begun.as_second()).unwrap();
+        // None where the clock was set back meanwhile.
+        let gone = u64::try_from(self.clock.now().as_second() - begun.as_second()).unwrap_or(0);
         self.advance(WEEKS.saturating_sub(Duration::from_secs(gone)));
         self.deaf = false;
         self.worlds.get().tally.long += 1;

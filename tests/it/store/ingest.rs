@@ -1,5 +1,7 @@
 //! Deliveries: stored once, answered as the first time, merged where they say the same thing twice.
 
+use std::time::Duration;
+
 use campaign_sync::domain::hint::Receipt;
 use campaign_sync::store::ingest::{Ingest, IngestError};
 use campaign_sync::store::outbox::{ChangeFilter, Kind};
@@ -33,7 +35,7 @@ on_both! {
     async fn a_poisoned_delivery_harms_no_other(database: TestDatabase) {
         let world = World::new(database).await;
         world.mapped(1).await;
-        let (door, queue) = Ingest::channel();
+        let (door, queue) = Ingest::channel(Duration::from_secs(5));
         let good = tokio::spawn({ let door = door.clone(); async move { door.accept(delivery(Some("d1"), 1, &[1])).await } });
         let bad = tokio::spawn({ let door = door.clone(); async move { door.accept(delivery(Some("d\u{0}2"), 1, &[2])).await } });
         let writer = tokio::spawn({ let store = world.store.clone(); async move { store.write_deliveries(queue).await } });

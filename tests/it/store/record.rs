@@ -116,7 +116,7 @@ on_both! {
         let ids = world.enqueue(&[world.hint(&mapping, 1), world.hint(&mapping, 2), world.hint(&mapping, 3)]).await;
         let claim = world.claim().await;
         world.end_all(claim, &End::Parked { reason: "vendor_rejected".to_owned(), error: Some(error) }).await;
-        let filter = ChangeFilter { states: vec!["parked".to_owned()], mapping_id: Some(mapping.id.clone()), kind: None };
+        let filter = ChangeFilter { states: vec!["parked".to_owned()], mapping_id: Some(mapping.id.clone()), ..ChangeFilter::default() };
         assert_eq!(world.store.count_decidable(&filter, Decision::Retry).await.unwrap(), 3);
         world.enqueue(&[world.hint(&mapping, 2)]).await;
         let before = world.store.decide_change(&ids[0], Decision::Retry).await.unwrap().unwrap();

@@ -6,7 +6,7 @@
 use std::future::pending;
 use std::process::Command;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -48,8 +48,12 @@ type Behaviour = Arc<dyn Fn(&Received) -> Mischief + Send + Sync>;
 pub struct Between {
     pub url: String,
     sent: Arc<AtomicU64>,
+    bent: Bent,
     task: tokio::task::JoinHandle<()>,
 }
+
+/// What is written in the place of what, in answers that are passed on.
+type Bent = Arc<Mutex<Option<(String, String)>>>;
 
 impl Between {
     /// Before the vendor at this address.
@@ -58,6 +62,8 @@ impl Between {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (own, upstream, sent) = (url.clone(), upstream.to_owned(), Arc::new(AtomicU64::new(0)));
         let (count, behaviour): (_, Behaviour) = (Arc::clone(&sent), Arc::new(behaviour));
+        let bent = Bent::default();
+        let in_answers = bent.clone();
         let client = reqwest::Client::builder()
             .no_proxy()
             .no_gzip()
@@ -66,11 +72,17 @@ impl Between {
             .unwrap();
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let door = Door { own: own.clone(), upstream: upstream.clone(), client: client.clone() };
+                let (own, upstream, bent) = (own.clone(), upstream.clone(), in_answers.clone());
+                let door = Door { own, upstream, client: client.clone(), bent };
                 tokio::spawn(door.serve(stream, Arc::clone(&behaviour), Arc::clone(&count)));
             }
         });
-        Self { url, sent, task }
+        Self { url, sent, bent, task }
+    }
+
+    /// From now on answers say the one where the vendor says the other; none for as they are.
+    pub fn bend(&self, words: Option<(&str, &str)>) {
+        *self.bent.lock().unwrap() = words.map(|(said, heard)| (said.to_owned(), heard.to_owned()));
     }
 
     /// Bytes of mischief that were taken from it.
@@ -89,6 +101,7 @@ struct Door {
     own: String,
     upstream: String,
     client: reqwest::Client,
+    bent: Bent,
 }
 
 impl Door {
@@ -119,7 +132,10 @@ impl Door {
         for (name, value) in answer.headers().iter().filter(|(name, _)| !own.contains(&name.as_str())) {
             head.push_str(&format!("{name}: {}\r\n", value.to_str().ok()?));
         }
-        let body = answer.bytes().await.ok()?;
+        let mut body = answer.bytes().await.ok()?.to_vec();
+        if let Some((said, heard)) = &*self.bent.lock().unwrap() {
+            body = String::from_utf8_lossy(&body).replace(said, heard).into_bytes();
+        }
         head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
         stream.write_all(&[head.as_bytes(), &body].concat()).await.ok()
     }
@@ -201,6 +217,9 @@ pub enum Line {
 pub struct Wire {
     pub port: u16,
     line: watch::Sender<Line>,
+    /// Connections that are numbered below this are dead for good, and nobody is told.
+    dead: Arc<AtomicU64>,
+    opened: Arc<AtomicU64>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -210,25 +229,28 @@ impl Wire {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let (line, state) = watch::channel(Line::Up);
+        let (dead, opened) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
+        let (end, count) = (dead.clone(), opened.clone());
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 if *state.borrow() == Line::Cut {
                     continue;
                 }
                 let (path, state) = (path.clone(), state.clone());
+                let fate = Fate { number: count.fetch_add(1, Ordering::SeqCst), dead: end.clone() };
                 tokio::spawn(async move {
                     let server = UnixStream::connect(path).await.ok()?;
                     let (from_client, to_client) = stream.into_split();
                     let (from_server, to_server) = server.into_split();
                     tokio::select! {
-                        () = carry(from_client, to_server, state.clone()) => {}
-                        () = carry(from_server, to_client, state) => {}
+                        () = carry(from_client, to_server, state.clone(), &fate) => {}
+                        () = carry(from_server, to_client, state, &fate) => {}
                     }
                     Some(())
                 });
             }
         });
-        Self { port, line, task }
+        Self { port, line, dead, opened, task }
     }
 
     pub fn up(&self) {
@@ -237,6 +259,11 @@ impl Wire {
 
     pub fn swallows(&self) {
         self.line.send_replace(Line::Swallows);
+    }
+
+    /// What is sent over the connections of now goes nowhere for good, and nobody is told; new ones are as ever.
+    pub fn freeze(&self) {
+        self.dead.store(self.opened.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 
     pub fn cut(&self) {
@@ -250,11 +277,24 @@ impl Drop for Wire {
     }
 }
 
+/// One connection among those over a wire.
+struct Fate {
+    number: u64,
+    dead: Arc<AtomicU64>,
+}
+
+impl Fate {
+    fn is_dead(&self) -> bool {
+        self.number < self.dead.load(Ordering::SeqCst)
+    }
+}
+
 /// One direction. What was swallowed is never sent, so that a connection that lost bytes is of no use any more, as after a partition.
 async fn carry(
     mut from: impl tokio::io::AsyncRead + Unpin,
     mut to: impl tokio::io::AsyncWrite + Unpin,
     mut line: watch::Receiver<Line>,
+    fate: &Fate,
 ) {
     let mut buffer = vec![0; 64 << 10];
     let mut lost = false;
@@ -272,7 +312,7 @@ async fn carry(
         };
         let Ok(length @ 1..) = read else { return };
         match *line.borrow() {
-            Line::Up if !lost => {}
+            Line::Up if !lost && !fate.is_dead() => {}
             Line::Cut => return,
             _ => {
                 lost = true;

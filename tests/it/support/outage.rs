@@ -110,6 +110,14 @@ impl OwnServer {
         connection.close().await.unwrap();
     }
 
+    /// A session of somebody else that holds these tables for itself, until it is dropped.
+    pub async fn lock_tables(&self, tables: &str) -> PgConnection {
+        let mut other = PgConnection::connect(&self.url()).await.unwrap();
+        let lock = format!("BEGIN; LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE");
+        sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut other).await.unwrap();
+        other
+    }
+
     /// Every connection that there is, until they are dropped: those of this application are ended, and their places taken before it has
     /// new ones.
     pub async fn take_all_connections(&self, application: &str) -> Vec<PgConnection> {
