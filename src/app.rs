@@ -216,9 +216,8 @@ pub async fn check(config: &Config) -> anyhow::Result<Vec<Item>> {
     let store = connect(config, clock.clone()).await?;
     store.migrate().await.context("the schema cannot be brought up to date")?;
     let (marketo, salesforce) = (marketo(config, clock.clone())?, salesforce(config, clock)?);
-    let budgets = Shared::begin(config, &store, &marketo, &salesforce);
+    // A few calls, past what the processes share: whether a vendor answers again, only it can say.
     let items = Diagnosis::new(store, &marketo, &salesforce, config).checklist().await;
-    budgets.end().await;
     items.context("the database of database.url cannot be read")
 }
 

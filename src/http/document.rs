@@ -23,6 +23,7 @@ use super::events::TriggerEventBody;
 use super::{BASE, operations};
 use crate::domain::merge::Side;
 use crate::problem;
+use crate::store::mappings::MappingOrder;
 
 /// One problem (RFC 9457).
 #[derive(ToSchema)]
@@ -81,7 +82,7 @@ struct FieldErrorBody {
 }
 
 #[derive(utoipa::OpenApi)]
-#[openapi(components(schemas(ProblemBody, FieldErrorBody, DifferenceBody, TriggerEventBody)))]
+#[openapi(components(schemas(ProblemBody, FieldErrorBody, DifferenceBody, TriggerEventBody, MappingOrder)))]
 struct Shared;
 
 const DESCRIPTION: &str = "Keeps Marketo programs and Salesforce campaigns the same, both ways. Errors are problems \

@@ -34,8 +34,8 @@ use crate::door::{Attempts, Client, Fingerprint, Pace, fingerprint, presented};
 use crate::problem;
 use crate::store::ingest::Ingest;
 
-/// So many bodies of the greatest length are kept at the same time: a connection may carry many requests, and most of what a stranger
-/// sends is known to be a stranger's only when all of it is there.
+/// So many bodies of the greatest length are kept at the same time of those that may be strangers': a connection may carry many requests,
+/// and whose a signed body is, is known only when all of it is there. Whoever has shown a token is not turned away for them.
 const BODIES: usize = 64;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -51,7 +51,7 @@ struct Shared {
     certificates: Option<(HeaderName, Vec<Fingerprint>)>,
     organization: Option<SalesforceId>,
     most_bytes: usize,
-    /// Of bodies that are kept at the same time, in bytes.
+    /// Of bodies that may be strangers' and are kept at the same time, in bytes.
     room: Arc<Semaphore>,
     pace: Pace,
     attempts: Arc<Attempts>,
@@ -84,9 +84,8 @@ impl WebhookState {
         }))
     }
 
-    /// Reads a body up to the limit, whatever length it claims to have. One that is nobody's is counted and not kept; of those that are
-    /// kept, whoever sent them, there are so many bytes at the same time.
-    async fn read(&self, headers: &HeaderMap, body: Body, keep: bool) -> Result<Kept, Refusal> {
+    /// Reads a body up to the limit, whatever length it claims to have. One that is nobody's is counted and not kept.
+    async fn read(&self, headers: &HeaderMap, body: Body, sender: Sender) -> Result<Kept, Refusal> {
         let limit = self.0.most_bytes;
         let claimed =
             headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
@@ -102,8 +101,10 @@ impl WebhookState {
             if read > limit {
                 return Err(Refusal::TooLarge { limit });
             }
-            if keep {
-                kept.add(&self.0.room, &chunk)?;
+            match sender {
+                Sender::Known => kept.bytes.extend_from_slice(&chunk),
+                Sender::NotYet => kept.add(&self.0.room, &chunk)?,
+                Sender::Stranger => {}
             }
         }
         Ok(kept)
@@ -145,6 +146,21 @@ impl WebhookState {
             return Err(Refusal::Unavailable("too many deliveries per second".to_owned()));
         }
         self.0.ingest.accept(delivery).await.map_err(|error| Refusal::Unavailable(error.to_string()))
+    }
+}
+
+/// Whether it is known whose a body is, before it is read.
+#[derive(Clone, Copy)]
+enum Sender {
+    Known,
+    /// When all of it is there.
+    NotYet,
+    Stranger,
+}
+
+impl Sender {
+    fn proved(proved: bool) -> Self {
+        if proved { Self::Known } else { Self::Stranger }
     }
 }
 
@@ -219,7 +235,7 @@ async fn from_marketo(
         let given = |name: &str| headers.get(name).map(HeaderValue::as_bytes);
         let presented = [given("authorization").and_then(bearer), given("x-webhook-token")];
         let proved = presented.into_iter().flatten().any(|token| state.0.marketo_tokens.admit(token));
-        let body = state.read(&headers, body, proved).await?;
+        let body = state.read(&headers, body, Sender::proved(proved)).await?;
         state.admit(client, proved, "a valid token is needed, as Authorization: Bearer or X-Webhook-Token")?;
         state.store(marketo::parse(&body.bytes)?).await
     };
@@ -236,7 +252,7 @@ async fn from_salesforce(
     let answered = async {
         let client = from(client);
         state.knocks(client)?;
-        let kept = state.read(&headers, body, true).await?;
+        let kept = state.read(&headers, body, Sender::NotYet).await?;
         let body = &kept.bytes;
         let given = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let signed = Signed {
@@ -264,7 +280,7 @@ async fn from_outbound_message(
         // What is not even UTF-8 is an unknown token, and lets nobody in.
         let known = token.is_ok_and(|Path(token)| state.0.salesforce_paths.admit(token.as_bytes()));
         let proved = known && state.certified(&headers);
-        let body = state.read(&headers, body, proved).await?;
+        let body = state.read(&headers, body, Sender::proved(proved)).await?;
         state.admit(client, proved, "the token in the path is not known")?;
         let delivery = soap::parse(&body.bytes, state.0.organization.as_ref())?;
         // A message of objects that we do not handle is taken, and is nothing.

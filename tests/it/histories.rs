@@ -38,13 +38,12 @@ use setup::{policies, poll_settings, settings};
 use tally::Tally;
 use world::{Dice, STATUSES, Worlds};
 
-const HISTORIES: u64 = 10_000;
+const HISTORIES: u64 = 5_000;
 /// Beyond them those that have found a fault.
 const FOUND: [u64; 1] = [11_436];
 /// With a clock that is set back.
 const SET_BACK: u64 = 300;
-/// How many are played in one store.
-const BLOCK: u64 = 50;
+const BLOCK: u64 = 50; // Played in one store.
 /// Failed histories that are enough to look at.
 const ENOUGH: usize = 20;
 const LEASE: Duration = Duration::from_secs(30);
@@ -329,8 +328,7 @@ impl History {
 
 #[test]
 fn histories_end_equal_or_explained() {
-    let only = std::env::var("HISTORY_SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
-    play_many(HISTORIES, only, false);
+    play_many(HISTORIES, std::env::var("HISTORY_SEED").ok().and_then(|seed| seed.parse().ok()), false);
 }
 
 /// The same while our clock is set back again and again, by up to two hours.
@@ -357,7 +355,7 @@ fn play_many(histories: u64, only: Option<u64>, set_back: bool) {
                         return;
                     }
                     let mut block = first..(first + BLOCK).min(seeds.end);
-                    // After a failure with a store of its own: what a history left behind is not the next one's to explain.
+                    // Then with a store of its own: what a history left behind is not the next one's to explain.
                     while let Err((seed, _)) = play_all(block.clone(), set_back, count) {
                         block.start = seed + 1;
                         let mut failed = failed.lock().unwrap();
@@ -372,17 +370,16 @@ fn play_many(histories: u64, only: Option<u64>, set_back: bool) {
     });
     let mut failed = failed.into_inner().unwrap();
     for seed in FOUND.into_iter().filter(|seed| !set_back && only.is_none() && *seed >= histories) {
-        let before = seed - seed % BLOCK..seed + 1;
-        failed.extend(play_all(before, false, |tally| *total.lock().unwrap() += tally).err().map(|(seed, _)| seed));
+        let played = play_all(seed - seed % BLOCK..seed + 1, false, |tally| *total.lock().unwrap() += tally);
+        failed.extend(played.err().map(|(seed, _)| seed));
     }
     failed.first().filter(|_| !set_back).into_iter().for_each(|seed| shrink::show(*seed));
     assert!(failed.is_empty(), "histories {failed:?} did not hold");
     eprintln!("histories: seeds {seeds:?} all ended equal or explained: {:?}", total.into_inner().unwrap());
 }
 
-/// Plays histories one after the other in a store of their own until one fails. The store's clock goes on from one to the next, and
-/// pauses depend on it: so that a history is played the same each time, those before it have to be. The seed that failed, and what was
-/// said to it.
+/// Plays histories one after the other in a store of their own until one fails; which, and what was said to it. The clock goes on from
+/// one to the next, and pauses depend on it: so that a history is played the same each time, those before it have to be.
 fn play_all(seeds: std::ops::Range<u64>, set_back: bool, count: impl Fn(Tally)) -> Result<(), (u64, String)> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let database = crate::support::TestDatabase::in_memory();

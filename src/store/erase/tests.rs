@@ -99,9 +99,14 @@ const KEPT: [(&str, &[&str]); 8] = [
     ),
     ("numbers by name", &["plans.counts", "runs.counts", "runs.differences"]),
     (
-        "marks of our own: lanes, workers, scans, hashes, secrets",
+        "marks of our own: lanes, workers, scans (with ids), hashes, secrets, budgets",
         &[
             "api_keys.hash",
+            "budget_parts.day",
+            "budget_parts.replica",
+            "budget_parts.vendor",
+            "budgets.day",
+            "budgets.vendor",
             "campaign_intents.marker",
             "campaign_intents.owner",
             "idempotency_keys.body_hash",
@@ -114,6 +119,7 @@ const KEPT: [(&str, &[&str]); 8] = [
             "outbox.lane",
             "polls.lease_owner",
             "runs.lane",
+            "runs.doubted",
             "runs.last_shown",
             "settings.value",
             "subscription_secrets.secret",

@@ -62,7 +62,8 @@ on_both! {
             let shown: Value = running.api.get(&format!("mappings/{}", running.mapping)).await.expect(200).json();
             assert_eq!(shown["state"], "active", "{shown:#}");
             let ledger = running.api.get("stats").await.expect(200).json()["ledger"]["received"].clone();
-            assert_eq!(ledger.to_string(), figures[0], "of version {version}");
+            // A poll that begins anew may have found something by now.
+            assert!(ledger.as_i64() >= figures[0].parse().ok(), "{ledger} of {figures:?}, of version {version}");
             running.reconcile().await;
             goes_on(&running, &format!("After{version}")).await;
             // Whoever was subscribed is told, where there were subscriptions.
