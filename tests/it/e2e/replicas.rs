@@ -176,7 +176,7 @@ on_both! {
         let Running { world, service, mapping, api } = running;
         let service = service.kill().start().await;
         let running = Running { world, service, mapping, api }.again();
-        let killed = jiff::Timestamp::now().to_string();
+        let killed = campaign_sync::domain::clock::Clock::system().now().to_string();
         running.world.add_in_salesforce(running.world.lead("Meitner"), "Invited");
         waiting(&running, 5).await;
         assert_eq!(called(&running.world), calls, "asked again though it had said no");
