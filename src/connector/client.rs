@@ -14,6 +14,7 @@ use tracing::Instrument;
 
 use super::budget::{Budget, BudgetUse, Limits, Priority, Sharing, Wait, Withheld};
 use super::circuit::{Circuit, CircuitState};
+use super::deadline;
 use super::errors::{Fault, Verdict};
 use super::{Pace, Vendor, wire};
 use crate::domain::clock::Clock;
@@ -229,6 +230,10 @@ impl Line {
             true => Some(self.budget.acquire(priority).await.map_err(withheld)?),
             false => None,
         };
+        if deadline::is_over(self.clock.monotonic()) {
+            let message = "the lease ran out while the call waited: it was not sent".to_owned();
+            return Err(Fault { sent: false, ..Fault::unreadable(message) });
+        }
         let pass = self.circuit.enter().map_err(|after| self.kept_back(after))?;
         let (sent, began) = (self.clock.now(), self.clock.monotonic());
         let outcome = match self.send(request).await {

@@ -13,6 +13,7 @@ pub mod changes;
 mod chunk;
 mod circuit;
 mod client;
+pub mod deadline;
 mod errors;
 pub mod marketo;
 mod pace;

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use super::{Missing, Pass};
+use crate::connector::deadline::before;
 use crate::connector::{
     ConnectorError, MARKETO_BATCH, NewLead, NewPerson, Reaction, RecordError, RecordResults, SALESFORCE_BATCH,
     SalesforcePerson, Vendor,
@@ -41,7 +42,7 @@ impl Worker {
             }
             let leads: Vec<_> = chunk.iter().map(|(n, _)| self.new_lead(pass, *n)).collect();
             self.keep_leases(pass).await?;
-            let result = self.salesforce.create_leads(&leads).await;
+            let result = before(pass.deadline, self.salesforce.create_leads(&leads)).await;
             self.points.reach(Point::Created)?;
             let mut created = Vec::new();
             for ((n, intent), result) in each(pass, &chunk, result) {
@@ -131,7 +132,7 @@ impl Worker {
                 })
                 .collect();
             self.keep_leases(pass).await?;
-            let result = self.marketo.create_people(&people).await;
+            let result = before(pass.deadline, self.marketo.create_people(&people)).await;
             self.points.reach(Point::Created)?;
             let mut created = Vec::new();
             for ((n, intent), result) in each(pass, &chunk, result) {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Fate, Pass};
+use crate::connector::deadline::before;
 use crate::connector::{
     ConnectorError, MARKETO_BATCH, NewMember, Reaction, RecordError, RecordResults, SALESFORCE_BATCH, Vendor,
 };
@@ -47,7 +48,7 @@ impl Worker {
             }
             self.keep_leases(pass).await?;
             let begun = self.store.now();
-            let result = self.salesforce.create_members(&members).await;
+            let result = before(pass.deadline, self.salesforce.create_members(&members)).await;
             let call = (begun, self.store.now());
             self.points.reach(Point::Written)?;
             for (n, id) in settle(pass, &ready, result, (Vendor::Salesforce, call)) {
@@ -72,7 +73,7 @@ impl Worker {
                 .collect();
             self.keep_leases(pass).await?;
             let begun = self.store.now();
-            let result = self.salesforce.update_members(&changes).await;
+            let result = before(pass.deadline, self.salesforce.update_members(&changes)).await;
             let call = (begun, self.store.now());
             self.points.reach(Point::Written)?;
             wrote.extend(settle(pass, chunk, result, (Vendor::Salesforce, call)).into_iter().map(|(n, ())| n));
@@ -122,7 +123,7 @@ impl Worker {
                 chunk.iter().filter_map(|n| pass.items[*n].row.as_ref().map(|row| row.id.clone())).collect();
             self.keep_leases(pass).await?;
             let begun = self.store.now();
-            let result = self.salesforce.delete_members(&ids).await;
+            let result = before(pass.deadline, self.salesforce.delete_members(&ids)).await;
             let call = (begun, self.store.now());
             self.points.reach(Point::Written)?;
             for (n, ()) in settle(pass, chunk, result.map(gone_is_done), (Vendor::Salesforce, call)) {
@@ -157,7 +158,7 @@ impl Worker {
                 let ids = marketo_ids(pass, chunk);
                 self.keep_leases(pass).await?;
                 let begun = self.store.now();
-                let result = self.marketo.remove_members(program, &ids).await;
+                let result = before(pass.deadline, self.marketo.remove_members(program, &ids)).await;
                 let call = (begun, self.store.now());
                 self.points.reach(Point::Written)?;
                 settle(pass, chunk, result.map(gone_is_done), (Vendor::Marketo, call));
@@ -169,7 +170,7 @@ impl Worker {
                 let ids = marketo_ids(pass, chunk);
                 self.keep_leases(pass).await?;
                 let begun = self.store.now();
-                let result = self.marketo.set_status(program, &status, &ids).await;
+                let result = before(pass.deadline, self.marketo.set_status(program, &status, &ids)).await;
                 let call = (begun, self.store.now());
                 self.points.reach(Point::Written)?;
                 settle(pass, chunk, result, (Vendor::Marketo, call));
